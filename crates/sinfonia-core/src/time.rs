@@ -1,0 +1,47 @@
+//! Times on the wire: RFC 3339 with `+00:00`, never `Z`, because existing clients compare text.
+
+use jiff::Timestamp;
+
+/// Writes a time as RFC 3339 in UTC with whole seconds and `+00:00`.
+pub fn format(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}
+
+/// Serde for optional times: `#[serde(with = "sinfonia_core::time::optional")]`.
+pub mod optional {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes the time as [`super::format`] does, or null.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    #[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
+    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => serializer.collect_str(&super::format(*time)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads any RFC 3339 time, or null.
+    ///
+    /// # Errors
+    /// The text is not a time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_end_in_an_offset_and_have_whole_seconds() {
+        let time: Timestamp = "2026-11-22T15:09:00.75Z".parse().unwrap();
+
+        assert_eq!(format(time), "2026-11-22T15:09:00+00:00");
+    }
+}

@@ -1,0 +1,2 @@
+//! Tier 1 of Sinfonia.
+fn main() {}

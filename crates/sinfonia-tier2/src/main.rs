@@ -1,0 +1,2 @@
+//! Tier 2 of Sinfonia.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Tier 3 of Sinfonia.
+fn main() {}
