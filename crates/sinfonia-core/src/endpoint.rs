@@ -8,12 +8,15 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use crate::key::PublicKey;
+use crate::text;
 
 /// Why a text is not a deploy endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not an absolute URL.
-    #[error("`{text}` is not a URL ({reason}): expected something like https://cloudlet.example/api/v1/deploy")]
+    #[error(
+        "`{text}` is not a URL ({reason}): expected something like https://cloudlet.example/api/v1/deploy"
+    )]
     Url {
         /// What was given, escaped and shortened.
         text: String,
@@ -93,7 +96,10 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let mut url = Url::parse(text).map_err(|error| EndpointError::Url { text: shorten(text), reason: error.to_string() })?;
+        let mut url = Url::parse(text).map_err(|error| EndpointError::Url {
+            text: shorten(text),
+            reason: error.to_string(),
+        })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(EndpointError::Scheme(url.scheme().to_owned()));
         }
@@ -103,7 +109,8 @@ impl FromStr for Endpoint {
         if url.fragment().is_some() {
             return Err(EndpointError::Fragment);
         }
-        let path = path_of_version_one(url.path()).ok_or_else(|| EndpointError::Path(shorten(url.path())))?;
+        let path = path_of_version_one(url.path())
+            .ok_or_else(|| EndpointError::Path(shorten(url.path())))?;
         url.set_path(&path);
         url.set_query(None);
         Ok(Self(url))
@@ -130,8 +137,7 @@ impl Serialize for Endpoint {
 
 impl<'de> Deserialize<'de> for Endpoint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text::deserialize(deserializer, "a URL as text")
     }
 }
 
@@ -139,7 +145,8 @@ fn path_of_version_one(path: &str) -> Option<String> {
     let path = path.trim_end_matches('/').strip_suffix("/deploy")?;
     let (prefix, version) = path.rsplit_once('/')?;
     let number = version.strip_prefix('v')?;
-    let positive = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.trim_start_matches('0').is_empty();
+    let positive = number.bytes().all(|byte| byte.is_ascii_digit())
+        && !number.trim_start_matches('0').is_empty();
     positive.then(|| format!("{prefix}/v1/deploy"))
 }
 
@@ -154,16 +161,31 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::as_documented("http://cloudlet.elijah.cs.cmu.edu/api/v1/deploy", "http://cloudlet.elijah.cs.cmu.edu/api/v1/deploy")]
+    #[case::as_documented(
+        "http://cloudlet.elijah.cs.cmu.edu/api/v1/deploy",
+        "http://cloudlet.elijah.cs.cmu.edu/api/v1/deploy"
+    )]
     #[case::higher_version("http://cloudlet/api/v2/deploy", "http://cloudlet/api/v1/deploy")]
     #[case::much_higher_version("http://cloudlet/api/v12/deploy", "http://cloudlet/api/v1/deploy")]
     #[case::trailing_slash("http://cloudlet/api/v1/deploy/", "http://cloudlet/api/v1/deploy")]
-    #[case::host_in_capitals("HTTP://CloudLet.Example/api/v1/deploy", "http://cloudlet.example/api/v1/deploy")]
+    #[case::host_in_capitals(
+        "HTTP://CloudLet.Example/api/v1/deploy",
+        "http://cloudlet.example/api/v1/deploy"
+    )]
     #[case::default_port("https://cloudlet:443/api/v1/deploy", "https://cloudlet/api/v1/deploy")]
-    #[case::other_port("http://cloudlet:5000/api/v1/deploy", "http://cloudlet:5000/api/v1/deploy")]
-    #[case::prefix_is_kept("http://cloudlet/edge/api/v1/deploy", "http://cloudlet/edge/api/v1/deploy")]
+    #[case::other_port(
+        "http://cloudlet:5000/api/v1/deploy",
+        "http://cloudlet:5000/api/v1/deploy"
+    )]
+    #[case::prefix_is_kept(
+        "http://cloudlet/edge/api/v1/deploy",
+        "http://cloudlet/edge/api/v1/deploy"
+    )]
     #[case::query_is_dropped("http://cloudlet/api/v1/deploy?a=b", "http://cloudlet/api/v1/deploy")]
-    #[case::ipv6("http://[2001:DB8::1]:5000/api/v1/deploy", "http://[2001:db8::1]:5000/api/v1/deploy")]
+    #[case::ipv6(
+        "http://[2001:DB8::1]:5000/api/v1/deploy",
+        "http://[2001:db8::1]:5000/api/v1/deploy"
+    )]
     fn endpoints_have_one_normal_form(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(text.parse::<Endpoint>().unwrap().as_str(), expected);
     }
@@ -194,7 +216,10 @@ mod tests {
         let other: Endpoint = "http://cloudlet/api/v1/deploy".parse().unwrap();
 
         assert_eq!(one.uuid(), other.uuid());
-        assert_eq!(one.uuid(), Uuid::new_v5(&Uuid::NAMESPACE_URL, b"http://cloudlet/api/v1/deploy"));
+        assert_eq!(
+            one.uuid(),
+            Uuid::new_v5(&Uuid::NAMESPACE_URL, b"http://cloudlet/api/v1/deploy")
+        );
     }
 
     #[test]

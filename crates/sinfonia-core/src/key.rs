@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 
+use crate::text;
+
 /// Bytes in a Curve25519 key.
 pub const KEY_BYTES: usize = 32;
 
@@ -19,7 +21,9 @@ const SHORT_CHARACTERS: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The text has neither the length of base64 (43, or 44 padded) nor that of hexadecimal (64).
-    #[error("a WireGuard key has 43 base64 characters, 44 with padding, or 64 hex digits; this one has {0}")]
+    #[error(
+        "a WireGuard key has 43 base64 characters, 44 with padding, or 64 hex digits; this one has {0}"
+    )]
     Length(usize),
     /// A character belongs to neither base64 alphabet.
     #[error("character {position} of the key, `{character}`, is not base64")]
@@ -67,7 +71,11 @@ impl PublicKey {
     /// The name of the record that this key owns in a cluster: `wg-` and the first 40 hex digits of SHA-256 over its bytes.
     pub fn record_name(&self) -> String {
         let digest = Sha256::digest(self.0);
-        let hex: String = digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = digest
+            .iter()
+            .take(20)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         format!("wg-{hex}")
     }
 
@@ -105,8 +113,7 @@ impl Serialize for PublicKey {
 
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text::deserialize(deserializer, "a WireGuard key as text")
     }
 }
 
@@ -151,15 +158,23 @@ fn decode(text: &str) -> Result<[u8; KEY_BYTES], KeyError> {
         return decode_hex(text);
     }
     let body = text.strip_suffix('=').unwrap_or(text);
-    let misfit = body.chars().enumerate().find(|(_, character)| !is_base64(*character));
+    let misfit = body
+        .chars()
+        .enumerate()
+        .find(|(_, character)| !is_base64(*character));
     if let Some((index, character)) = misfit {
-        return Err(KeyError::Character { position: index + 1, character: character.escape_default().to_string() });
+        return Err(KeyError::Character {
+            position: index + 1,
+            character: character.escape_default().to_string(),
+        });
     }
     if body.len() != 43 {
         return Err(KeyError::Length(text.len()));
     }
     let standard = body.replace('-', "+").replace('_', "/");
-    let bytes = STANDARD_NO_PAD.decode(standard).map_err(|_| KeyError::TrailingBits)?;
+    let bytes = STANDARD_NO_PAD
+        .decode(standard)
+        .map_err(|_| KeyError::TrailingBits)?;
     bytes.try_into().map_err(|_| KeyError::Length(text.len()))
 }
 
@@ -191,7 +206,10 @@ mod tests {
     #[case::url_safe("-_v7DGZ7gZlS2SmhtSvYHFgPX4xoaL2uSOTaONZ3Zn8=")]
     #[case::url_safe_without_padding("-_v7DGZ7gZlS2SmhtSvYHFgPX4xoaL2uSOTaONZ3Zn8")]
     fn every_base64_spelling_is_the_same_key(#[case] spelling: &str) {
-        assert_eq!(spelling.parse::<PublicKey>().unwrap().to_string(), STANDARD_KEY);
+        assert_eq!(
+            spelling.parse::<PublicKey>().unwrap().to_string(),
+            STANDARD_KEY
+        );
     }
 
     #[rstest]
@@ -199,7 +217,10 @@ mod tests {
     #[case::too_short("aGVsbG8=", KeyError::Length(8))]
     #[case::padding_twice("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==", KeyError::Character { position: 44, character: "=".into() })]
     #[case::line_break("AAAA\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", KeyError::Character { position: 5, character: "\\n".into() })]
-    #[case::bits_beyond_the_key("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/", KeyError::TrailingBits)]
+    #[case::bits_beyond_the_key(
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA/",
+        KeyError::TrailingBits
+    )]
     #[case::half_a_hex_key("00112233445566778899aabbccddeeff", KeyError::Length(32))]
     fn what_is_no_key_is_refused_with_its_reason(#[case] text: &str, #[case] expected: KeyError) {
         assert_eq!(text.parse::<PublicKey>(), Err(expected));
@@ -209,8 +230,14 @@ mod tests {
     fn record_and_label_are_named_as_the_cluster_contract_says() {
         let key = PublicKey::from_bytes([0; 32]);
 
-        assert_eq!(key.record_name(), "wg-66687aadf862bd776c8fc18b8e9f8e2008971485");
-        assert_eq!(key.label_value(), "wg-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-pubkey");
+        assert_eq!(
+            key.record_name(),
+            "wg-66687aadf862bd776c8fc18b8e9f8e2008971485"
+        );
+        assert_eq!(
+            key.label_value(),
+            "wg-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-pubkey"
+        );
     }
 
     #[test]
@@ -225,7 +252,10 @@ mod tests {
         // RFC 7748 §5.2, the first iteration: the scalar is the base point's own coordinate.
         let private = PrivateKey::parse(&format!("09{}", "0".repeat(62)));
 
-        let expected: PublicKey = "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079".parse().unwrap();
+        let expected: PublicKey =
+            "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079"
+                .parse()
+                .unwrap();
         assert_eq!(private.map(|key| key.public_key()), Ok(expected));
     }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use geographiclib_rs::{Geodesic, InverseGeodesic};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The ellipsoid that GPS and the GeoIP databases use.
@@ -17,7 +18,9 @@ pub enum LocationError {
     #[error("a location is exactly two numbers, [latitude, longitude], not {0}")]
     Count(usize),
     /// A part is not a number.
-    #[error("`{0}` is not a location: expected latitude,longitude in degrees, such as 40.44,-79.94")]
+    #[error(
+        "`{0}` is not a location: expected latitude,longitude in degrees, such as 40.44,-79.94"
+    )]
     NotANumber(String),
     /// The latitude is beyond a pole, or not finite.
     #[error("latitude {0} is outside -90 to 90 degrees")]
@@ -46,7 +49,10 @@ impl Location {
         if !(-180.0..=180.0).contains(&longitude) {
             return Err(LocationError::Longitude(longitude));
         }
-        Ok(Self { latitude, longitude })
+        Ok(Self {
+            latitude,
+            longitude,
+        })
     }
 
     /// Degrees north of the equator, −90 to 90.
@@ -61,7 +67,12 @@ impl Location {
 
     /// The length in kilometres of the geodesic to the other place (C. F. F. Karney, "Algorithms for geodesics", J. Geodesy 87, 2013).
     pub fn distance_km(&self, other: &Self) -> f64 {
-        let metres: f64 = WGS84.inverse(self.latitude, self.longitude, other.latitude, other.longitude);
+        let metres: f64 = WGS84.inverse(
+            self.latitude,
+            self.longitude,
+            other.latitude,
+            other.longitude,
+        );
         metres / 1000.0
     }
 }
@@ -71,7 +82,9 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-        let [latitude, longitude] = parts[..] else { return Err(LocationError::Count(parts.len())) };
+        let [latitude, longitude] = parts[..] else {
+            return Err(LocationError::Count(parts.len()));
+        };
         Self::new(degrees(latitude)?, degrees(longitude)?)
     }
 }
@@ -90,16 +103,35 @@ impl Serialize for Location {
 
 impl<'de> Deserialize<'de> for Location {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let numbers = Vec::<f64>::deserialize(deserializer)?;
-        let [latitude, longitude] = numbers[..] else {
-            return Err(serde::de::Error::custom(LocationError::Count(numbers.len())));
+        deserializer.deserialize_seq(LocationVisitor)
+    }
+}
+
+/// Judges the numbers inside the visitor, where the YAML parser still knows the line.
+struct LocationVisitor;
+
+impl<'de> Visitor<'de> for LocationVisitor {
+    type Value = Location;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[latitude, longitude] in degrees")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Location, A::Error> {
+        let mut found = Vec::with_capacity(2);
+        while let Some(number) = numbers.next_element::<f64>()? {
+            found.push(number);
+        }
+        let [latitude, longitude] = found[..] else {
+            return Err(A::Error::custom(LocationError::Count(found.len())));
         };
-        Self::new(latitude, longitude).map_err(serde::de::Error::custom)
+        Location::new(latitude, longitude).map_err(A::Error::custom)
     }
 }
 
 fn degrees(text: &str) -> Result<f64, LocationError> {
-    text.parse().map_err(|_| LocationError::NotANumber(text.escape_default().take(40).collect()))
+    text.parse()
+        .map_err(|_| LocationError::NotANumber(text.escape_default().take(40).collect()))
 }
 
 #[cfg(test)]
@@ -116,11 +148,19 @@ mod tests {
     #[case::pole_to_pole((90.0, 0.0), (-90.0, 0.0), 20_003.931)]
     #[case::every_longitude_is_the_pole((90.0, 12.0), (90.0, -120.0), 0.0)]
     #[case::nearly_antipodal((0.0, 0.0), (0.5, 179.5), 19_936.289)]
-    fn distances_follow_the_ellipsoid(#[case] from: (f64, f64), #[case] to: (f64, f64), #[case] expected_km: f64) {
+    fn distances_follow_the_ellipsoid(
+        #[case] from: (f64, f64),
+        #[case] to: (f64, f64),
+        #[case] expected_km: f64,
+    ) {
         let from = Location::new(from.0, from.1).unwrap();
         let to = Location::new(to.0, to.1).unwrap();
 
-        assert!((from.distance_km(&to) - expected_km).abs() < 0.001, "{}", from.distance_km(&to));
+        assert!(
+            (from.distance_km(&to) - expected_km).abs() < 0.001,
+            "{}",
+            from.distance_km(&to)
+        );
     }
 
     #[rstest]
@@ -133,13 +173,19 @@ mod tests {
     #[case("1,2,3", Err(LocationError::Count(3)))]
     #[case("1,b", Err(LocationError::NotANumber("b".into())))]
     #[case(",", Err(LocationError::NotANumber(String::new())))]
-    fn a_location_header_is_two_numbers_in_range(#[case] text: &str, #[case] expected: Result<Location, LocationError>) {
+    fn a_location_header_is_two_numbers_in_range(
+        #[case] text: &str,
+        #[case] expected: Result<Location, LocationError>,
+    ) {
         assert_eq!(text.parse(), expected);
     }
 
     #[test]
     fn not_a_number_is_no_latitude() {
-        assert!(matches!("NaN,0".parse::<Location>(), Err(LocationError::Latitude(_))));
+        assert!(matches!(
+            "NaN,0".parse::<Location>(),
+            Err(LocationError::Latitude(_))
+        ));
     }
 
     proptest! {

@@ -4,8 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
 
 /// Bits in front of the IPv4 address in an IPv4-mapped IPv6 address (`::ffff:0:0/96`, RFC 4291 §2.5.5.2).
 const MAPPED_PREFIX: u8 = 96;
@@ -14,10 +16,14 @@ const MAPPED_PREFIX: u8 = 96;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
     /// What stands before the slash is no address.
-    #[error("`{0}` is not a network: expected an address or CIDR such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32")]
+    #[error(
+        "`{0}` is not a network: expected an address or CIDR such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"
+    )]
     Address(String),
     /// What stands behind the slash is neither a prefix length nor a netmask that fits the address.
-    #[error("`{0}` is not a network: what follows the slash is neither a prefix length (0 to 32, IPv6 to 128) nor a netmask")]
+    #[error(
+        "`{0}` is not a network: what follows the slash is neither a prefix length (0 to 32, IPv6 to 128) nor a netmask"
+    )]
     Prefix(String),
 }
 
@@ -29,7 +35,7 @@ impl Network {
     /// All IPv4 addresses.
     pub const ALL_IPV4: Self = Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)));
     /// All IPv6 addresses.
-    pub const ALL_IPV6: Self = Self(IpNet::V6(ipnet::Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)));
+    pub const ALL_IPV6: Self = Self(IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)));
 
     /// The block that holds this address alone (/32 or /128).
     pub fn host(address: IpAddr) -> Self {
@@ -69,12 +75,15 @@ impl FromStr for Network {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().map_err(|_| NetworkError::Address(printable(text)))?;
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| NetworkError::Address(printable(text)))?;
         let net = match prefix {
             None => Some(IpNet::from(address)),
             Some(prefix) => with_prefix(address, prefix),
         };
-        net.map(|net| Self(unmap(net.trunc()))).ok_or_else(|| NetworkError::Prefix(printable(text)))
+        net.map(|net| Self(unmap(net.trunc())))
+            .ok_or_else(|| NetworkError::Prefix(printable(text)))
     }
 }
 
@@ -92,8 +101,7 @@ impl Serialize for Network {
 
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text::deserialize(deserializer, "an address or CIDR as text")
     }
 }
 
@@ -101,14 +109,22 @@ fn with_prefix(address: IpAddr, prefix: &str) -> Option<IpNet> {
     if !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit()) {
         return IpNet::new(address, prefix.parse().ok()?).ok();
     }
-    IpNet::with_netmask(address, prefix.parse().ok()?).ok()
+    let mask: IpAddr = prefix.parse().ok()?;
+    if mask.is_ipv4() != address.is_ipv4() {
+        return None;
+    }
+    IpNet::with_netmask(address, mask).ok()
 }
 
 fn unmap(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else { return net };
-    let Some(address) = v6.addr().to_ipv4_mapped() else { return net };
+    let Some(address) = v6.addr().to_ipv4_mapped() else {
+        return net;
+    };
     let prefix = v6.prefix_len().checked_sub(MAPPED_PREFIX);
-    prefix.and_then(|prefix| Ipv4Net::new(address, prefix).ok()).map_or(net, IpNet::V4)
+    prefix
+        .and_then(|prefix| Ipv4Net::new(address, prefix).ok())
+        .map_or(net, IpNet::V4)
 }
 
 fn printable(text: &str) -> String {
@@ -134,7 +150,8 @@ fn is_global_v4(address: Ipv4Addr) -> bool {
 /// Global unicast is 2000::/3; of it, 2001:db8::/32 and 3fff::/20 are for documentation and 2001:2::/48 for benchmarking.
 fn is_global_v6(address: Ipv6Addr) -> bool {
     let [first, second, third, ..] = address.segments();
-    let documentation = (first == 0x2001 && second == 0xdb8) || (first == 0x3fff && second < 0x1000);
+    let documentation =
+        (first == 0x2001 && second == 0xdb8) || (first == 0x3fff && second < 0x1000);
     let benchmarking = first == 0x2001 && second == 2 && third == 0;
     first & 0xe000 == 0x2000 && !documentation && !benchmarking
 }
@@ -163,7 +180,10 @@ mod tests {
     #[case::empty("")]
     #[case::blank_in_front(" 10.0.0.0/8")]
     fn what_starts_with_no_address_is_refused(#[case] text: &str) {
-        assert_eq!(text.parse::<Network>(), Err(NetworkError::Address(text.to_owned())));
+        assert_eq!(
+            text.parse::<Network>(),
+            Err(NetworkError::Address(text.to_owned()))
+        );
     }
 
     #[rstest]
@@ -173,7 +193,10 @@ mod tests {
     #[case::mask_of_the_other_family("10.0.0.0/ffff::")]
     #[case::signed("10.0.0.0/+8")]
     fn what_ends_in_no_prefix_is_refused(#[case] text: &str) {
-        assert_eq!(text.parse::<Network>(), Err(NetworkError::Prefix(text.to_owned())));
+        assert_eq!(
+            text.parse::<Network>(),
+            Err(NetworkError::Prefix(text.to_owned()))
+        );
     }
 
     #[test]

@@ -1,0 +1,262 @@
+//! Recipes: what an application's backend is made of.
+
+use std::fmt;
+use std::str::FromStr;
+
+use semver::Version;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use url::Url;
+use uuid::Uuid;
+
+use crate::text;
+use crate::yaml::{self, YamlError};
+
+/// The recipe that everyone may use to try Sinfonia: an nginx that answers `http://helloworld/` through the tunnel.
+pub const HELLOWORLD: Uuid = Uuid::nil();
+
+/// The fields of a recipe file that this version reads.
+const KNOWN_FIELDS: [&str; 5] = ["chart", "version", "description", "values", "restricted"];
+
+/// Why a recipe was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecipeError {
+    /// The file is no YAML, lacks a field or holds a malformed one.
+    #[error(transparent)]
+    File(#[from] YamlError),
+    /// The chart would leave the repository, or is reached in a way that is not allowed.
+    #[error(
+        "`{0}` is not a chart reference: expected a path below the repository, such as charts/example, or an https:// or oci:// URL"
+    )]
+    Chart(String),
+    /// The version is none.
+    #[error("`{0}` is not a chart version: expected three numbers, such as 0.1.0")]
+    Version(String),
+}
+
+/// Where a chart is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChartReference {
+    /// A path below the recipe's repository, its parts separated by `/`; never leaves it.
+    Path(String),
+    /// An absolute https URL.
+    Https(Url),
+    /// A repository of a container registry: `oci://…`.
+    Oci(Url),
+}
+
+impl FromStr for ChartReference {
+    type Err = RecipeError;
+
+    fn from_str(text: &str) -> Result<Self, RecipeError> {
+        let error = || RecipeError::Chart(text.escape_default().take(120).collect());
+        if text.contains("://") {
+            let url = Url::parse(text).map_err(|_| error())?;
+            return match url.scheme() {
+                "https" => Ok(Self::Https(url)),
+                "oci" => Ok(Self::Oci(url)),
+                _ => Err(error()),
+            };
+        }
+        let plain = |character: char| {
+            character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.' | '+')
+        };
+        let part =
+            |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(plain);
+        if text.split('/').all(part) {
+            Ok(Self::Path(text.to_owned()))
+        } else {
+            Err(error())
+        }
+    }
+}
+
+impl fmt::Display for ChartReference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => formatter.write_str(path),
+            Self::Https(url) | Self::Oci(url) => url.fmt(formatter),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ChartReference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer, "a chart reference as text")
+    }
+}
+
+impl Serialize for ChartReference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A chart's version: SemVer, a leading `v` allowed as helm does. Kept as written, because it is part of a file's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChartVersion(String);
+
+impl FromStr for ChartVersion {
+    type Err = RecipeError;
+
+    fn from_str(text: &str) -> Result<Self, RecipeError> {
+        match Version::parse(text.strip_prefix('v').unwrap_or(text)) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) => Err(RecipeError::Version(
+                text.escape_default().take(80).collect(),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for ChartVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ChartVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer, "a chart version as text")
+    }
+}
+
+/// What an application's backend is made of. Serialised as the API shows it, without `restricted`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The chart.
+    pub chart: ChartReference,
+    /// The chart's version.
+    pub version: ChartVersion,
+    /// What it is, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Values that are merged over the chart's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Map<String, Value>>,
+    /// Whether the API hides it; true unless the file says otherwise. Deploying is not affected.
+    #[serde(default = "restricted_by_default", skip_serializing)]
+    pub restricted: bool,
+}
+
+impl Recipe {
+    /// Reads a recipe file. Fields that this version does not know are no error, because other implementations add theirs.
+    ///
+    /// # Errors
+    /// The file is no YAML, lacks `chart` or `version`, or holds a malformed field.
+    pub fn parse(text: &str) -> Result<Self, RecipeError> {
+        Ok(yaml::document(text)?)
+    }
+
+    /// The fields of a recipe file that this version ignores, in the file's order; worth a warning.
+    ///
+    /// # Errors
+    /// The file is no YAML mapping.
+    pub fn ignored_fields(text: &str) -> Result<Vec<String>, RecipeError> {
+        let fields: Map<String, Value> = yaml::document(text)?;
+        Ok(fields
+            .into_iter()
+            .map(|(name, _)| name)
+            .filter(|name| !KNOWN_FIELDS.contains(&name.as_str()))
+            .collect())
+    }
+}
+
+const fn restricted_by_default() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_recipe_is_restricted_unless_it_says_otherwise() {
+        let recipe = Recipe::parse("chart: charts/example\nversion: 0.1.0\n").unwrap();
+
+        assert!(recipe.restricted);
+        assert_eq!(recipe.chart, ChartReference::Path("charts/example".into()));
+    }
+
+    #[test]
+    fn the_api_shows_chart_version_description_and_values() {
+        let recipe = Recipe::parse("chart: example\nversion: 0.1.0\ndescription: Hello\nvalues: {a: {b: 1}}\nrestricted: false\n").unwrap();
+
+        let shown = serde_json::to_value(&recipe).unwrap();
+
+        assert_eq!(
+            shown,
+            json!({"chart": "example", "version": "0.1.0", "description": "Hello", "values": {"a": {"b": 1}}})
+        );
+    }
+
+    #[test]
+    fn fields_of_others_are_no_error_but_told() {
+        let text = "chart: example\nversion: 0.1.0\nsandbox: {forward: {80: 127.0.0.1:8080}}\nrequires: [true]\n";
+
+        assert!(Recipe::parse(text).is_ok());
+        assert_eq!(
+            Recipe::ignored_fields(text).unwrap(),
+            ["requires", "sandbox"]
+        );
+    }
+
+    #[rstest]
+    #[case("charts/example")]
+    #[case("example")]
+    #[case("https://charts.example/example")]
+    #[case("oci://registry.example/charts/example")]
+    fn charts_are_found_below_the_repository_or_by_url(#[case] text: &str) {
+        assert_eq!(text.parse::<ChartReference>().unwrap().to_string(), text);
+    }
+
+    #[rstest]
+    #[case::parent("../example")]
+    #[case::parent_inside("charts/../../example")]
+    #[case::absolute("/etc/example")]
+    #[case::file_url("file:///etc/example")]
+    #[case::plain_http("http://charts.example/example")]
+    #[case::file_scheme_without_slashes("file:example")]
+    #[case::backslash("charts\\example")]
+    #[case::escaped("charts/%2e%2e/example")]
+    #[case::empty("")]
+    fn a_chart_never_leaves_the_repository(#[case] text: &str) {
+        assert!(matches!(
+            text.parse::<ChartReference>(),
+            Err(RecipeError::Chart(_))
+        ));
+    }
+
+    #[rstest]
+    #[case::no_chart(
+        "version: 0.1.0\n",
+        "document 1, line 1, column 1: missing field `chart`"
+    )]
+    #[case::no_version(
+        "chart: example\n",
+        "document 1, line 1, column 1: missing field `version`"
+    )]
+    #[case::a_number(
+        "chart: example\nversion: 0.1\n",
+        "document 1, line 2, column 10: version: `0.1` is not a chart version: expected three numbers, such as 0.1.0"
+    )]
+    #[case::no_semver(
+        "chart: example\nversion: '0.1'\n",
+        "document 1, line 2, column 10: version: `0.1` is not a chart version: expected three numbers, such as 0.1.0"
+    )]
+    #[case::values_are_a_map(
+        "chart: example\nversion: 0.1.0\nvalues: 3\n",
+        "document 1, line 3, column 9: values: invalid type: integer `3`, expected a map"
+    )]
+    #[case::empty("", "document 1: the file is empty")]
+    #[case::two(
+        "chart: e\nversion: 0.1.0\n---\nchart: e\nversion: 0.1.0\n",
+        "document 2: the file holds more than one document"
+    )]
+    fn a_bad_recipe_says_where_and_what(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(Recipe::parse(text).unwrap_err().to_string(), expected);
+    }
+}

@@ -1,0 +1,208 @@
+//! YAML, the one place that knows the parser: its errors become a document's number, a line and a column.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+/// Where something stands in a stream of YAML documents. Lines, columns and documents are counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The document's number in the stream, empty documents included.
+    pub document: usize,
+    /// The line in the stream, where it is known.
+    pub line: Option<usize>,
+    /// The column, where it is known.
+    pub column: Option<usize>,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "document {}", self.document)?;
+        if let Some(line) = self.line {
+            write!(formatter, ", line {line}")?;
+        }
+        self.column
+            .map_or(Ok(()), |column| write!(formatter, ", column {column}"))
+    }
+}
+
+/// What is wrong with a YAML text, and where. The message names the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{position}: {message}")]
+pub struct YamlError {
+    /// Where it is wrong.
+    pub position: Position,
+    /// The field and what would be right.
+    pub message: String,
+}
+
+/// Reads a stream of documents; an empty document gives `None`.
+///
+/// # Errors
+/// The first document that is not YAML or does not fit `T`.
+pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, YamlError> {
+    serde_yaml::Deserializer::from_str(text)
+        .enumerate()
+        .map(|(index, document)| {
+            Option::<T>::deserialize(document).map_err(|error| yaml_error(index + 1, &error))
+        })
+        .collect()
+}
+
+/// Reads a text that holds one document.
+///
+/// # Errors
+/// The text is not YAML, empty, holds more than one document, or does not fit `T`.
+pub fn document<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    let mut found = documents::<T>(text)?.into_iter().flatten();
+    let at = |document, message: &str| YamlError {
+        position: Position {
+            document,
+            line: None,
+            column: None,
+        },
+        message: message.to_owned(),
+    };
+    let first = found.next().ok_or_else(|| at(1, "the file is empty"))?;
+    if found.next().is_some() {
+        return Err(at(2, "the file holds more than one document"));
+    }
+    Ok(first)
+}
+
+/// Where the value of a top-level field stands, for errors that only show when documents are compared with each other.
+pub fn position_of(text: &str, document: usize, field: &str) -> Position {
+    let unknown = Position {
+        document,
+        line: None,
+        column: None,
+    };
+    let Some(deserializer) = serde_yaml::Deserializer::from_str(text).nth(document - 1) else {
+        return unknown;
+    };
+    let reached = Cell::new(false);
+    let error = deserializer
+        .deserialize_map(StopAt {
+            field,
+            reached: &reached,
+        })
+        .err();
+    error
+        .filter(|_| reached.get())
+        .map_or(unknown, |error| position(document, &error))
+}
+
+fn yaml_error(document: usize, error: &serde_yaml::Error) -> YamlError {
+    let text = error.to_string();
+    let message = match error.location() {
+        // The parser appends the place to its message; we say it in front, once.
+        Some(place) => text.replace(
+            &format!(" at line {} column {}", place.line(), place.column()),
+            "",
+        ),
+        None => text,
+    };
+    YamlError {
+        position: position(document, error),
+        message,
+    }
+}
+
+fn position(document: usize, error: &serde_yaml::Error) -> Position {
+    let place = error.location();
+    Position {
+        document,
+        line: place.as_ref().map(serde_yaml::Location::line),
+        column: place.as_ref().map(serde_yaml::Location::column),
+    }
+}
+
+/// Walks a mapping and fails at the value of one field: the failure carries the place, which the parser tells in no other way.
+struct StopAt<'a> {
+    field: &'a str,
+    reached: &'a Cell<bool>,
+}
+
+impl<'de> Visitor<'de> for StopAt<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a mapping")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            if name == self.field {
+                return map.next_value_seed(Stop(self.reached));
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+struct Stop<'a>(&'a Cell<bool>);
+
+impl<'de> DeserializeSeed<'de> for Stop<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.set(true);
+        deserializer.deserialize_any(Nothing)
+    }
+}
+
+/// Accepts nothing.
+struct Nothing;
+
+impl Visitor<'_> for Nothing {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("nothing")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_in_its_document() {
+        let text = "name: one\n---\nname: two\nendpoint: x\n";
+
+        let position = position_of(text, 2, "endpoint");
+
+        assert_eq!(
+            position,
+            Position {
+                document: 2,
+                line: Some(4),
+                column: Some(11)
+            }
+        );
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_has_no_line() {
+        let position = position_of("name: one\n", 1, "endpoint");
+
+        assert_eq!(
+            position,
+            Position {
+                document: 1,
+                line: None,
+                column: None
+            }
+        );
+    }
+
+    #[test]
+    fn a_syntax_error_says_where() {
+        let error = documents::<serde_json::Value>("a: 1\n---\nb: [1, 2\n").unwrap_err();
+
+        assert_eq!((error.position.document, error.position.line), (2, Some(4)));
+    }
+}

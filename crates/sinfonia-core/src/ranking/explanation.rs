@@ -1,0 +1,100 @@
+//! A ranking as `GET /explain` answers it.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Class, Matcher, OrderKey, Ranking};
+use crate::client::ClientInfo;
+use crate::deployment::CloudletReference;
+use crate::location::Location;
+
+/// The client as Tier 1 saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExplainedClient {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its place, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+}
+
+/// A candidate with its place and what decided it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExplainedCandidate {
+    /// Its place, 1 is tried first.
+    pub rank: usize,
+    /// The cloudlet.
+    pub cloudlet: CloudletReference,
+    /// The matcher that yielded it.
+    pub matcher: Matcher,
+    /// Kilometres to the client, where both places are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance_km: Option<f64>,
+    /// How willing it is.
+    pub class: Class,
+    /// The parts of its sort key, the first that differs decides.
+    pub parts: OrderKey,
+}
+
+/// A cloudlet that was left out, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExplainedExclusion {
+    /// The cloudlet.
+    pub cloudlet: CloudletReference,
+    /// The rule that excluded it.
+    pub rule: String,
+    /// What the rule looked at.
+    pub values: Map<String, Value>,
+}
+
+/// Who would get a client, and why not the others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The client.
+    pub client: ExplainedClient,
+    /// Best first.
+    pub candidates: Vec<ExplainedCandidate>,
+    /// Those left out.
+    pub excluded: Vec<ExplainedExclusion>,
+    /// How many were left out in all; `excluded` may hold fewer.
+    pub excluded_total: usize,
+}
+
+impl Explanation {
+    /// Tells a ranking, at most `limit` candidates and as many exclusions.
+    pub fn new(client: &ClientInfo, ranking: &Ranking<'_>, limit: usize) -> Self {
+        let candidates = ranking
+            .candidates
+            .iter()
+            .zip(1..)
+            .take(limit)
+            .map(|(candidate, rank)| ExplainedCandidate {
+                rank,
+                cloudlet: CloudletReference::from(candidate.cloudlet),
+                matcher: candidate.matcher,
+                distance_km: candidate.distance_km,
+                class: candidate.order.class,
+                parts: candidate.order,
+            });
+        let excluded = ranking
+            .excluded
+            .iter()
+            .take(limit)
+            .map(|(cloudlet, exclusion)| ExplainedExclusion {
+                cloudlet: CloudletReference::from(*cloudlet),
+                rule: exclusion.rule().to_owned(),
+                values: exclusion.values(),
+            });
+        Self {
+            client: ExplainedClient {
+                address: client.address(),
+                location: client.location(),
+            },
+            candidates: candidates.collect(),
+            excluded: excluded.collect(),
+            excluded_total: ranking.excluded.len(),
+        }
+    }
+}

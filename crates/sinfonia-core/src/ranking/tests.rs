@@ -1,0 +1,434 @@
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+use crate::cloudlet::{CloudletInfo, Surroundings};
+use crate::location::Location;
+use crate::network::Network;
+
+const PITTSBURGH: (f64, f64) = (40.44, -79.99);
+
+#[test]
+fn matchers_are_concatenated_in_their_order() {
+    let fleet = [
+        cloudlet("nowhere").build(),
+        cloudlet("far").at(48.86, 2.35).build(),
+        cloudlet("near").at(40.4, -80.0).build(),
+        cloudlet("local").local("128.2.0.0/16").build(),
+    ];
+
+    let ranking = rank(
+        &request("128.2.3.4").at(PITTSBURGH).as_ref(),
+        &fleet,
+        &Matcher::ALL,
+    );
+
+    assert_eq!(names(&ranking), ["local", "near", "far", "nowhere"]);
+    let matchers: Vec<Matcher> = ranking
+        .candidates
+        .iter()
+        .map(|candidate| candidate.matcher)
+        .collect();
+    assert_eq!(
+        matchers,
+        [
+            Matcher::Network,
+            Matcher::Location,
+            Matcher::Location,
+            Matcher::Random
+        ]
+    );
+}
+
+#[test]
+fn the_operator_may_put_location_before_network() {
+    let fleet = [
+        cloudlet("local").local("128.2.0.0/16").build(),
+        cloudlet("near").at(40.4, -80.0).build(),
+    ];
+
+    let ranking = rank(
+        &request("128.2.3.4").at(PITTSBURGH).as_ref(),
+        &fleet,
+        &[Matcher::Location, Matcher::Network],
+    );
+
+    assert_eq!(names(&ranking), ["near", "local"]);
+}
+
+#[test]
+fn rejected_clients_win_over_local_networks() {
+    let fleet = [cloudlet("strict")
+        .local("128.2.0.0/16")
+        .rejecting("128.2.3.0/24")
+        .build()];
+
+    let ranking = rank(&request("128.2.3.4").as_ref(), &fleet, &Matcher::ALL);
+
+    let expected = Exclusion::Rejected {
+        client: "128.2.3.4".parse().unwrap(),
+        network: "128.2.3.0/24".parse().unwrap(),
+    };
+    assert_eq!(ranking.excluded, [(&fleet[0], expected)]);
+}
+
+#[rstest]
+#[case::in_the_first_of_two_accepted_networks("10.1.0.1", true)]
+#[case::in_the_second_of_two_accepted_networks("192.168.0.1", true)]
+#[case::in_a_local_network_alone("172.16.0.1", true)]
+#[case::ipv4_mapped("::ffff:10.1.0.1", true)]
+#[case::in_none("8.8.8.8", false)]
+#[case::ipv6_in_none("2001:db8::1", false)]
+fn one_entry_that_holds_the_client_is_enough(#[case] client: &str, #[case] eligible: bool) {
+    let fleet = [cloudlet("private")
+        .accepting("10.0.0.0/8")
+        .accepting("192.168.0.0/16")
+        .local("172.16.0.0/12")
+        .build()];
+
+    let ranking = rank(&request(client).as_ref(), &fleet, &Matcher::ALL);
+
+    assert_eq!(!ranking.candidates.is_empty(), eligible);
+}
+
+#[test]
+fn everyone_is_accepted_by_default_over_both_families() {
+    let fleet = [cloudlet("open").build()];
+
+    for client in ["8.8.8.8", "2001:db8::1"] {
+        assert_eq!(
+            names(&rank(&request(client).as_ref(), &fleet, &Matcher::ALL)),
+            ["open"]
+        );
+    }
+}
+
+#[test]
+fn overlapping_local_networks_yield_a_cloudlet_once() {
+    let fleet = [cloudlet("overlapping")
+        .local("128.2.0.0/16")
+        .local("128.2.3.0/24")
+        .local("128.0.0.0/8")
+        .at(0.0, 0.0)
+        .build()];
+
+    let ranking = rank(
+        &request("128.2.3.4").at(PITTSBURGH).as_ref(),
+        &fleet,
+        &Matcher::ALL,
+    );
+
+    assert_eq!(names(&ranking), ["overlapping"]);
+}
+
+#[test]
+fn what_no_matcher_yields_is_left_out_with_that_reason() {
+    let fleet = [cloudlet("elsewhere").local("10.0.0.0/8").build()];
+
+    let ranking = rank(
+        &request("128.2.3.4").as_ref(),
+        &fleet,
+        &[Matcher::Network, Matcher::Location],
+    );
+
+    assert_eq!(ranking.candidates, []);
+    assert_eq!(ranking.excluded, [(&fleet[0], Exclusion::NoMatcher)]);
+}
+
+#[test]
+fn a_client_of_unknown_place_is_passed_over_by_location() {
+    let fleet = [cloudlet("somewhere").at(40.4, -80.0).build()];
+
+    let ranking = rank(&request("8.8.8.8").as_ref(), &fleet, &Matcher::ALL);
+
+    assert_eq!(ranking.candidates[0].matcher, Matcher::Random);
+    assert_eq!(ranking.candidates[0].distance_km, None);
+}
+
+#[rstest]
+#[case::across_the_antimeridian((0.0, 179.9), (0.0, -179.9), (0.0, 179.0))]
+#[case::over_the_north_pole((89.9, 0.0), (89.9, 180.0), (89.0, 0.0))]
+#[case::at_the_south_pole((-90.0, 17.0), (-89.9, -120.0), (-89.0, 17.0))]
+fn the_nearest_is_the_nearest_on_the_globe(
+    #[case] client: (f64, f64),
+    #[case] near: (f64, f64),
+    #[case] far: (f64, f64),
+) {
+    let fleet = [
+        cloudlet("far").at(far.0, far.1).build(),
+        cloudlet("near").at(near.0, near.1).build(),
+    ];
+
+    let ranking = rank(
+        &request("8.8.8.8").at(client).as_ref(),
+        &fleet,
+        &Matcher::ALL,
+    );
+
+    assert_eq!(names(&ranking), ["near", "far"]);
+}
+
+#[test]
+fn the_closest_of_several_locations_counts() {
+    let fleet = [
+        cloudlet("one site").at(41.0, -81.0).build(),
+        cloudlet("two sites").at(0.0, 0.0).at(40.44, -79.98).build(),
+    ];
+
+    let ranking = rank(
+        &request("8.8.8.8").at(PITTSBURGH).as_ref(),
+        &fleet,
+        &Matcher::ALL,
+    );
+
+    assert_eq!(names(&ranking), ["two sites", "one site"]);
+}
+
+#[test]
+fn a_remembered_cloudlet_comes_first_even_when_it_drains() {
+    let fleet = [
+        cloudlet("local").local("128.2.0.0/16").build(),
+        cloudlet("remembered").draining().build(),
+    ];
+    let mut request = request("128.2.3.4");
+    request.remembered = vec![fleet[1].uuid];
+
+    let ranking = rank(&request.as_ref(), &fleet, &Matcher::ALL);
+
+    assert_eq!(names(&ranking), ["remembered", "local"]);
+}
+
+#[test]
+fn a_remembered_cloudlet_that_rejects_the_client_stays_out() {
+    let fleet = [cloudlet("remembered").rejecting("128.2.0.0/16").build()];
+    let mut request = request("128.2.3.4");
+    request.remembered = vec![fleet[0].uuid];
+
+    assert_eq!(
+        rank(&request.as_ref(), &fleet, &Matcher::ALL).candidates,
+        []
+    );
+}
+
+#[test]
+fn a_draining_cloudlet_comes_after_every_other() {
+    let fleet = [
+        cloudlet("draining")
+            .local("128.2.0.0/16")
+            .draining()
+            .build(),
+        cloudlet("any").build(),
+    ];
+
+    let ranking = rank(&request("128.2.3.4").as_ref(), &fleet, &Matcher::ALL);
+
+    assert_eq!(names(&ranking), ["any", "draining"]);
+}
+
+#[test]
+fn no_cloudlets_is_an_empty_ranking() {
+    assert_eq!(
+        rank(&request("8.8.8.8").as_ref(), &[], &Matcher::ALL),
+        Ranking::default()
+    );
+}
+
+#[test]
+fn random_follows_the_published_hash() {
+    // The first 8 bytes of SHA-256 over 16 zero bytes, 32 zero bytes and the endpoint, computed with sha256sum.
+    let fleet = [cloudlet("a").build()];
+    let mut request = request("8.8.8.8");
+    request.key = PublicKey::from_bytes([0; 32]);
+
+    let ranking = rank(&request.as_ref(), &fleet, &[Matcher::Random]);
+
+    assert_eq!(ranking.candidates[0].order.hash, 0xf035_25d5_2499_0f6b);
+}
+
+#[test]
+fn an_explanation_names_the_parts_of_each_place() {
+    let fleet = [
+        cloudlet("near").at(40.44, -79.99).build(),
+        cloudlet("strict").rejecting("128.2.0.0/16").build(),
+    ];
+    let request = request("128.2.3.4").at(PITTSBURGH);
+    let ranking = rank(&request.as_ref(), &fleet, &Matcher::ALL);
+
+    let explanation = Explanation::new(&request.client, &ranking, 10);
+
+    insta::assert_yaml_snapshot!(explanation, { ".candidates[].parts.hash" => "[hash]", ".**.uuid" => "[uuid]" });
+}
+
+proptest! {
+    #[test]
+    fn every_cloudlet_is_ranked_or_excluded_exactly_once(fleet in fleets(), client: std::net::IpAddr, place in places()) {
+        let ranking = rank(&request(&client.to_string()).at(place).as_ref(), &fleet, &Matcher::ALL);
+
+        let mut seen: Vec<&str> = names(&ranking);
+        seen.extend(ranking.excluded.iter().map(|(cloudlet, _)| cloudlet.name.as_str()));
+        seen.sort_unstable();
+        let mut all: Vec<&str> = fleet.iter().map(|cloudlet| cloudlet.name.as_str()).collect();
+        all.sort_unstable();
+        prop_assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn the_order_does_not_depend_on_the_input_order(fleet in fleets(), place in places(), seed: usize) {
+        let mut shuffled = fleet.clone();
+        let middle = seed % (shuffled.len() + 1);
+        shuffled.rotate_left(middle);
+        shuffled.reverse();
+        let request = request("10.1.2.3").at(place);
+
+        prop_assert_eq!(names(&rank(&request.as_ref(), &fleet, &Matcher::ALL)), names(&rank(&request.as_ref(), &shuffled, &Matcher::ALL)));
+    }
+
+    #[test]
+    fn no_ineligible_cloudlet_is_ever_a_candidate(fleet in fleets(), client: std::net::Ipv4Addr) {
+        let address = client.into();
+        let ranking = rank(&request(&client.to_string()).as_ref(), &fleet, &Matcher::ALL);
+
+        for candidate in ranking.candidates {
+            let holds = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
+            prop_assert!(!holds(&candidate.cloudlet.rejected_clients));
+            prop_assert!(holds(&candidate.cloudlet.local_networks) || holds(&candidate.cloudlet.accepted_clients));
+        }
+    }
+}
+
+struct CloudletBuilder(CloudletInfo);
+
+fn cloudlet(name: &str) -> CloudletBuilder {
+    let endpoint = format!("http://{}.example/api/v1/deploy", name.replace(' ', "-"));
+    let mut info = CloudletInfo::at(endpoint.parse().unwrap());
+    info.name = Some(name.parse().unwrap());
+    CloudletBuilder(info)
+}
+
+impl CloudletBuilder {
+    fn at(mut self, latitude: f64, longitude: f64) -> Self {
+        self.0
+            .locations
+            .get_or_insert_default()
+            .push(Location::new(latitude, longitude).unwrap());
+        self
+    }
+
+    fn local(mut self, network: &str) -> Self {
+        self.0
+            .local_networks
+            .get_or_insert_default()
+            .push(network.parse().unwrap());
+        self
+    }
+
+    fn accepting(mut self, network: &str) -> Self {
+        self.0
+            .accepted_clients
+            .get_or_insert_default()
+            .push(network.parse().unwrap());
+        self
+    }
+
+    fn rejecting(mut self, network: &str) -> Self {
+        self.0
+            .rejected_clients
+            .get_or_insert_default()
+            .push(network.parse().unwrap());
+        self
+    }
+
+    fn draining(mut self) -> Self {
+        self.0.draining = Some(true);
+        self
+    }
+
+    fn build(self) -> Cloudlet {
+        Cloudlet::new(self.0, &Surroundings::default())
+    }
+}
+
+struct OwnedRequest {
+    key: PublicKey,
+    client: ClientInfo,
+    remembered: Vec<Uuid>,
+}
+
+fn request(client: &str) -> OwnedRequest {
+    let client = ClientInfo::new(client.parse().unwrap(), None);
+    OwnedRequest {
+        key: PublicKey::from_bytes([7; 32]),
+        client,
+        remembered: vec![],
+    }
+}
+
+impl OwnedRequest {
+    fn at(mut self, place: (f64, f64)) -> Self {
+        self.client = ClientInfo::new(
+            self.client.address(),
+            Some(Location::new(place.0, place.1).unwrap()),
+        );
+        self
+    }
+
+    fn as_ref(&self) -> RankingRequest<'_> {
+        RankingRequest {
+            recipe: Uuid::nil(),
+            key: &self.key,
+            client: self.client,
+            remembered: &self.remembered,
+        }
+    }
+}
+
+fn names<'a>(ranking: &Ranking<'a>) -> Vec<&'a str> {
+    ranking
+        .candidates
+        .iter()
+        .map(|candidate| candidate.cloudlet.name.as_str())
+        .collect()
+}
+
+fn places() -> impl Strategy<Value = (f64, f64)> {
+    (-90.0..=90.0, -180.0..=180.0)
+}
+
+fn fleets() -> impl Strategy<Value = Vec<Cloudlet>> {
+    let networks = || prop::collection::vec((0u8..4, 0u8..=16), 0..3);
+    let one = (
+        prop::collection::vec(places(), 0..3),
+        networks(),
+        networks(),
+        networks(),
+        any::<bool>(),
+    );
+    prop::collection::vec(one, 0..12).prop_map(|fleet| {
+        let network = |(octet, prefix): (u8, u8)| format!("{}.1.0.0/{prefix}", 9 + octet);
+        let numbered = fleet.into_iter().enumerate();
+        numbered
+            .map(|(number, (places, local, accepted, rejected, draining))| {
+                let mut builder = cloudlet(&format!("cloudlet-{number}"));
+                builder = places
+                    .into_iter()
+                    .fold(builder, |builder, (latitude, longitude)| {
+                        builder.at(latitude, longitude)
+                    });
+                builder = local
+                    .into_iter()
+                    .fold(builder, |builder, entry| builder.local(&network(entry)));
+                builder = accepted
+                    .into_iter()
+                    .fold(builder, |builder, entry| builder.accepting(&network(entry)));
+                builder = rejected
+                    .into_iter()
+                    .fold(builder, |builder, entry| builder.rejecting(&network(entry)));
+                if draining {
+                    builder.draining().build()
+                } else {
+                    builder.build()
+                }
+            })
+            .collect()
+    })
+}
