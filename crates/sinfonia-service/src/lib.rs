@@ -1,1 +1,39 @@
-//! Shared service parts.
+//! What the HTTP services of Sinfonia share.
+//!
+//! [`settings`] reads the command line and the environment, [`telemetry`] writes logs, [`shutdown`] waits for signals, [`client`] asks
+//! other services. With the feature `server`, on by default, the rest answers requests: [`front`] stands before every router and
+//! bounds, names, measures and logs each request, [`server`] runs it on sockets, [`admin`] tells how the service does.
+
+#[cfg(feature = "server")]
+pub mod admin;
+pub mod client;
+#[cfg(feature = "server")]
+pub mod deploy_path;
+#[cfg(feature = "server")]
+pub mod front;
+#[cfg(feature = "server")]
+pub mod json;
+#[cfg(feature = "server")]
+pub mod limits;
+#[cfg(feature = "server")]
+pub mod metrics;
+pub mod outbound_guard;
+#[cfg(feature = "server")]
+pub mod path;
+#[cfg(feature = "server")]
+pub mod problem;
+#[cfg(feature = "server")]
+pub mod proxies;
+#[cfg(feature = "server")]
+pub mod readiness;
+pub mod reload;
+#[cfg(feature = "server")]
+pub mod request_id;
+#[cfg(feature = "server")]
+pub mod server;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod tokens;
+pub mod trace_parent;

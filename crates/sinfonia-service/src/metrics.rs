@@ -1,0 +1,149 @@
+//! Measurements of the requests that a service answers.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds of the duration's buckets in seconds: from an answer out of memory to a deployment that waits a minute.
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0,
+];
+
+/// Label of requests that match no route.
+pub const UNMATCHED: &str = "unmatched";
+
+/// Counts and durations of requests, by route. The routes are templates, so the labels are bounded.
+#[derive(Debug, Clone)]
+pub struct HttpMetrics {
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+/// An empty registry whose metrics are named `sinfonia_<tier>_…`, for a tier such as `tier1`.
+pub fn registry(tier: &str) -> Registry {
+    Registry::with_prefix(format!("sinfonia_{tier}"))
+}
+
+impl HttpMetrics {
+    /// Metrics that nobody reads, for routers that are not worth it.
+    pub fn unregistered() -> Self {
+        let durations =
+            Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
+        Self {
+            requests: Family::default(),
+            durations,
+        }
+    }
+
+    /// Adds `http_requests_total` and `http_request_duration_seconds` to the registry.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::unregistered();
+        registry.register(
+            "http_requests",
+            "Requests answered",
+            metrics.requests.clone(),
+        );
+        let help = "Time from a request's headers to the head of its answer";
+        registry.register_with_unit(
+            "http_request_duration",
+            help,
+            Unit::Seconds,
+            metrics.durations.clone(),
+        );
+        metrics
+    }
+
+    /// Counts one request that was answered.
+    pub(crate) fn observe(
+        &self,
+        route: &str,
+        method: &Method,
+        status: StatusCode,
+        duration: Duration,
+    ) {
+        let labels = RequestLabels {
+            route: route.to_owned(),
+            method: method_label(method),
+            status: status.as_u16(),
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.durations
+            .get_or_create(&RouteLabels {
+                route: labels.route,
+            })
+            .observe(duration.as_secs_f64());
+    }
+}
+
+/// Callers may make up methods; only the usual ones become labels.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_route_method_and_status() {
+        let mut registry = registry("tier1");
+        let metrics = HttpMetrics::register(&mut registry);
+
+        metrics.observe(
+            "/api/v1/cloudlets",
+            &Method::GET,
+            StatusCode::OK,
+            Duration::from_millis(3),
+        );
+        metrics.observe(
+            UNMATCHED,
+            &Method::from_bytes(b"BREW").unwrap(),
+            StatusCode::NOT_FOUND,
+            Duration::ZERO,
+        );
+
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let counted: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("_total{") || line.contains("_count{"))
+            .collect();
+        for expected in [
+            r#"sinfonia_tier1_http_requests_total{route="/api/v1/cloudlets",method="GET",status="200"} 1"#,
+            r#"sinfonia_tier1_http_requests_total{route="unmatched",method="other",status="404"} 1"#,
+            r#"sinfonia_tier1_http_request_duration_seconds_count{route="/api/v1/cloudlets"} 1"#,
+            r#"sinfonia_tier1_http_request_duration_seconds_count{route="unmatched"} 1"#,
+        ] {
+            assert!(
+                counted.contains(&expected),
+                "{expected} is missing in {counted:#?}"
+            );
+        }
+    }
+}
