@@ -26,6 +26,7 @@ pub mod problem;
 pub mod proxies;
 #[cfg(feature = "server")]
 pub mod readiness;
+pub mod recipes;
 pub mod reload;
 #[cfg(feature = "server")]
 pub mod request_id;
