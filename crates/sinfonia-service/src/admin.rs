@@ -37,7 +37,6 @@ pub fn app(readiness: Readiness, registry: Arc<Registry>) -> App {
     front.before(router)
 }
 
-#[expect(clippy::unused_async, reason = "handlers are async")]
 async fn readyz(State(readiness): State<Readiness>) -> Response {
     let report = readiness.report();
     let status = if report.ready {
@@ -48,7 +47,6 @@ async fn readyz(State(readiness): State<Readiness>) -> Response {
     (status, Json(report)).into_response()
 }
 
-#[expect(clippy::unused_async, reason = "handlers are async")]
 async fn metrics(State(registry): State<Arc<Registry>>) -> Result<Response, Problem> {
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| {

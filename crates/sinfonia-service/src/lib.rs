@@ -16,6 +16,8 @@ pub mod json;
 #[cfg(feature = "server")]
 pub mod limits;
 #[cfg(feature = "server")]
+pub mod listen;
+#[cfg(feature = "server")]
 pub mod metrics;
 pub mod outbound_guard;
 #[cfg(feature = "server")]

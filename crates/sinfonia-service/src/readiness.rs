@@ -1,6 +1,7 @@
 //! Whether a service can do its work, and what is missing if not.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -71,7 +72,7 @@ impl Condition {
     }
 
     /// The condition does not hold, for this reason.
-    pub fn not_ready(&self, reason: impl ToString) {
+    pub fn not_ready(&self, reason: impl Display) {
         self.readiness.set(self.name, Some(reason.to_string()));
     }
 }

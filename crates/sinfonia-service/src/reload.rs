@@ -250,7 +250,7 @@ mod tests {
 
         fs::write(&path, "2").unwrap();
         let running = tokio::spawn(follower.run(Duration::from_millis(1), move |content| {
-            sender.send(**content).unwrap()
+            sender.send(**content).unwrap();
         }));
         let heard = receiver.recv().await;
         running.abort();

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -24,16 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::path::App;
-use crate::settings::{LimitArgs, ListenArgs};
-
-/// Connections that may wait for being accepted.
-const BACKLOG: i32 = 1024;
+use crate::settings::LimitArgs;
 
 /// Pause after a failed accept, because what makes one fail (no file descriptors left) makes the next one fail too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Time that requests to the admin port get to finish at shutdown; each of them is answered out of memory.
-const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
 /// Bounds of a server's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,124 +66,6 @@ impl From<&LimitArgs> for ServerLimits {
             ..Self::default()
         }
     }
-}
-
-/// Why an address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
-pub struct BindError {
-    /// The address.
-    pub address: SocketAddr,
-    /// What the system said.
-    #[source]
-    pub source: io::Error,
-}
-
-/// The sockets of a service.
-#[derive(Debug)]
-pub struct Listeners {
-    service: TcpListener,
-    admin: Option<TcpListener>,
-}
-
-impl Listeners {
-    /// Listens where the settings say, and tells the log the addresses. Must be called within a runtime.
-    ///
-    /// # Errors
-    /// One of the ports is taken or not allowed.
-    pub fn bind(args: &ListenArgs) -> Result<Self, BindError> {
-        let service = match args.listen {
-            None => bind_all(args.port)?,
-            Some(address) => bind(SocketAddr::new(address, args.port))?,
-        };
-        let address = local_address(&service)?;
-        tracing::info!(%address, "listening");
-        let admin = args.admin_address(address.port()).map(bind).transpose()?;
-        match &admin {
-            Some(admin) => tracing::info!(address = %local_address(admin)?, "admin port listening"),
-            None => tracing::info!("no admin port"),
-        }
-        Ok(Self { service, admin })
-    }
-
-    /// Where the service listens.
-    ///
-    /// # Errors
-    /// The system does not say.
-    pub fn address(&self) -> Result<SocketAddr, BindError> {
-        local_address(&self.service)
-    }
-
-    /// Serves both until `shutdown` resolves, as [`serve`] does; the admin port answers until the service has finished.
-    pub async fn serve(
-        self,
-        app: App,
-        admin: App,
-        limits: ServerLimits,
-        shutdown: impl Future<Output = ()>,
-    ) {
-        let finished = CancellationToken::new();
-        let service = async {
-            serve(self.service, app, limits, shutdown).await;
-            finished.cancel();
-        };
-        let admin = async {
-            if let Some(listener) = self.admin {
-                let limits = ServerLimits {
-                    drain: ADMIN_DRAIN,
-                    ..ServerLimits::default()
-                };
-                serve(listener, admin, limits, finished.cancelled()).await;
-            }
-        };
-        tokio::join!(service, admin);
-    }
-}
-
-/// Listens on all addresses of both families, of IPv4 alone where the system has no IPv6. Port 0 takes any free one.
-///
-/// # Errors
-/// The port is taken or not allowed.
-pub fn bind_all(port: u16) -> Result<TcpListener, BindError> {
-    let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    match bind(both) {
-        Err(error) if error.source.kind() != io::ErrorKind::AddrInUse => {
-            bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).map_err(|_| error)
-        }
-        result => result,
-    }
-}
-
-/// Listens on one address; the unspecified one of IPv6 takes IPv4 too. Must be called within a runtime.
-///
-/// # Errors
-/// The address is not this machine's, or its port is taken or not allowed.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    listen(address).map_err(|source| BindError { address, source })
-}
-
-fn local_address(listener: &TcpListener) -> Result<SocketAddr, BindError> {
-    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    listener.local_addr().map_err(|source| BindError {
-        address: nowhere,
-        source,
-    })
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
 }
 
 /// Serves an app until `shutdown` resolves: then accepts nothing more, closes idle connections, lets running requests finish within the
@@ -284,7 +159,18 @@ async fn connection(
 /// Sends small answers at once, and gives up on another end that takes nothing of what it is sent for too long.
 fn tune(stream: &TcpStream, limits: &ServerLimits) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_user_timeout(Some(limits.header_time))
+    bound_stalls(stream, limits.header_time)
+}
+
+#[cfg(target_os = "linux")]
+fn bound_stalls(stream: &TcpStream, time: Duration) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(time))
+}
+
+/// Other systems have no such option; their own time-outs are longer.
+#[cfg(not(target_os = "linux"))]
+fn bound_stalls(_stream: &TcpStream, _time: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 async fn answer(

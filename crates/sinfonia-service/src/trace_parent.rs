@@ -53,7 +53,10 @@ impl FromStr for TraceParent {
 
     /// Later versions are read as far as version 00 goes, as the standard asks for.
     fn from_str(text: &str) -> Result<Self, TraceParentError> {
-        let head = text.get(..LENGTH).ok_or(TraceParentError)?;
+        let head = text
+            .get(..LENGTH)
+            .filter(|head| head.is_ascii())
+            .ok_or(TraceParentError)?;
         let version = hex(&head[..2])?;
         let follows = text[LENGTH..].bytes().next();
         let complete = if version == 0 {
@@ -136,6 +139,7 @@ mod tests {
     #[case::longer("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x")]
     #[case::shorter("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0")]
     #[case::signed("00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+    #[case::not_ascii_in_front("é0-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
     #[case::not_ascii("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0é")]
     fn what_is_no_traceparent_is_refused(#[case] text: &str) {
         assert_eq!(text.parse::<TraceParent>(), Err(TraceParentError));

@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use sinfonia_core::network::Network;
 
-use super::List;
+use super::{List, flatten};
 
 /// Where a service listens.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -118,6 +118,16 @@ pub struct ClientArgs {
 }
 
 impl ListenArgs {
+    /// Loopback and any free ports, for tests.
+    pub fn any_free_port() -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            port: 0,
+            listen: Some(loopback),
+            admin_listen: AdminListen::NextPort(loopback),
+        }
+    }
+
     /// Where the admin port is, given the port that the service really has; nothing where it is off or no port follows.
     pub fn admin_address(&self, service_port: u16) -> Option<SocketAddr> {
         match self.admin_listen {
@@ -131,15 +141,10 @@ impl ListenArgs {
     }
 }
 
-impl Default for ListenArgs {
-    /// Loopback and any free port, for tests.
-    fn default() -> Self {
-        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Self {
-            port: 0,
-            listen: Some(loopback),
-            admin_listen: AdminListen::NextPort(loopback),
-        }
+impl ProxyArgs {
+    /// Networks of the trusted proxies.
+    pub fn trusted(&self) -> Vec<Network> {
+        flatten(&self.trusted_proxies)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Options that hold lists.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -68,11 +67,6 @@ fn json_words(text: &str) -> Result<Vec<String>, ListError> {
     };
     Ok(values.into_iter().map(word).collect())
 }
-
-const _: fn() = || {
-    fn is_error<E: Error + Send + Sync + 'static>() {}
-    is_error::<ListError>();
-};
 
 #[cfg(test)]
 mod tests {
