@@ -95,7 +95,7 @@ struct Document {
 impl Document {
     fn into_entry(self, number: usize, warnings: &mut Vec<String>) -> FileEntry {
         let mut warn = |field: &str, message: &str| {
-            warnings.push(format!("document {number}: {field}: {message}"))
+            warnings.push(format!("document {number}: {field}: {message}"));
         };
         if self.endpoint.drops_query {
             warn("endpoint", "its query is ignored");
