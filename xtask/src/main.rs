@@ -1,2 +1,48 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks, run as `cargo xtask <task>`.
+
+mod bench;
+mod cargo;
+mod quickstart;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks of Sinfonia.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Starts a Tier 1 and two sandboxed Tier 2s on this machine and shows a request going through them.
+    Quickstart(quickstart::Options),
+    /// Builds everything and runs all tests.
+    Test(test::Options),
+    /// Measures; every figure comes beside a baseline of the same run.
+    #[command(subcommand)]
+    Bench(bench::Benchmark),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Quickstart(options) => quickstart::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Bench(benchmark) => bench::run(&benchmark),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

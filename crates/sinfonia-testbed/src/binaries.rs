@@ -1,0 +1,62 @@
+//! Where the workspace's programs are.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The three tiers' programs of one build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binaries {
+    /// `sinfonia-tier1`.
+    pub tier1: PathBuf,
+    /// `sinfonia-tier2`.
+    pub tier2: PathBuf,
+    /// `sinfonia-tier3`.
+    pub tier3: PathBuf,
+}
+
+/// Why the programs cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MissingBinary {
+    /// A program was not built.
+    #[error("{} was not built\nhint: cargo build --workspace --bins", .0.display())]
+    NotBuilt(PathBuf),
+    /// The running program does not know where it is.
+    #[error("cannot tell where the running program is")]
+    CurrentProgram(#[source] io::Error),
+}
+
+impl Binaries {
+    /// The programs in this folder, such as `target/debug`.
+    ///
+    /// # Errors
+    /// One of them was not built.
+    pub fn in_folder(folder: &Path) -> Result<Self, MissingBinary> {
+        let find = |name: &str| {
+            let path = folder.join(name);
+            if path.is_file() {
+                Ok(path)
+            } else {
+                Err(MissingBinary::NotBuilt(path))
+            }
+        };
+        Ok(Self {
+            tier1: find("sinfonia-tier1")?,
+            tier2: find("sinfonia-tier2")?,
+            tier3: find("sinfonia-tier3")?,
+        })
+    }
+
+    /// The programs of the build that the running test or program belongs to.
+    ///
+    /// # Errors
+    /// One of them was not built.
+    pub fn of_this_build() -> Result<Self, MissingBinary> {
+        let program = std::env::current_exe().map_err(MissingBinary::CurrentProgram)?;
+        // Tests live in target/<profile>/deps, programs in target/<profile>.
+        let mut folder = program.parent().unwrap_or(Path::new("."));
+        if folder.ends_with("deps") {
+            folder = folder.parent().unwrap_or(folder);
+        }
+        Self::in_folder(folder)
+    }
+}

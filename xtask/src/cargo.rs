@@ -1,0 +1,34 @@
+//! Running cargo on this workspace.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use anyhow::{Context, ensure};
+
+/// The workspace's folder.
+pub(crate) fn workspace() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// Runs cargo with these arguments in the workspace, its output shown.
+pub(crate) fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let line = format!("cargo {}", arguments.join(" "));
+    let status: ExitStatus = Command::new(cargo)
+        .args(arguments)
+        .current_dir(workspace())
+        .status()
+        .with_context(|| format!("cannot run `{line}`"))?;
+    ensure!(status.success(), "`{line}` failed");
+    Ok(())
+}
+
+/// The folder that holds the programs of a profile, `debug` or `release`.
+pub(crate) fn programs(profile: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || workspace().join("target"),
+        |target| workspace().join(target),
+    );
+    target.join(profile)
+}

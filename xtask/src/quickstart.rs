@@ -1,0 +1,148 @@
+//! `cargo xtask quickstart`: the three tiers on this machine, no cluster needed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anstream::println;
+use anyhow::{Context, ensure};
+use clap::Args;
+use sinfonia_testbed::{Binaries, Service};
+use tempfile::TempDir;
+
+use crate::cargo::{cargo, programs, workspace};
+
+/// Where the two cloudlets of the quickstart are said to be, and the client between them.
+const NEAR: &str = "[40.4439, -79.9444]";
+const FAR: &str = "[48.8566, 2.3522]";
+const CLIENT: &str = "40.4406,-79.9959";
+
+/// How long the quickstart stays.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Leaves everything running until Enter is pressed, to try commands of your own.
+    #[arg(long)]
+    keep: bool,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    println!("Building the three tiers…");
+    cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"])?;
+    let binaries = Binaries::in_folder(&programs("debug"))?;
+    let folder = TempDir::new().context("cannot make a folder for the quickstart")?;
+
+    println!(
+        "\nStarting two cloudlets (sinfonia-tier2 --cluster sandbox) and a Tier 1 that knows them."
+    );
+    let near = tier2(&binaries, "near", folder.path())?;
+    let far = tier2(&binaries, "far", folder.path())?;
+    let cloudlets = folder.path().join("cloudlets.yaml");
+    fs::write(&cloudlets, cloudlet_file(&near, &far)).context("cannot write the cloudlet file")?;
+    println!("\n$ cat cloudlets.yaml\n{}", cloudlet_file(&near, &far));
+    let tier1 = tier1(&binaries, &cloudlets, folder.path())?;
+
+    let client = Client {
+        binaries: &binaries,
+        tier1: tier1.url(),
+        cache: folder.path(),
+    };
+    println!("A client in Pittsburgh asks which cloudlets would serve it, best first:");
+    client.run(&["candidates", "helloworld", "--location", CLIENT])?;
+    println!(
+        "It asks for its own helloworld backend, and gets the configuration of a tunnel into it:"
+    );
+    client.run(&["deploy", "helloworld", "--location", CLIENT])?;
+    println!("The deployment, as the cloudlet sees it:");
+    client.run(&["status", "helloworld"])?;
+    if options.keep {
+        client.wait_for_enter()?;
+    }
+    println!("It gives the backend back:");
+    client.run(&["delete", "helloworld"])?;
+    for service in [tier1, near, far] {
+        service.stop()?;
+    }
+    println!("Done. Next: `cargo xtask quickstart --keep`, `cargo xtask test`, and the README.");
+    Ok(())
+}
+
+fn tier2(binaries: &Binaries, name: &str, folder: &Path) -> anyhow::Result<Service> {
+    let mut command = Command::new(&binaries.tier2);
+    command
+        .args(["--cluster", "sandbox", "--recipes"])
+        .arg(workspace().join("examples/recipes"));
+    Ok(Service::start(name, clean(command), folder)?)
+}
+
+fn tier1(binaries: &Binaries, cloudlets: &Path, folder: &Path) -> anyhow::Result<Service> {
+    let mut command = Command::new(&binaries.tier1);
+    command
+        .arg("--cloudlets")
+        .arg(cloudlets)
+        .arg("--recipes")
+        .arg(workspace().join("examples/recipes"));
+    Ok(Service::start("tier1", clean(command), folder)?)
+}
+
+fn cloudlet_file(near: &Service, far: &Service) -> String {
+    let (near, far) = (near.url(), far.url());
+    format!(
+        "name: Pittsburgh\nendpoint: {near}/api/v1/deploy\nlocation: {NEAR}\n---\n\
+         name: Paris\nendpoint: {far}/api/v1/deploy\nlocation: {FAR}\n"
+    )
+}
+
+/// The environment may hold settings for other installations.
+fn clean(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SINFONIA_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Someone who types commands of Tier 3.
+struct Client<'a> {
+    binaries: &'a Binaries,
+    tier1: String,
+    cache: &'a Path,
+}
+
+impl Client<'_> {
+    fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        println!(
+            "\n$ sinfonia-tier3 {} --tier1-url {}",
+            arguments.join(" "),
+            self.tier1
+        );
+        let mut command = clean(Command::new(&self.binaries.tier3));
+        command
+            .args(arguments)
+            .args(["--tier1-url", &self.tier1])
+            .env("XDG_CACHE_HOME", self.cache);
+        let status = command.status().context("cannot run sinfonia-tier3")?;
+        ensure!(
+            status.success(),
+            "sinfonia-tier3 {} failed",
+            arguments.join(" ")
+        );
+        println!();
+        Ok(())
+    }
+
+    fn wait_for_enter(&self) -> anyhow::Result<()> {
+        println!("Everything keeps running. In another terminal:\n");
+        println!(
+            "  export SINFONIA_TIER1_URL={} XDG_CACHE_HOME={}",
+            self.tier1,
+            self.cache.display()
+        );
+        println!("  {} --help\n", self.binaries.tier3.display());
+        println!("Press Enter to stop.");
+        std::io::stdin()
+            .read_line(&mut String::new())
+            .context("cannot read from the terminal")?;
+        Ok(())
+    }
+}
