@@ -70,7 +70,8 @@ struct Shared {
 impl Front {
     /// Puts this front before a router whose state is already given, and path normalisation before both.
     ///
-    /// Handlers find the request's [`RequestId`] and [`crate::trace_parent::TraceParent`] among its extensions. A handler that panics
+    /// Handlers find the request's [`RequestId`] and [`crate::trace_parent::TraceParent`] among its extensions, and hand both as they are to
+    /// the services that they ask. A handler that panics
     /// is answered with 500, and errors that are not problem documents yet, the router's own included, become some.
     pub fn before(self, router: Router) -> App {
         let body_limit = DefaultBodyLimit::max(self.limits.body_bytes);

@@ -121,7 +121,7 @@ where
                     on_change(&content);
                 }
                 Look::Refused(error) => {
-                    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+                    let cause = causes(&error);
                     tracing::warn!(%error, cause, "changed file refused, the old content stays");
                 }
             }
@@ -165,6 +165,14 @@ async fn read<E: Error + 'static>(path: &Path) -> Result<Vec<u8>, ReloadError<E>
             path: path.to_owned(),
             source,
         })
+}
+
+fn causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 fn digest(bytes: &[u8]) -> [u8; 32] {

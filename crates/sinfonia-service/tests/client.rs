@@ -218,7 +218,7 @@ async fn start_tls(folder: &TempDir) -> (SocketAddr, PathBuf) {
                 continue;
             };
             let mut request = [0; 4096];
-            stream.read(&mut request).await.unwrap();
+            assert_ne!(stream.read(&mut request).await.unwrap(), 0);
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
             stream.write_all(answer).await.unwrap();
             stream.shutdown().await.unwrap();

@@ -81,7 +81,7 @@ async fn an_idle_connection_is_closed_after_a_while() {
     let server = Server::start(
         hello(),
         ServerLimits {
-            header_time: Duration::from_millis(50),
+            header_time: Duration::from_millis(500),
             ..limits()
         },
     );
