@@ -1,5 +1,7 @@
 //! Tokens that callers show as `Authorization: Bearer`, and the files that list them.
 
+mod own;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
@@ -11,6 +13,8 @@ use sha2::{Digest as _, Sha256};
 use sinfonia_core::endpoint::{Endpoint, EndpointError};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
+
+pub use self::own::OwnToken;
 
 /// Why a token file is refused. No variant repeats a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,6 +132,11 @@ impl Tokens {
     /// The scope of a token, if it is known.
     pub fn check(&self, token: &str) -> Option<&Scope> {
         self.0.get(&Digest::of(token))
+    }
+
+    /// The scopes of all tokens, in no order.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.0.values()
     }
 
     /// What a request with these headers shows.

@@ -1,0 +1,138 @@
+//! Which cloudlets serve a device already: it is sent there again before anywhere else.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::key::PublicKey;
+use uuid::Uuid;
+
+/// Most cloudlets that are remembered for one recipe and key: as many as one request can ask for.
+const MOST_CLOUDLETS: usize = 3;
+
+/// Remembers for one lease which cloudlets serve a recipe and key. Bounded: beyond its capacity the one goes that was renewed longest ago.
+///
+/// Cloudlets are remembered by endpoint, because that is what makes an entry of the registry: a cloudlet that restarts may report a new
+/// uuid and still serve.
+#[derive(Debug)]
+pub struct Placements {
+    lease: SignedDuration,
+    capacity: usize,
+    records: Mutex<Records>,
+}
+
+/// Whose placement it is: the recipe and the device's key.
+type Holder = (Uuid, PublicKey);
+
+#[derive(Debug, Default)]
+struct Records {
+    by_holder: HashMap<Holder, Record>,
+    /// The holders by the number of their last renewal.
+    by_renewal: BTreeMap<u64, Holder>,
+    renewals: u64,
+}
+
+#[derive(Debug)]
+struct Record {
+    renewal: u64,
+    placements: Vec<Placement>,
+}
+
+#[derive(Debug)]
+struct Placement {
+    endpoint: Endpoint,
+    renewed: Timestamp,
+}
+
+impl Placements {
+    /// Remembers for this long, and for at most this many pairs of recipe and key.
+    pub fn new(lease: SignedDuration, capacity: usize) -> Self {
+        Self {
+            lease,
+            capacity,
+            records: Mutex::default(),
+        }
+    }
+
+    /// Remembers that these cloudlets, best first, have just agreed to serve. Others that served before stay until their lease ends, at
+    /// most three in all.
+    pub fn remember(&self, recipe: Uuid, key: &PublicKey, endpoints: &[Endpoint], now: Timestamp) {
+        let mut records = self.records();
+        let mut placements: Vec<Placement> = endpoints
+            .iter()
+            .map(|endpoint| Placement {
+                endpoint: endpoint.clone(),
+                renewed: now,
+            })
+            .collect();
+        let earlier = records.remove(&(recipe, *key)).into_iter().flatten();
+        placements.extend(earlier.filter(|placement| {
+            self.is_current(placement, now) && !endpoints.contains(&placement.endpoint)
+        }));
+        placements.truncate(MOST_CLOUDLETS);
+        records.insert((recipe, *key), placements);
+        records.shrink_to(self.capacity);
+    }
+
+    /// The cloudlets that serve, the one renewed last first.
+    pub fn remembered(&self, recipe: Uuid, key: &PublicKey, now: Timestamp) -> Vec<Endpoint> {
+        let records = self.records();
+        let record = records.by_holder.get(&(recipe, *key));
+        let placements = record.into_iter().flat_map(|record| &record.placements);
+        placements
+            .filter(|placement| self.is_current(placement, now))
+            .map(|placement| placement.endpoint.clone())
+            .collect()
+    }
+
+    /// Forgets that a cloudlet serves.
+    pub fn forget(&self, recipe: Uuid, key: &PublicKey, endpoint: &Endpoint) {
+        let mut records = self.records();
+        let Some(record) = records.by_holder.get_mut(&(recipe, *key)) else {
+            return;
+        };
+        record
+            .placements
+            .retain(|placement| placement.endpoint != *endpoint);
+        if record.placements.is_empty() {
+            records.remove(&(recipe, *key));
+        }
+    }
+
+    fn is_current(&self, placement: &Placement, now: Timestamp) -> bool {
+        placement.renewed.duration_until(now) < self.lease
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Records {
+    fn insert(&mut self, holder: Holder, placements: Vec<Placement>) {
+        self.renewals += 1;
+        let renewal = self.renewals;
+        self.by_renewal.insert(renewal, holder);
+        let record = Record {
+            renewal,
+            placements,
+        };
+        self.by_holder.insert(holder, record);
+    }
+
+    fn remove(&mut self, holder: &Holder) -> Option<Vec<Placement>> {
+        let record = self.by_holder.remove(holder)?;
+        self.by_renewal.remove(&record.renewal);
+        Some(record.placements)
+    }
+
+    fn shrink_to(&mut self, capacity: usize) {
+        while self.by_holder.len() > capacity {
+            let Some((_, oldest)) = self.by_renewal.pop_first() else {
+                return;
+            };
+            self.by_holder.remove(&oldest);
+        }
+    }
+}
