@@ -1,1 +1,22 @@
-//! Tier 2 of Sinfonia.
+//! Tier 2 of Sinfonia: one per cloudlet. It takes deploy requests, keeps a record of each deployment, makes the cluster what the records
+//! want, and reports to Tier 1.
+//!
+//! A request ([`settings`] says which are taken) goes from `api` to `deployments`, which writes a record into `records` and waits. The
+//! `controller` takes each record up and works on the [`cluster`] until that is what the record wants; the `job_runner` ends leases. What
+//! each of them decides is in `sinfonia_core::lifecycle`; here it is only carried out.
+
+mod access;
+mod api;
+pub mod clock;
+pub mod cluster;
+mod controller;
+mod deployments;
+mod job_runner;
+mod metrics;
+mod records;
+mod reports;
+pub mod service;
+pub mod settings;
+
+pub use reports::ReportTokenError;
+pub use service::{RunError, run, run_on};

@@ -1,2 +1,44 @@
-//! Tier 2 of Sinfonia.
-fn main() {}
+//! `sinfonia-tier2`: deploys backends into one cloudlet and tells Tier 1 about it.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use sinfonia_service::{settings, shutdown, telemetry};
+use sinfonia_tier2::RunError;
+use sinfonia_tier2::settings::Settings;
+
+/// Exit code when the user can do something about it.
+const FIXABLE: u8 = 1;
+/// Exit code when nobody expected it.
+const UNEXPECTED: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(settings::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn run(settings: Settings) -> anyhow::Result<()> {
+    telemetry::init(&settings.log)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let stopping = shutdown::on_signals().context("cannot listen to signals")?;
+        Ok(sinfonia_tier2::run(settings, stopping).await?)
+    })
+}
+
+/// Says what happened and, where it is known, what to do about it.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let mut stderr = std::io::stderr();
+    // There is nobody left to tell if this fails.
+    let _ = writeln!(stderr, "error: {error:#}");
+    let known = error.downcast_ref::<RunError>();
+    if let Some(hint) = known.and_then(RunError::hint) {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+    let malformed_filter = error.is::<telemetry::TelemetryError>();
+    let fixable = malformed_filter || known.is_some_and(RunError::is_fixable);
+    ExitCode::from(if fixable { FIXABLE } else { UNEXPECTED })
+}

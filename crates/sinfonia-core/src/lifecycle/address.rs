@@ -27,7 +27,6 @@ pub enum AddressPoolError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressPool {
     network: Network,
-    /// How many addresses devices may get, at least 1.
     size: u128,
 }
 
@@ -45,6 +44,11 @@ impl AddressPool {
             Some(size) if size > 0 => Ok(Self { network, size }),
             _ => Err(AddressPoolError::TooSmall(network)),
         }
+    }
+
+    /// How many addresses devices may get, at least 1.
+    pub const fn size(&self) -> u128 {
+        self.size
     }
 
     /// Whether a device may get this address.

@@ -1,0 +1,208 @@
+//! The work on one record: asking the state machine what comes next, and doing it, until there is nothing left to do.
+
+use sinfonia_core::deployment::DeploymentName;
+use sinfonia_core::key::PublicKey;
+use sinfonia_core::lifecycle::{
+    Desired, Failure, Next, Observed, Phase, PlacementError, Record, RecordStatus, Step, desired,
+    fail, place, reconcile, start,
+};
+use tokio::sync::watch;
+
+use super::Controller;
+use crate::cluster::{ClusterError, StepError};
+use crate::records::Seen;
+
+/// When a record needs work again.
+pub(super) enum Rest {
+    /// At once: it was changed.
+    Changed,
+    /// When it is changed.
+    UntilChanged,
+    /// When it is changed, or what was installed runs.
+    UntilReady(watch::Receiver<bool>),
+    /// Never: it is removed.
+    Gone,
+}
+
+/// Why the work on a record stopped.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SettleError {
+    /// A step, or a look at the cluster, did not work this time.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The system gives no randomness for a name.
+    #[error("the system has no randomness for a name")]
+    Randomness(#[from] getrandom::Error),
+}
+
+impl Controller {
+    /// Does what is next for a record as it was seen; the channel tells of changes meanwhile.
+    pub(super) async fn settle(
+        &self,
+        seen: &Seen,
+        changes: &watch::Receiver<Seen>,
+    ) -> Result<Rest, SettleError> {
+        let record = seen.record();
+        let name = record.status.as_ref().map(|status| &status.deployment_name);
+        let observed = match name {
+            Some(name) => self.cluster.observe(name).await?,
+            None => Observed::default(),
+        };
+        let readiness = self.readiness(record, &observed).await?;
+        let ready = readiness
+            .as_ref()
+            .is_some_and(|readiness| *readiness.borrow());
+        match reconcile(record, &observed, ready, self.clock.now(), &self.policy) {
+            Next::Start => self.start(seen).await,
+            Next::Write(status) => {
+                self.write(seen, *status);
+                Ok(Rest::Changed)
+            }
+            Next::Apply(steps) => self.apply(seen, &steps, changes).await,
+            Next::Rest => Ok(readiness.map_or(Rest::UntilChanged, Rest::UntilReady)),
+        }
+    }
+
+    /// Writes how far a record is. Whoever was quicker made another decision necessary.
+    fn write(&self, seen: &Seen, status: RecordStatus) {
+        let before = seen.record().status.as_ref();
+        let moved = before.is_none_or(|before| before.phase != status.phase);
+        let (name, phase) = (status.deployment_name.clone(), status.phase);
+        let key = seen.record().spec.public_key;
+        if self.records.write_status(seen, status).is_err() {
+            return;
+        }
+        if moved {
+            tracing::info!(key = %key.short(), %name, %phase, "deployment moves on");
+        } else {
+            tracing::info!(key = %key.short(), %name, "deployment is ready");
+        }
+    }
+
+    /// Whether what was installed runs, as long as that has not been seen once.
+    async fn readiness(
+        &self,
+        record: &Record,
+        observed: &Observed,
+    ) -> Result<Option<watch::Receiver<bool>>, ClusterError> {
+        match &record.status {
+            Some(status)
+                if status.phase == Phase::Deployed
+                    && status.first_ready.is_none()
+                    && !record.deleting
+                    && observed.is_installed() =>
+            {
+                let readiness = self.cluster.readiness(&status.deployment_name).await?;
+                Ok(Some(readiness))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Gives a record its name and address. A record for which there is none is removed, and who waits for it told so.
+    async fn start(&self, seen: &Seen) -> Result<Rest, SettleError> {
+        let _alone = self.placing.lock().await;
+        let all = self.records.all();
+        let record = seen.record();
+        let others = all.iter().map(Seen::record);
+        match place(record, others, &self.pool, getrandom::u64()?) {
+            Ok(placement) => {
+                let status = start(record, placement, self.clock.now(), &self.policy);
+                tracing::info!(key = %record.spec.public_key.short(), recipe = %record.spec.uuid, name = %status.deployment_name, "deployment starts");
+                let _ = self.records.write_status(seen, status);
+            }
+            Err(error @ (PlacementError::Addresses(_) | PlacementError::Names)) => {
+                tracing::warn!(%error, key = %record.spec.public_key.short(), "deployment cannot be placed");
+                let _ = self.records.delete(seen);
+            }
+        }
+        Ok(Rest::Changed)
+    }
+
+    async fn apply(
+        &self,
+        seen: &Seen,
+        steps: &[Step],
+        changes: &watch::Receiver<Seen>,
+    ) -> Result<Rest, SettleError> {
+        let record = seen.record();
+        for step in steps {
+            if *step == Step::RemoveRecord {
+                return Ok(self.remove(seen));
+            }
+            let Some(status) = &record.status else {
+                continue;
+            };
+            match self
+                .take(&status.deployment_name, record, *step, changes)
+                .await
+            {
+                None => return Ok(Rest::Changed),
+                Some(Ok(())) => {}
+                Some(Err(StepError::Failed(failure))) => {
+                    self.give_up(&record.spec.public_key, &failure);
+                    return Ok(Rest::Changed);
+                }
+                Some(Err(StepError::Again(error)))
+                    if *step == (Step::Uninstall { best_effort: true }) =>
+                {
+                    tracing::info!(%error, name = %status.deployment_name, "release goes with its namespace");
+                }
+                Some(Err(StepError::Again(error))) => return Err(error.into()),
+            }
+        }
+        Ok(Rest::Changed)
+    }
+
+    /// Takes a step; gives an installation up, with nothing as its result, as soon as nobody wants it any more.
+    async fn take(
+        &self,
+        name: &DeploymentName,
+        record: &Record,
+        step: Step,
+        changes: &watch::Receiver<Seen>,
+    ) -> Option<Result<(), StepError>> {
+        tracing::debug!(%name, ?step, "step");
+        let work = self.cluster.apply(name, &record.spec, step);
+        if step != Step::Install {
+            return Some(work.await);
+        }
+        tokio::select! {
+            biased;
+            () = unwanted(changes.clone()) => {
+                tracing::info!(%name, "installation cancelled");
+                None
+            }
+            result = work => Some(result),
+        }
+    }
+
+    /// Writes that an installation failed for good, whoever else writes the record meanwhile.
+    fn give_up(&self, key: &PublicKey, failure: &Failure) {
+        tracing::info!(class = %failure.class, message = failure.message, key = %key.short(), "installation failed");
+        while let Some(seen) = self.records.get(key) {
+            let status = fail(seen.record(), failure.clone(), self.clock.now());
+            let written =
+                status.is_none_or(|status| self.records.write_status(&seen, status).is_ok());
+            if written {
+                return;
+            }
+        }
+    }
+
+    fn remove(&self, seen: &Seen) -> Rest {
+        if self.records.remove(seen).is_err() {
+            return Rest::Changed;
+        }
+        tracing::info!(key = %seen.record().spec.public_key.short(), "deployment removed");
+        Rest::Gone
+    }
+}
+
+/// Resolves when the record does not want to be installed any more.
+async fn unwanted(mut changes: watch::Receiver<Seen>) {
+    // An error is that the record is gone, which nobody but its own task removes.
+    let _ = changes
+        .wait_for(|seen| !matches!(desired(seen.record()), Desired::Running(_)))
+        .await;
+}

@@ -1,0 +1,97 @@
+//! Whether one deployment more can be taken.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use sinfonia_core::lifecycle::{AddressPool, Record, RecordSpec, Stage};
+use sinfonia_service::limits::ClientKey;
+use tokio::time::Instant;
+
+use super::{Deployments, Refusal};
+use crate::records::Seen;
+
+/// How many deployments are taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Admission {
+    /// At once; as many as there are addresses where nothing is said.
+    pub(crate) most: Option<usize>,
+    /// At once for one client.
+    pub(crate) most_per_client: usize,
+    /// The addresses of the devices.
+    pub(crate) pool: AddressPool,
+}
+
+impl Deployments {
+    /// Writes a request that needs a place of its own, if there is one; false when it has to be decided anew.
+    pub(super) fn admit(&self, seen: Option<&Seen>, spec: RecordSpec) -> Result<bool, Refusal> {
+        // One at a time, so that what is counted is still so when it is written.
+        let withdrawn = self.withdrawn();
+        if withdrawn.holds(&spec.created_by, Instant::now()) {
+            return Err(Refusal::Withdrawn);
+        }
+        let all = self.records.all();
+        let others = all.iter().map(Seen::record);
+        self.admission.check(
+            &spec,
+            others.filter(|record| record.spec.public_key != spec.public_key),
+            seen.and_then(|seen| Some(seen.record().status.as_ref()?.tunnel_address)),
+        )?;
+        Ok(self.write(seen, spec))
+    }
+
+    /// Writes a request; false when somebody else wrote meanwhile.
+    pub(super) fn write(&self, seen: Option<&Seen>, spec: RecordSpec) -> bool {
+        match seen {
+            None => self.records.create(spec).is_ok(),
+            Some(seen) => self.records.write_spec(seen, spec).is_ok(),
+        }
+    }
+}
+
+impl Admission {
+    /// Whether there is room for a request beside the other records. A record that holds an address already needs no new one.
+    fn check<'a>(
+        &self,
+        spec: &RecordSpec,
+        others: impl Iterator<Item = &'a Record> + Clone,
+        own_address: Option<IpAddr>,
+    ) -> Result<(), Refusal> {
+        // What ended holds nothing but its address.
+        let running = others
+            .clone()
+            .filter(|record| !matches!(record.stage(), Stage::Ended(_)));
+        let client = ClientKey::of(spec.client_address);
+        let of_client = running
+            .clone()
+            .filter(|record| ClientKey::of(record.spec.client_address) == client);
+        if of_client.count() >= self.most_per_client {
+            return Err(Refusal::ClientHasEnough(self.most_per_client));
+        }
+        if self.most.is_some_and(|most| running.count() >= most) {
+            return Err(Refusal::Full);
+        }
+        if own_address.is_none() && !self.has_address(spec, others) {
+            return Err(Refusal::NoAddress(self.pool));
+        }
+        Ok(())
+    }
+
+    /// Whether an address will be left once everybody before this request has one.
+    fn has_address<'a>(
+        &self,
+        spec: &RecordSpec,
+        others: impl Iterator<Item = &'a Record> + Clone,
+    ) -> bool {
+        let mut held: HashSet<IpAddr> = others
+            .clone()
+            .filter_map(|record| Some(record.status.as_ref()?.tunnel_address))
+            .collect();
+        for waiting in others.filter(|record| record.status.is_none()) {
+            match self.pool.allocate(&waiting.spec.public_key, &held) {
+                Some(address) => held.insert(address),
+                None => return false,
+            };
+        }
+        self.pool.allocate(&spec.public_key, &held).is_some()
+    }
+}

@@ -1,0 +1,140 @@
+//! Why a request about a deployment is not granted, and how that is answered.
+
+use sinfonia_core::lifecycle::{AddressPool, FailureClass, Phase, RecordStatus};
+use sinfonia_service::problem::Problem;
+use sinfonia_service::recipes::RecipeLookupError;
+use uuid::Uuid;
+
+/// Class of a deployment whose lease and grace have passed, in the answer to a `GET`.
+const EXPIRED: &str = "expired";
+
+/// Seconds after which a record that is being removed is usually gone.
+const RETRY_REMOVAL: u64 = 2;
+/// Seconds after which somebody else's deployment may have gone: about a round of the job runner.
+const RETRY_FULL: u64 = 60;
+/// Seconds after which a cluster that is starting may be complete.
+const RETRY_CLUSTER: u64 = 5;
+
+/// Why a request is not granted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// There is no such recipe, or it cannot be read.
+    #[error(transparent)]
+    Recipe(#[from] RecipeLookupError),
+    /// The key holds a deployment of this other recipe.
+    #[error("the key holds a deployment of another application here, {0}")]
+    OtherRecipe(Uuid),
+    /// Somebody withdrew the request before it came.
+    #[error("the request was withdrawn before it came")]
+    Withdrawn,
+    /// The client has as many deployments as it may have.
+    #[error("the client has {0} deployments here, more are not given to one client")]
+    ClientHasEnough(usize),
+    /// There are as many deployments as there may be.
+    #[error("the cloudlet is full")]
+    Full,
+    /// Records hold all addresses.
+    #[error("no tunnel address is left in {0}")]
+    NoAddress(AddressPool),
+    /// The cloudlet's end of the tunnel is not known.
+    #[error("the tunnel is not ready: {0}")]
+    NoTunnel(String),
+    /// The record was still being removed when the time was over.
+    #[error("the previous deployment of this key is still being removed")]
+    Leaving,
+    /// The record was removed while the request waited.
+    #[error("the deployment was removed while the request waited for it")]
+    Removed,
+    /// The controller has not taken the record up.
+    #[error("the deployment is about to start")]
+    NotStarted,
+    /// The deployment failed while the request waited.
+    #[error("{message}")]
+    FailedMeanwhile {
+        /// The kind of failure.
+        class: FailureClass,
+        /// What happened.
+        message: String,
+    },
+    /// The deployment failed or expired, a while ago.
+    #[error("{message}")]
+    Ended {
+        /// The kind of end.
+        class: String,
+        /// What happened.
+        message: String,
+    },
+    /// There is no deployment.
+    #[error("there is no such deployment")]
+    Absent,
+    /// Another client created the deployment.
+    #[error("only the client that created the deployment may delete it")]
+    NotCreator,
+}
+
+impl Refusal {
+    /// A deployment that failed or expired a while ago.
+    pub(super) fn ended(status: &RecordStatus) -> Self {
+        match (status.failure, &status.message) {
+            (Some(class), message) => Self::Ended {
+                class: class.to_string(),
+                message: message.clone().unwrap_or_else(|| class.to_string()),
+            },
+            (None, _) => Self::Ended {
+                class: EXPIRED.to_owned(),
+                message: "the deployment has expired".to_owned(),
+            },
+        }
+    }
+
+    /// A deployment that ended while a request waited for it.
+    pub(super) fn failed_meanwhile(status: &RecordStatus) -> Self {
+        match status.failure {
+            Some(class) if status.phase == Phase::Failed => Self::FailedMeanwhile {
+                class,
+                message: status.message.clone().unwrap_or_else(|| class.to_string()),
+            },
+            _ => Self::Removed,
+        }
+    }
+
+    /// A word for it, one of a fixed few.
+    pub(crate) const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Recipe(RecipeLookupError::Unknown(_)) => "unknown_recipe",
+            Self::Recipe(RecipeLookupError::Unavailable { .. }) => "no_recipe_repository",
+            Self::OtherRecipe(_) | Self::Withdrawn => "conflict",
+            Self::ClientHasEnough(_) => "client_has_enough",
+            Self::Full => "full",
+            Self::NoAddress(_) => "no_address",
+            Self::NoTunnel(_) => "no_tunnel",
+            Self::Leaving | Self::Removed => "being_removed",
+            Self::NotStarted => "not_started",
+            Self::FailedMeanwhile { .. } => "failed",
+            Self::Ended { .. } => "ended",
+            Self::Absent => "absent",
+            Self::NotCreator => "not_creator",
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match &refusal {
+            Refusal::Recipe(error) => error.clone().into(),
+            Refusal::OtherRecipe(_) | Refusal::Withdrawn => Self::conflict(refusal),
+            Refusal::ClientHasEnough(_) => Self::too_many_requests(refusal, RETRY_FULL),
+            Refusal::Full | Refusal::NoAddress(_) => Self::unavailable(refusal, RETRY_FULL),
+            Refusal::NoTunnel(_) => Self::unavailable(refusal, RETRY_CLUSTER),
+            Refusal::Leaving | Refusal::Removed | Refusal::NotStarted => {
+                Self::unavailable(refusal, RETRY_REMOVAL)
+            }
+            Refusal::FailedMeanwhile { class, .. } => {
+                Self::internal(&refusal).class(&class.to_string())
+            }
+            Refusal::Ended { class, .. } => Self::not_found(&refusal).class(class),
+            Refusal::Absent => Self::not_found(refusal),
+            Refusal::NotCreator => Self::forbidden(refusal),
+        }
+    }
+}

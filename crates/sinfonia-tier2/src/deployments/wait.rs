@@ -1,0 +1,89 @@
+//! Waiting for records to change: a request waits, nobody asks again and again.
+
+use std::time::Duration;
+
+use sinfonia_core::deployment::CloudletDeployment;
+use sinfonia_core::key::PublicKey;
+use sinfonia_core::lifecycle::{Phase, RecordStatus, Stage};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{Deployments, Refusal};
+
+/// Least time that a request gives the controller to take its record up, because before that there is nothing to answer.
+const TAKING_UP: Duration = Duration::from_secs(1);
+
+impl Deployments {
+    /// Waits until a deployment is ready or `deadline` has come, then answers what there is.
+    pub(super) async fn await_ready(
+        &self,
+        key: &PublicKey,
+        deadline: Instant,
+    ) -> Result<CloudletDeployment, Refusal> {
+        let mut changes = self.records.follow(key).ok_or(Refusal::Removed)?;
+        let taken_up_by = deadline.max(Instant::now() + TAKING_UP);
+        loop {
+            let seen = changes.borrow_and_update().clone();
+            let (readiness, until) = match seen.record().stage() {
+                Stage::Leaving => return Err(Refusal::Removed),
+                Stage::Ended(status) => return Err(Refusal::failed_meanwhile(status)),
+                Stage::Starting => (None, taken_up_by),
+                Stage::Live(status) => (self.readiness(status).await, deadline),
+            };
+            let ready = readiness
+                .as_ref()
+                .is_some_and(|readiness| *readiness.borrow());
+            if ready || Instant::now() >= until || self.stopping.is_cancelled() {
+                return self.answer(seen.record(), ready);
+            }
+            tokio::select! {
+                changed = changes.changed() => changed.map_err(|_| Refusal::Removed)?,
+                () = until_ready(readiness) => {}
+                () = sleep_until(until) => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// Waits until the record of a key is gone.
+    pub(super) async fn await_removal(
+        &self,
+        key: &PublicKey,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
+        let Some(mut changes) = self.records.follow(key) else {
+            return Ok(());
+        };
+        let gone = async { while changes.changed().await.is_ok() {} };
+        tokio::select! {
+            gone = timeout_at(deadline, gone) => gone.map_err(|_| Refusal::Leaving),
+            () = self.stopping.cancelled() => Err(Refusal::Leaving),
+        }
+    }
+
+    /// Follows whether what was installed runs. When the cluster does not say, it does not.
+    pub(super) async fn readiness(&self, status: &RecordStatus) -> Option<watch::Receiver<bool>> {
+        if status.phase != Phase::Deployed {
+            return None;
+        }
+        match self.cluster.readiness(&status.deployment_name).await {
+            Ok(readiness) => Some(readiness),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::info!(error, name = %status.deployment_name, "readiness is not known");
+                None
+            }
+        }
+    }
+}
+
+/// Resolves when it is ready; never, if nobody follows that.
+async fn until_ready(readiness: Option<watch::Receiver<bool>>) {
+    let ready = match readiness {
+        Some(mut readiness) => readiness.wait_for(|ready| *ready).await.is_ok(),
+        None => false,
+    };
+    if !ready {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,189 @@
+//! Tier 2 put together: from settings to a running service.
+
+mod error;
+mod foundation;
+mod identity;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sinfonia_service::admin;
+use sinfonia_service::front::{Front, RequestLimits};
+use sinfonia_service::listen::Listeners;
+use sinfonia_service::metrics::{HttpMetrics, registry};
+use sinfonia_service::path::App;
+use sinfonia_service::request_id::RequestIds;
+use sinfonia_service::server::ServerLimits;
+use sinfonia_service::shutdown::CancellationToken;
+use tokio::task::JoinSet;
+
+pub use self::error::RunError;
+use self::foundation::Foundation;
+use crate::api::{LONGEST_WAIT, router};
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::cluster::sandbox::{Sandbox, default_tunnel_endpoint};
+use crate::settings::{ClusterKind, Settings};
+
+/// Time that a request has beyond the longest that it can ask to wait.
+const ANSWERING: Duration = Duration::from_secs(10);
+
+/// A Tier 2 at work. Dropping it ends its work at once.
+pub struct Service {
+    app: App,
+    admin: App,
+    limits: ServerLimits,
+    stopping: CancellationToken,
+    tasks: Tasks,
+}
+
+/// What runs beside requests.
+#[derive(Default)]
+struct Tasks {
+    /// What has to run as long as the service does; each gives its name when it ends all the same.
+    essential: JoinSet<&'static str>,
+    /// What ends by itself, at the latest when the service stops.
+    passing: JoinSet<()>,
+}
+
+/// Runs Tier 2 until `stopping` is cancelled, then lets running requests finish.
+///
+/// # Errors
+/// It cannot start with these settings, or a part of it fails.
+pub async fn run(settings: Settings, stopping: CancellationToken) -> Result<(), RunError> {
+    refuse_kubernetes(&settings)?;
+    let listeners = Listeners::bind(&settings.listen)?;
+    run_on(listeners, settings, stopping).await
+}
+
+/// Runs Tier 2 as [`run`] does, on sockets that listen already.
+///
+/// # Errors
+/// As there.
+pub async fn run_on(
+    listeners: Listeners,
+    settings: Settings,
+    stopping: CancellationToken,
+) -> Result<(), RunError> {
+    refuse_kubernetes(&settings)?;
+    let sandbox = sandbox(&settings, &listeners)?;
+    let service = Service::start(&settings, Arc::new(sandbox), Clock::system(), stopping).await?;
+    service.serve(listeners).await
+}
+
+impl Service {
+    /// Starts to work on a cluster, without listening for requests.
+    ///
+    /// # Errors
+    /// A file that the settings name cannot be used, or they contradict each other.
+    pub async fn start(
+        settings: &Settings,
+        cluster: Arc<dyn Cluster>,
+        clock: Clock,
+        stopping: CancellationToken,
+    ) -> Result<Self, RunError> {
+        let mut tasks = Tasks::default();
+        let mut registry = registry("tier2");
+        let http_metrics = HttpMetrics::register(&mut registry);
+        let (foundation, creations) =
+            Foundation::lay(settings, cluster, clock, stopping.clone(), &mut registry)?;
+        let admin = admin::app(foundation.readiness.clone(), Arc::new(registry));
+        foundation.watch_readiness(&mut tasks);
+        foundation.control(
+            creations,
+            settings.life.job_interval.unsigned_abs(),
+            &mut tasks,
+        );
+        let access = foundation.access(settings, &mut tasks).await?;
+        foundation
+            .report(settings, &access.clients, &mut tasks)
+            .await?;
+        let api = foundation.api(settings, access);
+        let front = Front {
+            limits: RequestLimits {
+                concurrent: settings.limits.max_requests,
+                time: api.ready_timeout.max(LONGEST_WAIT) + ANSWERING,
+                ..RequestLimits::default()
+            },
+            request_ids: RequestIds::TakeOver,
+            metrics: http_metrics,
+        };
+        Ok(Self {
+            app: front.before(router(Arc::new(api))),
+            admin,
+            limits: ServerLimits::from(&settings.limits),
+            stopping,
+            tasks,
+        })
+    }
+
+    /// What answers requests.
+    pub fn app(&self) -> App {
+        self.app.clone()
+    }
+
+    /// What answers on the admin port.
+    pub fn admin(&self) -> App {
+        self.admin.clone()
+    }
+
+    /// Answers requests on these sockets until the service is stopped and the running ones have finished.
+    ///
+    /// # Errors
+    /// A part of the service that has to run as long as it does has ended.
+    pub async fn serve(self, listeners: Listeners) -> Result<(), RunError> {
+        let Self {
+            app,
+            admin,
+            limits,
+            stopping,
+            mut tasks,
+        } = self;
+        let serving = listeners.serve(app, admin, limits, stopping.cancelled());
+        let ended = async {
+            let ended = tasks.essential.join_next().await;
+            stopping.cancel();
+            ended
+        };
+        let finished = async {
+            serving.await;
+            while tasks.passing.join_next().await.is_some() {}
+        };
+        tokio::pin!(finished);
+        tokio::select! {
+            () = &mut finished => Ok(()),
+            Some(ended) = ended => {
+                let error = RunError::part_ended(ended);
+                finished.await;
+                Err(error)
+            }
+        }
+    }
+}
+
+fn refuse_kubernetes(settings: &Settings) -> Result<(), RunError> {
+    match settings.cluster.cluster {
+        ClusterKind::Kubernetes => Err(RunError::NoKubernetes),
+        ClusterKind::Sandbox => Ok(()),
+    }
+}
+
+fn sandbox(settings: &Settings, listeners: &Listeners) -> Result<Sandbox, RunError> {
+    let tunnel = &settings.tunnel;
+    let endpoint = match &tunnel.tunnel_endpoint {
+        Some(endpoint) => endpoint.clone(),
+        None => {
+            let tier2 = settings.cloudlet.tier2_url.as_ref();
+            default_tunnel_endpoint(tier2, listeners.address())?
+        }
+    };
+    tracing::warn!(%endpoint, "this is a sandbox: it installs nothing, nothing listens on its tunnel endpoint yet, and its deployments end with it");
+    let cluster = &settings.cluster;
+    let unused = cluster.kubeconfig.is_some()
+        || cluster.kubecontext.is_some()
+        || cluster.prometheus.is_some();
+    if unused {
+        tracing::info!("the sandbox makes no use of --kubeconfig, --kubecontext and --prometheus");
+    }
+    Ok(Sandbox::new(endpoint, tunnel.client_network)?)
+}

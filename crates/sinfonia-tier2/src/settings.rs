@@ -1,0 +1,75 @@
+//! The command line of Tier 2, and the environment variables behind it.
+
+mod groups;
+mod tier1;
+mod values;
+
+use clap::Parser;
+use sinfonia_service::settings::{ClientArgs, LimitArgs, ListenArgs, LogArgs, ProxyArgs};
+
+pub use self::groups::{
+    CallerArgs, CloudletArgs, ClusterArgs, ClusterKind, DeploymentArgs, LifeArgs, ReportArgs,
+    TunnelArgs,
+};
+pub use self::tier1::{Tier1Args, Tier1Url, Tier1UrlError};
+pub use self::values::{Label, LabelError, Locations, LocationsError};
+
+const EXAMPLES: &str = "\
+Examples:
+  Try it, without a cluster and without a Tier 1:
+    sinfonia-tier2 --cluster sandbox --recipes examples/recipes
+
+  Report to a Tier 1, and let only those deploy that have a token:
+    sinfonia-tier2 --cluster sandbox --recipes https://recipes.example/ \\
+      --tier1-url https://tier1.example --report-token report-token \\
+      --tier2-url https://cloudlet.example --name \"Cloudlet downtown\" \\
+      --location 40.4439,-79.9444 --deploy-tokens deploy-tokens
+
+Times are written like 90s, 5m or 1h30m; a bare number is seconds. Lists are JSON,
+[\"a\",\"b\"], or separated by commas. The command line wins over the environment, and
+an empty variable counts as unset.";
+
+/// Deploys backends into one cloudlet, and tells Tier 1 about it
+#[derive(Debug, Clone, Parser)]
+#[command(name = "sinfonia-tier2", version, after_long_help = EXAMPLES, max_term_width = 100)]
+pub struct Settings {
+    /// What runs the deployments.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Who this cloudlet is.
+    #[command(flatten)]
+    pub cloudlet: CloudletArgs,
+    /// Whom it reports to.
+    #[command(flatten)]
+    pub tier1: Tier1Args,
+    /// How it reports.
+    #[command(flatten)]
+    pub report: ReportArgs,
+    /// Whom it serves.
+    #[command(flatten)]
+    pub callers: CallerArgs,
+    /// Whose word about a client's address counts.
+    #[command(flatten)]
+    pub proxies: ProxyArgs,
+    /// How many deployments it takes.
+    #[command(flatten)]
+    pub deployments: DeploymentArgs,
+    /// How long deployments live.
+    #[command(flatten)]
+    pub life: LifeArgs,
+    /// How devices are connected.
+    #[command(flatten)]
+    pub tunnel: TunnelArgs,
+    /// Where it listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// How much it takes on.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// How it asks other services.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// What it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
+}

@@ -1,0 +1,193 @@
+//! Groups of options that only Tier 2 has.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::SignedDuration;
+use sinfonia_core::cloudlet::DisplayName;
+use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::lifecycle::Policy;
+use sinfonia_core::network::Network;
+use sinfonia_core::tunnel::HostPort;
+use sinfonia_service::recipes::RecipeSource;
+use sinfonia_service::settings::List;
+use url::Url;
+use uuid::Uuid;
+
+use super::values::{Label, Locations, duration, positive_duration, tier2_endpoint};
+
+/// What runs the deployments.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct ClusterArgs {
+    /// What runs the deployments
+    #[arg(long, env = "SINFONIA_CLUSTER", value_name = "KIND", value_enum, default_value_t = ClusterKind::Kubernetes)]
+    pub cluster: ClusterKind,
+    /// Folder or http(s) URL of the recipes
+    #[arg(
+        long,
+        env = "SINFONIA_RECIPES",
+        value_name = "PATH|URL",
+        default_value = "RECIPES"
+    )]
+    pub recipes: RecipeSource,
+    /// Credentials of the Kubernetes cluster; the sandbox needs none
+    #[arg(long, env = "SINFONIA_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context to use of --kubeconfig; the sandbox needs none
+    #[arg(long, env = "SINFONIA_KUBECONTEXT", value_name = "NAME")]
+    pub kubecontext: Option<String>,
+    /// Prometheus of the Kubernetes cluster; the sandbox needs none
+    #[arg(long, env = "SINFONIA_PROMETHEUS", value_name = "URL")]
+    pub prometheus: Option<Url>,
+}
+
+/// A kind of cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClusterKind {
+    /// A Kubernetes cluster with Kilo; this build does not support it yet
+    Kubernetes,
+    /// In memory: installs nothing, loses everything when it ends
+    Sandbox,
+}
+
+/// Who this cloudlet is, as Tier 1 is told.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(next_help_heading = "This cloudlet")]
+pub struct CloudletArgs {
+    /// URL under which Tier 1 and devices reach this service; needed for reports
+    #[arg(long, env = "SINFONIA_TIER2_URL", value_name = "URL", value_parser = tier2_endpoint)]
+    pub tier2_url: Option<Endpoint>,
+    /// Identity of this cloudlet [default: made of --tier2-url]
+    #[arg(long, env = "SINFONIA_UUID", value_name = "UUID")]
+    pub uuid: Option<Uuid>,
+    /// Name for people [default: the host of --tier2-url]
+    #[arg(long, env = "SINFONIA_NAME", value_name = "NAME")]
+    pub name: Option<DisplayName>,
+    /// Place in degrees, LAT,LON; repeatable, or a JSON list of pairs
+    #[arg(
+        long,
+        env = "SINFONIA_LOCATION",
+        value_name = "LAT,LON",
+        allow_hyphen_values = true
+    )]
+    pub location: Vec<Locations>,
+    /// Networks at the cloudlet; their clients are served first
+    #[arg(long, env = "SINFONIA_LOCAL_NETWORKS", value_name = "CIDR")]
+    pub local_networks: Vec<List<Network>>,
+    /// Properties that do not change by the minute
+    #[arg(long, env = "SINFONIA_LABELS", value_name = "NAME=VALUE")]
+    pub labels: Vec<List<Label>>,
+}
+
+/// How reports are sent.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Reports")]
+pub struct ReportArgs {
+    /// File with the token to report with
+    #[arg(long, env = "SINFONIA_REPORT_TOKEN", value_name = "FILE")]
+    pub report_token: Option<PathBuf>,
+}
+
+/// Whom it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Callers")]
+pub struct CallerArgs {
+    /// File with the tokens of those who may deploy, one a line; without it all may
+    #[arg(long, env = "SINFONIA_DEPLOY_TOKENS", value_name = "FILE")]
+    pub deploy_tokens: Option<PathBuf>,
+    /// Clients to serve beside those of --local-networks [default: all]
+    #[arg(long, env = "SINFONIA_ACCEPTED_CLIENTS", value_name = "CIDR")]
+    pub accepted_clients: Vec<List<Network>>,
+    /// Clients not to serve, whatever else is said
+    #[arg(long, env = "SINFONIA_REJECTED_CLIENTS", value_name = "CIDR")]
+    pub rejected_clients: Vec<List<Network>>,
+    /// Deploy requests that one client may send per minute; 0 for any number
+    #[arg(
+        long,
+        env = "SINFONIA_CLIENT_RATE",
+        value_name = "N",
+        default_value_t = 60
+    )]
+    pub client_rate: u32,
+}
+
+/// How many deployments it takes.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Deployments")]
+pub struct DeploymentArgs {
+    /// Deployments at once [default: as many as --client-network has addresses]
+    #[arg(long, env = "SINFONIA_MAX_DEPLOYMENTS", value_name = "N")]
+    pub max_deployments: Option<NonZeroUsize>,
+    /// Deployments at once of one client: an IPv4 address or an IPv6 /64
+    #[arg(
+        long,
+        env = "SINFONIA_MAX_DEPLOYMENTS_PER_CLIENT",
+        value_name = "N",
+        default_value = "4"
+    )]
+    pub max_deployments_per_client: NonZeroUsize,
+}
+
+/// How long deployments live.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Deployments")]
+pub struct LifeArgs {
+    /// Time for which a request waits until the deployment is ready, where it does not say
+    #[arg(long, env = "SINFONIA_READY_TIMEOUT", value_name = "TIME", default_value = "8s", value_parser = duration)]
+    pub ready_timeout: SignedDuration,
+    /// Time to be ready for the first time; then a deployment is given up
+    #[arg(long, env = "SINFONIA_READY_DEADLINE", value_name = "TIME", default_value = "10m", value_parser = positive_duration)]
+    pub ready_deadline: SignedDuration,
+    /// Time for which a request keeps a deployment
+    #[arg(long, env = "SINFONIA_LEASE", value_name = "TIME", default_value = "300s", value_parser = positive_duration)]
+    pub lease: SignedDuration,
+    /// Time for which a deployment can be brought back after its lease
+    #[arg(long, env = "SINFONIA_GRACE", value_name = "TIME", default_value = "300s", value_parser = duration)]
+    pub grace: SignedDuration,
+    /// Time after which a deployment ends, however much it is used [default: never]
+    #[arg(long, env = "SINFONIA_MAX_LIFETIME", value_name = "TIME", value_parser = positive_duration)]
+    pub max_lifetime: Option<SignedDuration>,
+    /// Time between two looks at all leases
+    #[arg(long, env = "SINFONIA_JOB_INTERVAL", value_name = "TIME", default_value = "60s", value_parser = positive_duration)]
+    pub job_interval: SignedDuration,
+}
+
+/// How devices are connected.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Tunnel")]
+pub struct TunnelArgs {
+    /// Network whose addresses devices get inside the tunnel
+    #[arg(
+        long,
+        env = "SINFONIA_CLIENT_NETWORK",
+        value_name = "CIDR",
+        default_value = "10.5.0.0/16"
+    )]
+    pub client_network: Network,
+    /// Where devices reach the tunnel, UDP [default: port 51820 of the host of --tier2-url, else of where it listens]
+    #[arg(long, env = "SINFONIA_TUNNEL_ENDPOINT", value_name = "HOST:PORT")]
+    pub tunnel_endpoint: Option<HostPort>,
+}
+
+impl LifeArgs {
+    /// The policy that these options make.
+    pub fn policy(&self) -> Policy {
+        let Self {
+            ready_timeout: _,
+            job_interval: _,
+            ready_deadline,
+            lease,
+            grace,
+            max_lifetime,
+        } = self;
+        Policy {
+            lease: *lease,
+            grace: *grace,
+            ready_deadline: *ready_deadline,
+            max_lifetime: *max_lifetime,
+            ..Policy::default()
+        }
+    }
+}
