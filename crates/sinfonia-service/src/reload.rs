@@ -167,7 +167,8 @@ async fn read<E: Error + 'static>(path: &Path) -> Result<Vec<u8>, ReloadError<E>
         })
 }
 
-fn causes(error: &dyn Error) -> String {
+/// What caused an error, nearest first, for the log: `Display` tells the error alone.
+pub fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes
         .map(ToString::to_string)
