@@ -1,0 +1,85 @@
+//! The program itself.
+
+use assert_cmd::Command;
+use rstest::rstest;
+
+#[test]
+fn without_a_cluster_it_ends_with_1_and_names_the_sandbox() {
+    let expected = "\
+error: this build has no Kubernetes support yet
+hint: sinfonia-tier2 --cluster sandbox runs without a cluster
+";
+
+    program().assert().code(1).stdout("").stderr(expected);
+}
+
+#[rstest]
+#[case::unknown_option(&["--nonsense"])]
+#[case::malformed_value(&["--lease", "soon"])]
+#[case::malformed_network(&["--client-network", "10.5.0.0/99"])]
+fn wrong_usage_ends_with_1(#[case] options: &[&str]) {
+    program().args(options).assert().code(1).stdout("");
+}
+
+#[test]
+fn a_variable_that_is_empty_or_a_kubernetes_port_counts_as_unset() {
+    program()
+        .env("SINFONIA_LEASE", "")
+        .env("SINFONIA_PORT", "tcp://10.43.0.1:80")
+        .arg("--version")
+        .assert()
+        .success()
+        .stdout(concat!("sinfonia-tier2 ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[rstest]
+#[case::one(&[("SINFONIA_TIER1_URL", "http://one.example")], &[], "one")]
+#[case::the_list_wins(
+    &[("SINFONIA_TIER1_URL", "http://one.example"), ("SINFONIA_TIER1_URLS", "[\"http://list.example\"]")],
+    &[],
+    "list"
+)]
+#[case::an_empty_list_does_not(
+    &[("SINFONIA_TIER1_URL", "http://one.example"), ("SINFONIA_TIER1_URLS", "")],
+    &[],
+    "one"
+)]
+#[case::the_command_line_wins_over_all(
+    &[("SINFONIA_TIER1_URL", "http://one.example"), ("SINFONIA_TIER1_URLS", "http://list.example")],
+    &["--tier1-url", "http://line.example"],
+    "line"
+)]
+fn tier1_urls_come_from_the_command_line_else_the_list_else_the_one(
+    #[case] variables: &[(&str, &str)],
+    #[case] options: &[&str],
+    #[case] expected: &str,
+) {
+    // That a token would travel in the open names the Tier 1 that counts.
+    let expected = format!(
+        "error: the report token would travel over plain http to http://{expected}.example/\n"
+    );
+
+    let assertion = program()
+        .envs(variables.iter().copied())
+        .args([
+            "--cluster",
+            "sandbox",
+            "--report-token",
+            "none",
+            "--port",
+            "0",
+        ])
+        .args(options)
+        .env("RUST_LOG", "off")
+        .assert()
+        .code(1);
+
+    let stderr = String::from_utf8_lossy(&assertion.get_output().stderr).into_owned();
+    assert!(stderr.starts_with(&expected), "{stderr}");
+}
+
+fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_sinfonia-tier2"));
+    program.env_clear();
+    program
+}
