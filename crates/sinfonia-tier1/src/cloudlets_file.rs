@@ -36,16 +36,10 @@ pub enum CloudletsError {
     File(#[from] ReloadError<UnreadableCloudlets>),
     /// There is no cloudlet file.
     #[error(
-        "there is no cloudlet file {}; name one with --cloudlets, or leave the option out to know only cloudlets that report",
-        path.display()
+        "there is no cloudlet file {}\nhint: name one with --cloudlets FILE, or leave the option out to know only cloudlets that report",
+        .0.display()
     )]
-    NoFile {
-        /// Where it should be.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
+    NoFile(PathBuf),
     /// A cloudlet's token file cannot be read or is malformed.
     #[error("{}: token_file of {endpoint}", file.display())]
     Token {
@@ -76,14 +70,15 @@ pub struct CloudletsFollower {
     insecure_http: bool,
     registry: Registry,
     document: Reloaded<CloudletFile>,
-    document_follower:
-        Follower<CloudletFile, fn(&[u8]) -> Result<CloudletFile, UnreadableCloudlets>>,
+    document_follower: DocumentFollower,
     tokens: Vec<TokenFollower>,
     /// Why what is there now is not in use, as last told; `None` while it is.
     refused: Option<String>,
 }
 
-type TokenFollower = Follower<OwnToken, fn(&[u8]) -> Result<OwnToken, TokenFileError>>;
+type Parse<T, E> = fn(&[u8]) -> Result<T, E>;
+type DocumentFollower = Follower<CloudletFile, Parse<CloudletFile, UnreadableCloudlets>>;
+type TokenFollower = Follower<OwnToken, Parse<OwnToken, TokenFileError>>;
 
 impl CloudletsFollower {
     /// Reads a cloudlet file, hands its cloudlets to the registry, and gives what follows the changes.
@@ -99,7 +94,7 @@ impl CloudletsFollower {
         let (document, document_follower) = match Reloaded::open(path, parse).await {
             Ok(opened) => opened,
             Err(ReloadError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(CloudletsError::NoFile { path, source });
+                return Err(CloudletsError::NoFile(path));
             }
             Err(error) => return Err(error.into()),
         };

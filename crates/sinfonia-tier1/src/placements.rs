@@ -58,21 +58,29 @@ impl Placements {
     /// Remembers that these cloudlets, best first, have just agreed to serve. Others that served before stay until their lease ends, at
     /// most three in all.
     pub fn remember(&self, recipe: Uuid, key: &PublicKey, endpoints: &[Endpoint], now: Timestamp) {
+        let holder = (recipe, *key);
         let mut records = self.records();
-        let mut placements: Vec<Placement> = endpoints
-            .iter()
-            .map(|endpoint| Placement {
-                endpoint: endpoint.clone(),
-                renewed: now,
-            })
-            .collect();
-        let earlier = records.remove(&(recipe, *key)).into_iter().flatten();
-        placements.extend(earlier.filter(|placement| {
-            self.is_current(placement, now) && !endpoints.contains(&placement.endpoint)
-        }));
-        placements.truncate(MOST_CLOUDLETS);
-        records.insert((recipe, *key), placements);
-        records.shrink_to(self.capacity);
+        let earlier = records.remove(&holder).unwrap_or_default();
+        let mut placements: Vec<Placement> = Vec::with_capacity(MOST_CLOUDLETS);
+        let new = endpoints.iter().map(|endpoint| Placement {
+            endpoint: endpoint.clone(),
+            renewed: now,
+        });
+        let current = earlier
+            .into_iter()
+            .filter(|earlier| self.is_current(earlier, now));
+        for placement in new.chain(current) {
+            let is_there = placements
+                .iter()
+                .any(|there| there.endpoint == placement.endpoint);
+            if !is_there && placements.len() < MOST_CLOUDLETS {
+                placements.push(placement);
+            }
+        }
+        if !placements.is_empty() {
+            records.insert(holder, placements);
+            records.shrink_to(self.capacity);
+        }
     }
 
     /// The cloudlets that serve, the one renewed last first.
@@ -136,3 +144,6 @@ impl Records {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ pub enum AccessError {
     )]
     NoToken(IpAddr),
     /// The caller's token is not one of those.
-    #[error("this is no token for reports (--report-tokens)")]
+    #[error("the token shown is not one of --report-tokens")]
     WrongToken,
 }
 

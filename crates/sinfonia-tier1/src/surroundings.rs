@@ -68,7 +68,7 @@ where
         };
         let further = std::iter::from_fn(|| running.try_join_next());
         for (name, answer) in first.into_iter().chain(further).flatten() {
-            record(&mut schedule, name, answer, &geoip);
+            record(&mut schedule, &name, answer, &geoip);
         }
     }
 }
@@ -113,15 +113,15 @@ fn address(endpoint: &Endpoint) -> Option<IpAddr> {
     }
 }
 
-fn record(schedule: &mut Schedule, name: String, answer: io::Result<Vec<IpAddr>>, geoip: &GeoIp) {
+fn record(schedule: &mut Schedule, name: &str, answer: io::Result<Vec<IpAddr>>, geoip: &GeoIp) {
     let (now, jitter) = (Instant::now(), jitter());
     match answer {
         Ok(addresses) => {
             let surroundings: Surroundings = geoip.surroundings(addresses);
-            schedule.succeeded(&name, Arc::new(surroundings), now, jitter);
+            schedule.succeeded(name, Arc::new(surroundings), now, jitter);
         }
         Err(error) => {
-            if schedule.failed(&name, now, jitter) == 1 {
+            if schedule.failed(name, now, jitter) == 1 {
                 tracing::info!(host = name, %error, "host of an endpoint cannot be looked up");
             }
         }

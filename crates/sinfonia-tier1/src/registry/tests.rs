@@ -483,8 +483,12 @@ enum Who {
 }
 
 impl Who {
-    fn of(scope: impl ToString) -> Self {
-        BearerOf(scope.to_string())
+    fn of(scope: impl Into<String>) -> Self {
+        BearerOf(scope.into())
+    }
+
+    fn of_uuid(uuid: Uuid) -> Self {
+        BearerOf(uuid.to_string())
     }
 
     fn authority(&self) -> ReportAuthority {

@@ -8,7 +8,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
 use axum::routing::get;
 use http::StatusCode;
 use jiff::Timestamp;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry as Metrics;
@@ -45,15 +45,7 @@ pub struct ReportMetrics(Family<ReportLabels, Counter>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReportLabels {
-    outcome: ReportOutcome,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum ReportOutcome {
-    Taken,
-    Unauthorized,
-    Forbidden,
-    Malformed,
+    outcome: &'static str,
 }
 
 impl ReportMetrics {
@@ -66,10 +58,10 @@ impl ReportMetrics {
 
     fn count(&self, result: &Result<StatusCode, Problem>) {
         let outcome = match result.as_ref().map_err(Problem::status) {
-            Ok(_) => ReportOutcome::Taken,
-            Err(StatusCode::UNAUTHORIZED) => ReportOutcome::Unauthorized,
-            Err(StatusCode::FORBIDDEN) => ReportOutcome::Forbidden,
-            Err(_) => ReportOutcome::Malformed,
+            Ok(_) => "taken",
+            Err(StatusCode::UNAUTHORIZED) => "unauthorized",
+            Err(StatusCode::FORBIDDEN) => "forbidden",
+            Err(_) => "malformed",
         };
         self.0.get_or_create(&ReportLabels { outcome }).inc();
     }

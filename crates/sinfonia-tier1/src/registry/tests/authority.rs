@@ -6,10 +6,10 @@ const UUID_OF_ONE: &str = "00000000-0000-0000-0000-00000000000a";
 
 #[rstest]
 #[case::of_all(Bearer, true)]
-#[case::its_uuid(Who::of(A), true)]
+#[case::its_uuid(Who::of_uuid(A), true)]
 #[case::its_endpoint(Who::of(ONE), true)]
 #[case::its_endpoint_spelled_otherwise(Who::of("HTTP://ONE.example:80/api/v1/deploy/"), true)]
-#[case::another_uuid(Who::of(B), false)]
+#[case::another_uuid(Who::of_uuid(B), false)]
 #[case::another_endpoint(Who::of(TWO), false)]
 #[case::nobody(Anonymous, true)]
 fn a_token_is_good_for_what_its_scope_names(#[case] who: Who, #[case] good: bool) {
@@ -22,12 +22,12 @@ fn a_token_is_good_for_what_its_scope_names(#[case] who: Who, #[case] good: bool
 }
 
 #[rstest]
-#[case::uuid_in_scope(Who::of(A), Some(A), None, true)]
-#[case::uuid_out_of_scope(Who::of(A), Some(B), None, false)]
+#[case::uuid_in_scope(Who::of_uuid(A), Some(A), None, true)]
+#[case::uuid_out_of_scope(Who::of_uuid(A), Some(B), None, false)]
 #[case::endpoint_in_scope(Who::of(ONE), None, Some(ONE), true)]
 #[case::endpoint_out_of_scope(Who::of(ONE), None, Some(TWO), false)]
 #[case::what_matters_is_not_readable(Who::of(ONE), Some(A), None, true)]
-#[case::nothing_is_readable(Who::of(A), None, None, true)]
+#[case::nothing_is_readable(Who::of_uuid(A), None, None, true)]
 fn a_scope_is_judged_by_as_much_as_is_known(
     #[case] who: Who,
     #[case] uuid: Option<Uuid>,
@@ -47,9 +47,9 @@ fn a_scope_is_judged_by_as_much_as_is_known(
 #[case::anonymous_takes_the_endpoint(Anonymous, B, ONE, false)]
 #[case::anonymous_takes_the_uuid(Anonymous, A, TWO, false)]
 #[case::anonymous_elsewhere(Anonymous, B, TWO, true)]
-#[case::uuid_as_it_is(Who::of(A), A, ONE, true)]
-#[case::uuid_moves_with_its_bearer(Who::of(A), A, TWO, true)]
-#[case::uuid_takes_the_endpoint(Who::of(B), B, ONE, false)]
+#[case::uuid_as_it_is(Who::of_uuid(A), A, ONE, true)]
+#[case::uuid_moves_with_its_bearer(Who::of_uuid(A), A, TWO, true)]
+#[case::uuid_takes_the_endpoint(Who::of_uuid(B), B, ONE, false)]
 #[case::endpoint_as_it_is(Who::of(ONE), A, ONE, true)]
 #[case::endpoint_gets_a_newer_uuid(Who::of(ONE), B, ONE, true)]
 #[case::endpoint_takes_the_uuid(Who::of(TWO), A, TWO, false)]
@@ -73,7 +73,7 @@ fn what_is_reported_with_a_token_is_not_anothers_to_take(
 #[rstest]
 #[case::anonymous_replaces_the_uuid(Anonymous, B, ONE)]
 #[case::anonymous_moves_the_uuid(Anonymous, A, TWO)]
-#[case::uuid_takes_the_endpoint(Who::of(B), B, ONE)]
+#[case::uuid_takes_the_endpoint(Who::of_uuid(B), B, ONE)]
 #[case::endpoint_takes_the_uuid(Who::of(TWO), A, TWO)]
 fn what_is_reported_without_a_token_is_everyones(
     #[case] who: Who,
@@ -92,7 +92,7 @@ fn what_is_reported_without_a_token_is_everyones(
 #[rstest]
 #[case::anonymous_still_may_not(Anonymous, A, ONE, false)]
 #[case::anonymous_may_not_take_its_uuid(Anonymous, A, TWO, false)]
-#[case::a_reinstalled_one_with_its_new_token(Who::of(B), B, ONE, true)]
+#[case::a_reinstalled_one_with_its_new_token(Who::of_uuid(B), B, ONE, true)]
 #[case::its_uuid_at_a_new_endpoint(Who::of(TWO), A, TWO, true)]
 fn what_has_fallen_silent_is_free_for_other_tokens(
     #[case] who: Who,
@@ -111,7 +111,7 @@ fn what_has_fallen_silent_is_free_for_other_tokens(
 
 /// An entry of the file that nobody has reported.
 #[rstest]
-#[case::uuid_joins(Who::of(A), A, ONE, true)]
+#[case::uuid_joins(Who::of_uuid(A), A, ONE, true)]
 #[case::endpoint_joins(Who::of(ONE), A, ONE, true)]
 #[case::all_joins(Bearer, A, ONE, true)]
 #[case::anonymous_measures(Anonymous, A, ONE, true)]
@@ -128,11 +128,11 @@ fn an_entry_of_the_file_may_be_joined(
 
 /// An entry whose uuid the file names.
 #[rstest]
-#[case::its_bearer(Who::of(A), A, ONE, true)]
-#[case::another_uuid_takes_the_endpoint(Who::of(B), B, ONE, false)]
+#[case::its_bearer(Who::of_uuid(A), A, ONE, true)]
+#[case::another_uuid_takes_the_endpoint(Who::of_uuid(B), B, ONE, false)]
 #[case::its_endpoint_says_otherwise(Who::of(ONE), B, ONE, true)]
 #[case::all_says_otherwise(Bearer, B, ONE, true)]
-#[case::its_bearer_from_elsewhere(Who::of(A), A, TWO, false)]
+#[case::its_bearer_from_elsewhere(Who::of_uuid(A), A, TWO, false)]
 #[case::another_endpoint_takes_the_uuid(Who::of(TWO), A, TWO, false)]
 #[case::all_takes_the_uuid(Bearer, A, TWO, false)]
 #[case::anonymous_takes_the_uuid(Anonymous, A, TWO, false)]
@@ -175,12 +175,12 @@ fn the_uuid_that_the_file_gives_stays_reserved_while_a_report_says_another() {
 fn the_bearer_whom_the_file_names_gets_its_endpoint_back_from_a_squatter() {
     let registry = with_file([file(ONE)]);
     registry
-        .report(report(B, ONE), &Who::of(B).authority(), at(0))
+        .report(report(B, ONE), &Who::of_uuid(B).authority(), at(0))
         .unwrap();
-    let blocked = registry.report(report(A, ONE), &Who::of(A).authority(), at(1));
+    let blocked = registry.report(report(A, ONE), &Who::of_uuid(A).authority(), at(1));
 
     registry.replace_file(vec![file_named(ONE, A)]);
-    let taken = registry.report(report(A, ONE), &Who::of(A).authority(), at(2));
+    let taken = registry.report(report(A, ONE), &Who::of_uuid(A).authority(), at(2));
 
     let (endpoint, owner) = (endpoint(ONE), B);
     assert_eq!(

@@ -71,7 +71,7 @@ fn who_is(who: u8, uuid: u8, place: u8) -> Who {
     match who {
         0 => Anonymous,
         1 => Bearer,
-        2 => Who::of(uuid_of(uuid)),
+        2 => Who::of_uuid(uuid_of(uuid)),
         _ => Who::of(url_of(place)),
     }
 }
