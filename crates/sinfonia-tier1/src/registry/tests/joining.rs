@@ -1,0 +1,109 @@
+//! What file and report make together.
+
+use super::*;
+
+#[test]
+fn placement_stays_the_files_and_the_rest_comes_from_the_report() {
+    let registry = with_file([full_file(ONE)]);
+
+    registry
+        .report(full_report(A, ONE), &Bearer.authority(), at(0))
+        .unwrap();
+
+    let said = full_report(A, ONE);
+    let expected = CloudletInfo {
+        uuid: said.uuid,
+        resources: said.resources,
+        labels: said.labels,
+        recipes: said.recipes,
+        draining: said.draining,
+        last_update: Some(at(0)),
+        ..full_file(ONE).info
+    };
+    assert_eq!(
+        cloudlet(&registry, ONE),
+        Cloudlet::new(expected, &Surroundings::default())
+    );
+}
+
+#[test]
+fn placement_that_the_file_leaves_open_is_not_the_reports_to_say() {
+    let registry = with_file([file(ONE)]);
+
+    registry
+        .report(full_report(A, ONE), &Bearer.authority(), at(0))
+        .unwrap();
+
+    let joined = cloudlet(&registry, ONE);
+    let nobody_said = Cloudlet::new(file(ONE).info, &Surroundings::default());
+    assert_eq!(
+        (joined.name, joined.locations, joined.local_networks),
+        (
+            nobody_said.name,
+            nobody_said.locations,
+            nobody_said.local_networks
+        )
+    );
+    assert_eq!(
+        (joined.accepted_clients, joined.rejected_clients),
+        (nobody_said.accepted_clients, nobody_said.rejected_clients)
+    );
+}
+
+#[test]
+fn what_the_report_does_not_say_stays_the_files() {
+    let registry = with_file([full_file(ONE)]);
+
+    registry
+        .report(report(A, ONE), &Bearer.authority(), at(0))
+        .unwrap();
+
+    let joined = cloudlet(&registry, ONE);
+    let file = full_file(ONE).info;
+    assert_eq!(
+        (Some(joined.resources), Some(joined.labels)),
+        (file.resources, file.labels)
+    );
+}
+
+#[test]
+fn an_anonymous_report_for_an_entry_of_the_file_updates_its_resources_only() {
+    let registry = with_file([full_file(ONE)]);
+
+    registry
+        .report(full_report(A, ONE), &Anonymous.authority(), at(0))
+        .unwrap();
+
+    let expected = CloudletInfo {
+        resources: full_report(A, ONE).resources,
+        last_update: Some(at(0)),
+        ..full_file(ONE).info
+    };
+    assert_eq!(
+        cloudlet(&registry, ONE),
+        Cloudlet::new(expected, &Surroundings::default())
+    );
+    assert_eq!(registry.get(A), None);
+}
+
+#[test]
+fn the_token_of_the_file_stays_with_a_joined_entry_and_no_report_has_one() {
+    let token = OwnToken::parse_bytes(b"secret").unwrap();
+    let mut entry = file(ONE);
+    entry.token = Some(token.clone());
+    let registry = with_file([entry]);
+
+    registry
+        .report(report(A, ONE), &Bearer.authority(), at(0))
+        .unwrap();
+    registry
+        .report(report(B, TWO), &Bearer.authority(), at(0))
+        .unwrap();
+
+    let tokens: Vec<_> = registry
+        .snapshot()
+        .iter()
+        .map(|known| known.token.clone())
+        .collect();
+    assert_eq!(tokens, [Some(token), None]);
+}

@@ -1,0 +1,74 @@
+//! What becomes of cloudlets that report no more.
+
+use super::*;
+
+#[rstest]
+#[case::just_before(299, [].into())]
+#[case::five_minutes(300, [endpoint(ONE)].into())]
+fn a_cloudlet_that_reported_and_is_silent_for_five_minutes_is_dropped(
+    #[case] seconds: i64,
+    #[case] dropped: Vec<Endpoint>,
+) {
+    let registry = Registry::new();
+    registry
+        .report(report(A, ONE), &Bearer.authority(), at(0))
+        .unwrap();
+
+    let expired = registry.expire(at(seconds));
+
+    let left = usize::from(dropped.is_empty());
+    assert_eq!(expired.dropped, dropped);
+    assert_eq!(registry.snapshot().len(), left);
+    assert_eq!(registry.get(A).is_some(), left == 1);
+}
+
+#[test]
+fn a_cloudlet_of_the_file_is_never_dropped() {
+    let registry = with_file([full_file(ONE)]);
+    let before = registry.snapshot();
+
+    let expired = registry.expire(at(1_000_000));
+
+    assert_eq!(expired, Expired::default());
+    assert_eq!(registry.snapshot(), before);
+}
+
+#[test]
+fn a_joined_one_that_falls_silent_keeps_its_uuid_and_loses_its_resources() {
+    let registry = with_file([full_file(ONE)]);
+    registry
+        .report(full_report(A, ONE), &Bearer.authority(), at(0))
+        .unwrap();
+    let before = cloudlet(&registry, ONE);
+
+    let first = registry.expire(at(300));
+    let second = registry.expire(at(302));
+
+    let mut expected = before;
+    expected.resources = Resources::new();
+    assert_eq!(cloudlet(&registry, ONE), expected);
+    assert_eq!(expected.uuid, A);
+    assert_eq!(
+        (first.silent, second.silent),
+        ([endpoint(ONE)].into(), [].into())
+    );
+}
+
+#[test]
+fn a_silent_one_that_reports_again_is_as_before() {
+    let registry = with_file([full_file(ONE)]);
+    registry
+        .report(full_report(A, ONE), &Bearer.authority(), at(0))
+        .unwrap();
+    registry.expire(at(300));
+
+    registry
+        .report(full_report(A, ONE), &Bearer.authority(), at(400))
+        .unwrap();
+
+    assert_eq!(
+        Some(cloudlet(&registry, ONE).resources),
+        full_report(A, ONE).resources
+    );
+    assert_eq!(registry.expire(at(500)), Expired::default());
+}
