@@ -80,23 +80,29 @@ impl Service {
     ///
     /// # Errors
     /// The program cannot be started, or ends or falls silent before it listens.
-    pub fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self, ServiceError> {
+    pub fn start(name: &str, command: Command, folder: &Path) -> Result<Self, ServiceError> {
+        Self::start_on(0, name, command, folder)
+    }
+
+    /// Starts a program as [`Service::start`] does, but on this port.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_on(
+        port: u16,
+        name: &str,
+        mut command: Command,
+        folder: &Path,
+    ) -> Result<Self, ServiceError> {
         let failed = |source| ServiceError::Start {
             name: name.to_owned(),
             source,
         };
         let log = folder.join(format!("{name}.log"));
         let mut file = File::create(&log).map_err(failed)?;
-        command.args([
-            "--listen",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--admin-listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-        ]);
+        command
+            .args(["--listen", "127.0.0.1", "--admin-listen", "127.0.0.1:0"])
+            .args(["--log-format", "json", "--port", &port.to_string()]);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -241,8 +247,8 @@ fn copy_log(log: impl BufRead, file: &mut File, sender: &Sender<Listening>) {
 
 fn listening(line: &str) -> Option<Listening> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let address = line["fields"]["address"].as_str()?.parse().ok()?;
-    match line["fields"]["message"].as_str()? {
+    let address = line["address"].as_str()?.parse().ok()?;
+    match line["message"].as_str()? {
         "listening" => Some(Listening::Service(address)),
         "admin port listening" => Some(Listening::Admin(address)),
         _ => None,
