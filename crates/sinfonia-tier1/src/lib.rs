@@ -1,4 +1,18 @@
 //! Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy.
 
+mod background;
+mod callers;
+pub mod cloudlets_file;
+mod deploy;
+mod forward;
+pub mod geoip;
+mod metrics;
 pub mod placements;
 pub mod registry;
+pub mod report_access;
+pub mod routes;
+pub mod settings;
+pub mod surroundings;
+mod tier1;
+
+pub use tier1::{StartError, Tier1};

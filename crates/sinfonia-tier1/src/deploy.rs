@@ -1,0 +1,225 @@
+//! From a deploy request to deployments: candidates, tries at cloudlets within a budget, and the release of what nobody gets.
+
+mod attempt;
+mod budget;
+mod candidates;
+mod delivery;
+mod query;
+mod race;
+mod release;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sinfonia_core::client::ClientInfo;
+use sinfonia_core::deployment::CloudletDeployment;
+use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::key::PublicKey;
+use sinfonia_core::ranking::Matcher;
+use sinfonia_service::problem::Problem;
+use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
+use sinfonia_service::request_id::RequestId;
+use sinfonia_service::shutdown::CancellationToken;
+use sinfonia_service::trace_parent::TraceParent;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use uuid::Uuid;
+
+pub(crate) use self::budget::Budget;
+pub(crate) use self::candidates::{Candidate, Wish, rank};
+use self::delivery::Delivery;
+pub(crate) use self::query::{DeployQuery, count, identity, malformed, pairs};
+use self::race::{Rules, race};
+use self::release::Releases;
+use crate::forward::Forward;
+use crate::metrics::{DeployMetrics, Outcome};
+use crate::placements::Placements;
+use crate::registry::Registry;
+
+/// Most deployments that one request gets.
+const MOST_RESULTS: usize = 3;
+/// Most cloudlets that one request falls over to: an outage must not make each request ask all the world.
+const SHORTLIST: usize = 64;
+/// Seconds after which another cloudlet may have reported.
+const REPORTS_APART: u64 = 15;
+
+/// A request for a deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct DeployRequest {
+    /// The recipe.
+    pub(crate) recipe: Uuid,
+    /// The device's key.
+    pub(crate) key: PublicKey,
+    /// The device.
+    pub(crate) client: ClientInfo,
+    /// What its query says.
+    pub(crate) query: DeployQuery,
+    /// The time that it has.
+    pub(crate) budget: Budget,
+    /// Since when it is there.
+    pub(crate) started: Instant,
+    /// Its identity.
+    pub(crate) request_id: RequestId,
+    /// The trace that it belongs to.
+    pub(crate) trace: TraceParent,
+}
+
+/// Has cloudlets deploy. Clones share its work.
+#[derive(Clone)]
+pub(crate) struct Deployer {
+    /// The cloudlets.
+    pub(crate) registry: Registry,
+    /// Which of them serve whom.
+    pub(crate) placements: Arc<Placements>,
+    /// What can be deployed.
+    pub(crate) recipes: RecipeRepository,
+    /// What orders the cloudlets.
+    pub(crate) matchers: Arc<[Matcher]>,
+    /// What asks them.
+    pub(crate) forward: Forward,
+    releases: Releases,
+    metrics: DeployMetrics,
+    running: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Deployer {
+    /// Deploys to the cloudlets of the registry, as ordered by the matchers. Must be called within a runtime.
+    pub(crate) fn new(
+        registry: Registry,
+        placements: Arc<Placements>,
+        recipes: RecipeRepository,
+        matchers: Arc<[Matcher]>,
+        forward: Forward,
+        metrics: DeployMetrics,
+    ) -> Self {
+        Self {
+            registry,
+            placements,
+            recipes,
+            matchers,
+            releases: Releases::new(forward.clone()),
+            forward,
+            metrics,
+            running: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// The cloudlets that a request would try, best first, at most this many.
+    pub(crate) fn candidates(&self, request: &DeployRequest, most: usize) -> Vec<Candidate> {
+        let remembered = self.remembered(request.recipe, &request.key);
+        let wish = Wish {
+            recipe: request.recipe,
+            key: &request.key,
+            client: request.client,
+            only: request.query.cloudlet,
+            exclude: &request.query.exclude,
+            remembered: &remembered,
+        };
+        candidates::candidates(&self.registry.snapshot(), &wish, &self.matchers, most)
+    }
+
+    /// The endpoints of the cloudlets that serve a recipe and key, the one renewed last first.
+    pub(crate) fn remembered(&self, recipe: Uuid, key: &PublicKey) -> Vec<Endpoint> {
+        self.placements.remembered(recipe, key, Timestamp::now())
+    }
+
+    /// Deploys, on a task of its own: a client that goes does not leave a cloudlet half asked.
+    ///
+    /// # Errors
+    /// What the client is to hear instead of deployments.
+    pub(crate) async fn deploy(
+        &self,
+        request: DeployRequest,
+    ) -> Result<Vec<CloudletDeployment>, Problem> {
+        let (told, waiting) = oneshot::channel();
+        let (deployer, wanted) = (self.clone(), request.clone());
+        let work = async move {
+            let result = deployer.place(&wanted, || !told.is_closed()).await;
+            if told.send(result).is_err() {
+                tracing::info!("client has gone, what was deployed for it is released");
+            }
+        };
+        let stopping = self.stopping.clone();
+        self.running
+            .spawn(stopping.run_until_cancelled_owned(work).in_current_span());
+        let delivery = waiting
+            .await
+            .map_err(|_| Problem::internal("the deployment was broken off"))??;
+        Ok(self.deliver(&request, delivery))
+    }
+
+    /// Breaks off what still runs, and waits for the release of what nobody gets, at most this long.
+    pub(crate) async fn finish(&self, time: Duration) {
+        self.stopping.cancel();
+        self.running.close();
+        self.running.wait().await;
+        self.releases.finish(time).await;
+    }
+
+    async fn place(
+        &self,
+        request: &DeployRequest,
+        is_awaited: impl Fn() -> bool,
+    ) -> Result<Delivery, Problem> {
+        if let Err(problem) = self.recipe(request).await {
+            self.metrics.decided(Outcome::NoRecipe);
+            return Err(problem);
+        }
+        self.avoid_excluded(request);
+        let candidates = self.candidates(request, SHORTLIST);
+        if candidates.is_empty() {
+            self.metrics.decided(Outcome::NoCloudlet);
+            return Err(no_cloudlet(request));
+        }
+        let rules = Rules {
+            wanted: request
+                .query
+                .results
+                .map_or(1, |wanted| wanted.get().min(MOST_RESULTS)),
+            budget: request.budget,
+            started: request.started,
+        };
+        let attempt = |candidate, time| self.attempt(request, candidate, time);
+        let race = race(candidates.clone(), rules, is_awaited, attempt).await;
+        self.note(request, &race);
+        self.conclude(race, &candidates)
+    }
+
+    /// Makes sure that there is such a recipe, before a cloudlet is asked for it.
+    async fn recipe(&self, request: &DeployRequest) -> Result<(), Problem> {
+        let left = request.budget.left(request.started.elapsed());
+        match tokio::time::timeout(left, self.recipes.get(request.recipe)).await {
+            Ok(found) => found.map(drop).map_err(Problem::from),
+            Err(_) => Err(RecipeLookupError::Unavailable {
+                recipe: request.recipe,
+                retry_after: 1,
+            }
+            .into()),
+        }
+    }
+
+    fn avoid_excluded(&self, request: &DeployRequest) {
+        for excluded in &request.query.exclude {
+            if let Some(known) = self.registry.get(*excluded) {
+                let endpoint = &known.cloudlet.endpoint;
+                self.placements
+                    .forget(request.recipe, &request.key, endpoint);
+            }
+        }
+    }
+}
+
+fn no_cloudlet(request: &DeployRequest) -> Problem {
+    let client = request.client.address();
+    let detail = match request.query.cloudlet {
+        Some(only) => format!("the cloudlet {only} is not known or does not serve {client}"),
+        None => format!("no cloudlet serves {client}"),
+    };
+    Problem::unavailable(detail, REPORTS_APART)
+}

@@ -1,0 +1,119 @@
+//! From the end of a race to what the client hears.
+
+use jiff::Timestamp;
+use sinfonia_core::deployment::CloudletDeployment;
+use sinfonia_core::endpoint::Endpoint;
+use sinfonia_service::problem::Problem;
+
+use super::attempt::Placed;
+use super::candidates::Candidate;
+use super::race::{Finish, Race};
+use super::verdict::{Failure, conclude};
+use super::{DeployRequest, Deployer};
+use crate::metrics::{Outcome, TryOutcome};
+
+/// What the client gets if it is still there; dropped, it is released.
+pub(super) struct Delivery {
+    pub(super) placed: Vec<Placed>,
+    /// The cloudlets that failed, so that they no longer serve this client.
+    pub(super) failed: Vec<Endpoint>,
+}
+
+impl Deployer {
+    /// What the client gets of a race, or hears instead.
+    ///
+    /// # Errors
+    /// Nobody deployed.
+    pub(super) fn conclude(
+        &self,
+        race: Race<Placed>,
+        candidates: &[Candidate],
+    ) -> Result<Delivery, Problem> {
+        match race.finish {
+            Finish::Deployed(placed) => {
+                self.metrics.decided(Outcome::Deployed);
+                let failed = race
+                    .failures
+                    .iter()
+                    .filter_map(|(place, _)| candidates.get(*place));
+                let endpoint = |candidate: &Candidate| candidate.known.cloudlet.endpoint.clone();
+                let failed = failed.map(endpoint).collect();
+                Ok(Delivery { placed, failed })
+            }
+            Finish::Refused(problem) => {
+                self.metrics.decided(Outcome::Refused);
+                Err(problem)
+            }
+            Finish::Failed => {
+                self.metrics.decided(Outcome::Failed);
+                let failures: Vec<Failure> = race
+                    .failures
+                    .into_iter()
+                    .map(|(_, failure)| failure)
+                    .collect();
+                Err(conclude(&failures))
+            }
+        }
+    }
+
+    /// Remembers who serves the client from now on, and hands it over.
+    pub(super) fn deliver(
+        &self,
+        request: &DeployRequest,
+        delivery: Delivery,
+    ) -> Vec<CloudletDeployment> {
+        let (recipe, key) = (request.recipe, &request.key);
+        for endpoint in &delivery.failed {
+            self.placements.forget(recipe, key, endpoint);
+        }
+        let endpoint = |placed: &Placed| placed.endpoint.clone();
+        let endpoints: Vec<Endpoint> = delivery.placed.iter().map(endpoint).collect();
+        self.placements
+            .remember(recipe, key, &endpoints, Timestamp::now());
+        let hand_over = |placed: Placed| {
+            placed.claim.settle();
+            placed.deployment
+        };
+        delivery.placed.into_iter().map(hand_over).collect()
+    }
+
+    /// Counts a race, and tells the log who got the client.
+    pub(super) fn note(&self, request: &DeployRequest, race: &Race<Placed>) {
+        let deployed = match &race.finish {
+            Finish::Deployed(placed) => placed.as_slice(),
+            Finish::Refused(_) | Finish::Failed => &[],
+        };
+        let failed = race
+            .failures
+            .iter()
+            .filter(|(_, failure)| failure.counts())
+            .count();
+        self.metrics.tried(TryOutcome::Deployed, deployed.len());
+        self.metrics.tried(TryOutcome::Failed, failed);
+        self.metrics.tried(
+            TryOutcome::Declined,
+            race.tried.saturating_sub(deployed.len() + failed),
+        );
+        self.metrics.fell_over(race.fall_overs);
+        let cloudlets: Vec<&str> = deployed
+            .iter()
+            .map(|placed| placed.endpoint.as_str())
+            .collect();
+        let failures: Vec<String> = race
+            .failures
+            .iter()
+            .map(|(_, failure)| failure.to_string())
+            .collect();
+        tracing::info!(
+            recipe = %request.recipe,
+            key = request.key.short(),
+            client = %request.client.address(),
+            cloudlets = cloudlets.join(" "),
+            tried = race.tried,
+            failures = failures.join(", "),
+            milliseconds = request.started.elapsed().as_millis(),
+            request_id = %request.request_id,
+            "deploy request decided"
+        );
+    }
+}

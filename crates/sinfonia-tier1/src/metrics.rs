@@ -1,0 +1,143 @@
+//! Measurements of what Tier 1 does. Labels are one of a few words, never an identity.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry as Metrics;
+
+use crate::registry::{Origin, Registry};
+
+/// Counts deployments.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DeployMetrics {
+    deploys: Family<OutcomeLabels, Counter>,
+    tries: Family<OutcomeLabels, Counter>,
+    fall_overs: Counter,
+}
+
+/// What a deploy request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// At least one cloudlet deployed.
+    Deployed,
+    /// No cloudlet may serve the client.
+    NoCloudlet,
+    /// There is no such recipe, or it cannot be read.
+    NoRecipe,
+    /// A cloudlet refused the request for all.
+    Refused,
+    /// Each cloudlet that was asked failed.
+    Failed,
+}
+
+/// What a try at one cloudlet came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TryOutcome {
+    /// It deployed.
+    Deployed,
+    /// It could or would not, for a reason that does not speak against it.
+    Declined,
+    /// It failed.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OriginLabels {
+    origin: &'static str,
+}
+
+/// Counts the cloudlets when somebody asks.
+#[derive(Debug)]
+struct Cloudlets(Registry);
+
+impl DeployMetrics {
+    /// Adds `deploys_total`, `cloudlet_tries_total` and `fall_overs_total` to the registry.
+    pub(crate) fn register(metrics: &mut Metrics) -> Self {
+        let new = Self::default();
+        metrics.register("deploys", "Deploy requests decided", new.deploys.clone());
+        metrics.register(
+            "cloudlet_tries",
+            "Cloudlets asked to deploy",
+            new.tries.clone(),
+        );
+        let help = "Cloudlets asked to deploy because another one had failed";
+        metrics.register("fall_overs", help, new.fall_overs.clone());
+        new
+    }
+
+    /// Counts a deploy request.
+    pub(crate) fn decided(&self, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Deployed => "deployed",
+            Outcome::NoCloudlet => "no_cloudlet",
+            Outcome::NoRecipe => "no_recipe",
+            Outcome::Refused => "refused",
+            Outcome::Failed => "failed",
+        };
+        self.deploys.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts tries at cloudlets that came to the same.
+    pub(crate) fn tried(&self, outcome: TryOutcome, tries: usize) {
+        let outcome = match outcome {
+            TryOutcome::Deployed => "deployed",
+            TryOutcome::Declined => "declined",
+            TryOutcome::Failed => "failed",
+        };
+        let counter = self.tries.get_or_create(&OutcomeLabels { outcome });
+        counter.inc_by(tries as u64);
+    }
+
+    /// Counts cloudlets that were asked in place of others.
+    pub(crate) fn fell_over(&self, times: usize) {
+        self.fall_overs.inc_by(times as u64);
+    }
+}
+
+/// Adds the gauge `cloudlets_known`, by origin, to the metrics.
+pub(crate) fn register_cloudlets(metrics: &mut Metrics, cloudlets: Registry) {
+    metrics.register_collector(Box::new(Cloudlets(cloudlets)));
+}
+
+impl Collector for Cloudlets {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let snapshot = self.0.snapshot();
+        let known = Family::<OriginLabels, Gauge>::default();
+        for origin in [Origin::File, Origin::Report, Origin::Joined] {
+            let count = snapshot
+                .iter()
+                .filter(|known| known.origin == origin)
+                .count();
+            let labels = OriginLabels {
+                origin: word(origin),
+            };
+            known
+                .get_or_create(&labels)
+                .set(count.try_into().unwrap_or(i64::MAX));
+        }
+        let descriptor = encoder.encode_descriptor(
+            "cloudlets_known",
+            "Cloudlets known, by how they became known",
+            None,
+            known.metric_type(),
+        )?;
+        known.encode(descriptor)
+    }
+}
+
+const fn word(origin: Origin) -> &'static str {
+    match origin {
+        Origin::File => "file",
+        Origin::Report => "report",
+        Origin::Joined => "joined",
+    }
+}

@@ -1,0 +1,65 @@
+//! The HTTP API of Tier 1.
+
+pub mod cloudlets;
+mod deploy;
+mod deployments;
+mod explain;
+mod recipe;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::get;
+use serde_json::{Value, json};
+use sinfonia_service::json::Json;
+use sinfonia_service::recipes::RecipeRepository;
+
+use self::cloudlets::CloudletsState;
+use crate::callers::Callers;
+use crate::deploy::Deployer;
+
+/// What the routes answer from.
+#[derive(Clone)]
+pub(crate) struct AppState {
+    /// Who asks.
+    pub(crate) callers: Callers,
+    /// What deploys.
+    pub(crate) deployer: Deployer,
+    /// What can be deployed.
+    pub(crate) recipes: RecipeRepository,
+}
+
+/// The routes of the API and the root, which existing charts probe.
+pub(crate) fn router(state: AppState, cloudlets: CloudletsState) -> Router {
+    let deploy = get(deploy::candidates).post(deploy::deploy);
+    let deployments = get(deployments::show).delete(deployments::delete);
+    Router::new()
+        .route("/", get(root))
+        .route("/api/v1/recipe/{uuid}", get(recipe::recipe))
+        .route("/api/v1/deploy/{uuid}/{*application_key}", deploy)
+        .route("/api/v1/deployments/{uuid}/{*application_key}", deployments)
+        .route("/api/v1/explain", get(explain::explain))
+        .with_state(state)
+        .merge(cloudlets::router(cloudlets))
+}
+
+impl FromRef<AppState> for Callers {
+    fn from_ref(state: &AppState) -> Self {
+        state.callers.clone()
+    }
+}
+
+impl FromRef<AppState> for Deployer {
+    fn from_ref(state: &AppState) -> Self {
+        state.deployer.clone()
+    }
+}
+
+impl FromRef<AppState> for RecipeRepository {
+    fn from_ref(state: &AppState) -> Self {
+        state.recipes.clone()
+    }
+}
+
+async fn root() -> Json<Value> {
+    Json(json!({}))
+}

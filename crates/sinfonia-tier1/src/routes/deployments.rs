@@ -1,0 +1,135 @@
+//! `/deployments/{uuid}/{application_key}`: how a deployment is and its end, asked of the cloudlet that has it.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{RawQuery, State};
+use http::StatusCode;
+use sinfonia_core::deployment::{CloudletDeployment, CloudletReference};
+use sinfonia_service::deploy_path::DeployPath;
+use sinfonia_service::json::Json;
+use sinfonia_service::problem::Problem;
+use sinfonia_service::request_id::RequestId;
+use sinfonia_service::trace_parent::TraceParent;
+
+use crate::callers::Sender;
+use crate::deploy::{DeployQuery, Deployer};
+use crate::forward::{Answer, Call, CallError};
+use crate::registry::Known;
+
+/// Time that the cloudlet gets: existing clients give up after 10 seconds.
+const TIMEOUT: Duration = Duration::from_secs(9);
+
+/// `GET`: the deployment as its cloudlet tells it.
+pub(super) async fn show(
+    State(deployer): State<Deployer>,
+    path: DeployPath,
+    RawQuery(query): RawQuery,
+    sender: Sender,
+    Extension(request_id): Extension<RequestId>,
+    Extension(trace): Extension<TraceParent>,
+) -> Result<Json<CloudletDeployment>, Problem> {
+    let known = holder(&deployer, path, query.as_deref())?;
+    let call = call(known, path, &sender, request_id, trace);
+    let answer = in_time(&call, deployer.forward.show(&call)).await?;
+    if answer.status != StatusCode::OK {
+        return Err(passed_on(answer));
+    }
+    let mut deployment = CloudletDeployment::parse(&answer.body).map_err(|error| {
+        let error: &dyn Error = &error;
+        tracing::info!(error, cloudlet = %call.known.cloudlet.endpoint, "cloudlet gave an invalid answer");
+        Problem::bad_gateway("the cloudlet's answer is not a deployment")
+    })?;
+    deployment.cloudlet = Some(CloudletReference::from(&call.known.cloudlet));
+    Ok(Json(deployment))
+}
+
+/// `DELETE`: ends the deployment.
+pub(super) async fn delete(
+    State(deployer): State<Deployer>,
+    path: DeployPath,
+    RawQuery(query): RawQuery,
+    sender: Sender,
+    Extension(request_id): Extension<RequestId>,
+    Extension(trace): Extension<TraceParent>,
+) -> Result<StatusCode, Problem> {
+    let known = holder(&deployer, path, query.as_deref())?;
+    let call = call(known, path, &sender, request_id, trace);
+    let answer = in_time(&call, deployer.forward.delete(&call)).await?;
+    if !answer.status.is_success() {
+        return Err(passed_on(answer));
+    }
+    let endpoint = &call.known.cloudlet.endpoint;
+    deployer.placements.forget(path.uuid, &path.key, endpoint);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The cloudlet that the query names, or else the one that served last.
+fn holder(
+    deployer: &Deployer,
+    path: DeployPath,
+    query: Option<&str>,
+) -> Result<Arc<Known>, Problem> {
+    if let Some(uuid) = DeployQuery::parse(query)?.cloudlet {
+        let known = deployer.registry.get(uuid);
+        return known
+            .ok_or_else(|| Problem::not_found(format_args!("there is no cloudlet {uuid}")));
+    }
+    let remembered = deployer.remembered(path.uuid, &path.key);
+    let known = remembered
+        .iter()
+        .find_map(|endpoint| deployer.registry.at(endpoint));
+    known.ok_or_else(|| {
+        Problem::not_found(
+            "no cloudlet is remembered for this recipe and key; ?cloudlet=<uuid> names one",
+        )
+    })
+}
+
+fn call(
+    known: Arc<Known>,
+    path: DeployPath,
+    sender: &Sender,
+    request_id: RequestId,
+    trace: TraceParent,
+) -> Call {
+    Call {
+        known,
+        recipe: path.uuid,
+        key: path.key,
+        client: sender.client(),
+        request_id,
+        trace,
+    }
+}
+
+async fn in_time(
+    call: &Call,
+    answer: impl Future<Output = Result<Answer, CallError>>,
+) -> Result<Answer, Problem> {
+    let cloudlet = &call.known.cloudlet.endpoint;
+    let Ok(answer) = tokio::time::timeout(TIMEOUT, answer).await else {
+        tracing::info!(%cloudlet, "cloudlet gave no answer in time");
+        return Err(Problem::bad_gateway("the cloudlet did not answer in time"));
+    };
+    answer.map_err(|error| {
+        let shown = error.to_string();
+        let error: &dyn Error = &error;
+        tracing::info!(error, %cloudlet, "cloudlet gave no answer");
+        Problem::bad_gateway(shown)
+    })
+}
+
+/// What a cloudlet refuses goes to the client, except that it wants a token: that is between the two of us.
+fn passed_on(answer: Answer) -> Problem {
+    let status = answer.status;
+    if status == StatusCode::UNAUTHORIZED {
+        return Problem::bad_gateway("the cloudlet wants a token from this Tier 1");
+    }
+    if status.is_client_error() || status.is_server_error() {
+        return answer.into_problem();
+    }
+    Problem::bad_gateway(format_args!("the cloudlet answered {}", status.as_u16()))
+}

@@ -1,0 +1,165 @@
+//! `/explain`: who would get a client, and why not the others.
+
+use std::net::IpAddr;
+
+use axum::extract::{RawQuery, State};
+use sinfonia_core::client::ClientInfo;
+use sinfonia_core::key::{KEY_BYTES, PublicKey};
+use sinfonia_core::location::Location;
+use sinfonia_core::ranking::Explanation;
+use sinfonia_core::recipe::HELLOWORLD;
+use sinfonia_service::json::Json;
+use sinfonia_service::problem::Problem;
+use uuid::Uuid;
+
+use crate::callers::{Callers, Sender};
+use crate::deploy::{Deployer, Wish, count, identity, malformed, pairs, rank};
+
+/// How many candidates, and as many exclusions, are told unless the query says otherwise.
+const LIMIT: usize = 64;
+/// Most that are told.
+const MOST: usize = 1000;
+
+/// What the query asks about.
+///
+/// Recipe and key decide the order among equals and what is remembered. Without them it is told for helloworld and a key of zeros, which
+/// remembers nothing. Without a client it is told for the caller.
+#[derive(Debug, Clone, PartialEq)]
+struct Question {
+    recipe: Uuid,
+    key: PublicKey,
+    client: Option<IpAddr>,
+    location: Option<Location>,
+    limit: usize,
+}
+
+/// `GET`: the ranking with its reasons.
+pub(super) async fn explain(
+    State(deployer): State<Deployer>,
+    State(callers): State<Callers>,
+    RawQuery(query): RawQuery,
+    sender: Sender,
+) -> Result<Json<Explanation>, Problem> {
+    sender.may_explain()?;
+    let question = Question::parse(query.as_deref())?;
+    let client = question.client(&sender, &callers);
+    let remembered = deployer.remembered(question.recipe, &question.key);
+    let wish = Wish {
+        recipe: question.recipe,
+        key: &question.key,
+        client,
+        only: None,
+        exclude: &[],
+        remembered: &remembered,
+    };
+    let snapshot = deployer.registry.snapshot();
+    let ranking = rank(&snapshot, &wish, &deployer.matchers);
+    Ok(Json(Explanation::new(&client, &ranking, question.limit)))
+}
+
+impl Question {
+    fn parse(query: Option<&str>) -> Result<Self, Problem> {
+        let mut question = Self {
+            recipe: HELLOWORLD,
+            key: PublicKey::from_bytes([0; KEY_BYTES]),
+            client: None,
+            location: None,
+            limit: LIMIT,
+        };
+        for (name, value) in pairs(query) {
+            match &*name {
+                "uuid" => question.recipe = identity("uuid", &value)?,
+                "key" => question.key = key(&value)?,
+                "client" => {
+                    let address = value.parse();
+                    let expected = "an address";
+                    question.client =
+                        Some(address.map_err(|_| malformed("client", &value, expected))?);
+                }
+                "location" => {
+                    let location = value.parse();
+                    let expected = "latitude,longitude in degrees";
+                    question.location =
+                        Some(location.map_err(|_| malformed("location", &value, expected))?);
+                }
+                "limit" => question.limit = count("limit", &value)?.get().min(MOST),
+                _ => {}
+            }
+        }
+        Ok(question)
+    }
+
+    /// The client in question. What the caller's headers say of its place is about the caller alone.
+    fn client(&self, sender: &Sender, callers: &Callers) -> ClientInfo {
+        let (address, stated) = match self.client {
+            Some(address) => (address, self.location),
+            None => (sender.address(), self.location.or(sender.stated_location())),
+        };
+        ClientInfo::new(address, stated.or_else(|| callers.locate(address)))
+    }
+}
+
+/// A `+` that nobody escaped is a blank by now; no key holds one.
+fn key(value: &str) -> Result<PublicKey, Problem> {
+    let parsed = value.replace(' ', "+").parse();
+    parsed.map_err(|error| Problem::bad_request(format_args!("key: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn nothing_has_to_be_said() {
+        let question = Question::parse(None).unwrap();
+
+        let expected = Question {
+            recipe: Uuid::nil(),
+            key: PublicKey::from_bytes([0; 32]),
+            client: None,
+            location: None,
+            limit: 64,
+        };
+        assert_eq!(question, expected);
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let key = "+/v7DGZ7gZlS2SmhtSvYHFgPX4xoaL2uSOTaONZ3Zn8=";
+        let query = format!(
+            "uuid=00000000-0000-0000-0000-000000000001&key={key}&client=2001:db8::1&location=40.44,-79.94&limit=5000"
+        );
+
+        let question = Question::parse(Some(&query)).unwrap();
+
+        let expected = Question {
+            recipe: Uuid::from_u128(1),
+            key: key.parse().unwrap(),
+            client: Some("2001:db8::1".parse().unwrap()),
+            location: Some(Location::new(40.44, -79.94).unwrap()),
+            limit: 1000,
+        };
+        assert_eq!(question, expected);
+    }
+
+    #[rstest]
+    #[case::uuid("uuid=1", "uuid: `1` is not a uuid")]
+    #[case::client("client=example.com", "client: `example.com` is not an address")]
+    #[case::location(
+        "location=91,0",
+        "location: `91,0` is not latitude,longitude in degrees"
+    )]
+    #[case::limit("limit=0", "limit: `0` is not a number from 1 on")]
+    #[case::key(
+        "key=abc",
+        "key: a WireGuard key has 43 base64 characters, 44 with padding, or 64 hex digits; this one has 3"
+    )]
+    fn what_is_malformed_is_named(#[case] query: &str, #[case] detail: &str) {
+        assert_eq!(
+            Question::parse(Some(query)),
+            Err(Problem::bad_request(detail))
+        );
+    }
+}

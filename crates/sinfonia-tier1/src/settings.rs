@@ -1,0 +1,172 @@
+//! The command line of Tier 1.
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser};
+use clap_complete::Shell;
+use sinfonia_core::network::Network;
+use sinfonia_core::ranking::Matcher;
+use sinfonia_service::recipes::RecipeSource;
+use sinfonia_service::settings::{
+    ClientArgs, LimitArgs, List, ListenArgs, LogArgs, ProxyArgs, flatten,
+};
+
+use crate::report_access::AnonymousReports;
+
+/// What follows the short help.
+const EXAMPLE: &str = "\
+Example: sinfonia-tier1 --cloudlets cloudlets.yaml --recipes RECIPES
+
+Lists are repeated, comma-separated or JSON (-m network,location). `--help` says more, with examples.";
+
+/// What follows the long help.
+const EXAMPLES: &str = "\
+Examples:
+  Serve the cloudlets of a file, with recipes from a web server:
+    sinfonia-tier1 --cloudlets cloudlets.yaml --recipes https://example.org/recipes
+
+  Let cloudlets report, each with its token, and ask why one is chosen:
+    sinfonia-tier1 --report-tokens reports.txt
+    curl 'http://localhost:5000/api/v1/explain?client=192.0.2.7'
+
+  Let existing cloudlets report that know no tokens, from one network:
+    sinfonia-tier1 --allow-anonymous-reports=10.0.0.0/8
+
+  Behind a load balancer:
+    sinfonia-tier1 -c cloudlets.yaml --trusted-proxies 10.0.0.0/8
+
+Lists are repeated, comma-separated or JSON: -m network -m random, -m network,random, SINFONIA_MATCHERS='[\"network\",\"random\"]'.
+Cloudlet and token files are read again when they change; a bad new one is told in the log and the old one stays.";
+
+/// Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy
+#[derive(Debug, Clone, Parser)]
+#[command(name = "sinfonia-tier1", version, after_help = EXAMPLE, after_long_help = EXAMPLES)]
+pub struct Settings {
+    /// What is known and how it is ranked.
+    #[command(flatten)]
+    pub ranking: RankingArgs,
+    /// Who may report.
+    #[command(flatten)]
+    pub reports: ReportArgs,
+    /// Who may ask for more.
+    #[command(flatten)]
+    pub operators: OperatorArgs,
+    /// Whose word about addresses counts.
+    #[command(flatten)]
+    pub proxies: ProxyArgs,
+    /// Where it listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// How cloudlets and repositories are asked.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Where reports may lead.
+    #[command(flatten)]
+    pub endpoints: EndpointArgs,
+    /// What it bears.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// Print a script that completes the command line, and end
+    #[arg(long, value_name = "SHELL", hide = true)]
+    pub completions: Option<Shell>,
+}
+
+/// What is known, and how it is ranked.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cloudlets and recipes")]
+pub struct RankingArgs {
+    /// File with the cloudlets, a stream of YAML documents; without it they have to report
+    #[arg(short, long, env = "SINFONIA_CLOUDLETS", value_name = "FILE")]
+    pub cloudlets: Option<PathBuf>,
+    /// Folder or http(s) URL with the recipes, one UUID.yaml each
+    #[arg(
+        long,
+        env = "SINFONIA_RECIPES",
+        value_name = "PATH|URL",
+        default_value = "RECIPES"
+    )]
+    pub recipes: RecipeSource,
+    /// Matchers that order the cloudlets, each what earlier ones left over; repeatable
+    #[arg(
+        short,
+        long = "match",
+        env = "SINFONIA_MATCHERS",
+        value_name = "NAME",
+        default_value = "network,location,random"
+    )]
+    pub matchers: Vec<List<Matcher>>,
+    /// Print the matchers, and end
+    #[arg(long)]
+    pub list_matchers: bool,
+    /// Database of places (mmdb) for addresses [default: where geoipupdate puts it, if it is there]
+    #[arg(long, env = "SINFONIA_GEOIP", value_name = "FILE")]
+    pub geoip: Option<PathBuf>,
+}
+
+/// Who may report.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Reports")]
+pub struct ReportArgs {
+    /// File with the tokens that cloudlets report with: one a line, the token, a blank, optionally what it may report as (a uuid, an
+    /// endpoint, or * for all)
+    #[arg(long, env = "SINFONIA_REPORT_TOKENS", value_name = "FILE")]
+    pub report_tokens: Option<PathBuf>,
+    /// Take reports without a token, from everyone or from these networks
+    #[arg(
+        long,
+        env = "SINFONIA_ALLOW_ANONYMOUS_REPORTS",
+        value_name = "CIDR,…",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        hide_default_value = true,
+        default_missing_value = "true"
+    )]
+    pub allow_anonymous_reports: AnonymousReports,
+}
+
+/// Who may ask for more than others.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Callers")]
+pub struct OperatorArgs {
+    /// File with the tokens of operators, who may state a client's address and ask for explanations: one a line
+    #[arg(long, env = "SINFONIA_OPERATOR_TOKENS", value_name = "FILE")]
+    pub operator_tokens: Option<PathBuf>,
+    /// Explain to everyone who asks why cloudlets are chosen
+    #[arg(long, env = "SINFONIA_PUBLIC_EXPLAIN", value_parser = BoolishValueParser::new())]
+    pub public_explain: bool,
+}
+
+/// Where reports may lead.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Outgoing connections")]
+pub struct EndpointArgs {
+    /// Networks that reported endpoints may lead to although they are loopback, link-local or otherwise special; repeatable
+    #[arg(long, env = "SINFONIA_ALLOW_ENDPOINTS", value_name = "CIDR")]
+    pub allow_endpoints: Vec<List<Network>>,
+}
+
+/// The matchers with what they do, one a line.
+pub fn matcher_list() -> String {
+    let line = |matcher: Matcher| format!("{:<10}{}\n", matcher.to_string(), matcher.description());
+    Matcher::ALL.into_iter().map(line).collect()
+}
+
+impl RankingArgs {
+    /// The matchers, in their order; all of them where none is named.
+    pub fn matchers(&self) -> Vec<Matcher> {
+        let matchers = flatten(&self.matchers);
+        if matchers.is_empty() {
+            Matcher::ALL.to_vec()
+        } else {
+            matchers
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

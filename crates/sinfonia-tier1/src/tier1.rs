@@ -1,0 +1,276 @@
+//! A running Tier 1: put together from its settings, and served until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use prometheus_client::registry::Registry as Metrics;
+use sinfonia_service::admin;
+use sinfonia_service::client::{self, ClientError, ClientSettings};
+use sinfonia_service::front::{Front, RequestLimits};
+use sinfonia_service::listen::{ListenError, Listeners};
+use sinfonia_service::metrics::{HttpMetrics, registry};
+use sinfonia_service::outbound_guard::OutboundGuard;
+use sinfonia_service::path::App;
+use sinfonia_service::proxies::TrustedProxies;
+use sinfonia_service::readiness::Readiness;
+use sinfonia_service::recipes::{RecipeRepository, RecipeSource};
+use sinfonia_service::reload::{INTERVAL, ReloadError, Reloaded};
+use sinfonia_service::request_id::RequestIds;
+use sinfonia_service::server::ServerLimits;
+use sinfonia_service::settings::flatten;
+use sinfonia_service::tokens::{TokenFileError, Tokens};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::background::{expire_cloudlets, watch_folder};
+use crate::callers::{Callers, Rules};
+use crate::cloudlets_file::{CloudletsError, CloudletsFollower};
+use crate::deploy::{Budget, Deployer};
+use crate::forward::Forward;
+use crate::geoip::{GeoIp, GeoIpError};
+use crate::metrics::{DeployMetrics, register_cloudlets};
+use crate::placements::Placements;
+use crate::registry::Registry;
+use crate::report_access::{ReportAccess, ReportTokens};
+use crate::routes::cloudlets::{CloudletsState, ReportMetrics};
+use crate::routes::{AppState, router};
+use crate::settings::{ReportArgs, Settings};
+use crate::surroundings::{survey, system_lookup};
+
+/// The name that others see.
+const PROGRAM: &str = "sinfonia-tier1";
+/// How long it is remembered who serves a client: a lease of Tier 2.
+const LEASE: SignedDuration = SignedDuration::from_secs(300);
+/// Most clients for whom it is remembered; some ten MiB.
+const MOST_PLACEMENTS: usize = 100_000;
+/// Time for a request beyond the longest budget, so that the budget decides and not this.
+const BEYOND_BUDGET: Duration = Duration::from_secs(5);
+/// Least time at shutdown for the release of deployments that nobody gets.
+const LEAST_RELEASE_TIME: Duration = Duration::from_secs(2);
+
+/// Why Tier 1 does not start. The user can do something about each.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The cloudlet file, or a token file that it names, cannot be used.
+    #[error(transparent)]
+    Cloudlets(#[from] CloudletsError),
+    /// The GeoIP database that was asked for cannot be used.
+    #[error(transparent)]
+    GeoIp(#[from] GeoIpError),
+    /// A file of tokens cannot be used.
+    #[error("cannot use the tokens of {option}")]
+    Tokens {
+        /// The option that names the file.
+        option: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: ReloadError<TokenFileError>,
+    },
+    /// The certificates that were given cannot be used.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A port cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+/// A Tier 1 that listens and waits to be served.
+pub struct Tier1 {
+    listeners: Listeners,
+    app: App,
+    admin: App,
+    limits: ServerLimits,
+    deployer: Deployer,
+    background: JoinSet<()>,
+}
+
+impl Tier1 {
+    /// Reads the files that the settings name, and listens. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// A file cannot be used, or a port cannot be listened on.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let Settings {
+            ranking,
+            reports,
+            operators,
+            proxies,
+            listen,
+            client,
+            endpoints,
+            limits,
+            log: _,
+            completions: _,
+        } = settings;
+        let mut background = JoinSet::new();
+        let readiness = Readiness::new();
+        let mut metrics = registry("tier1");
+        let proxies = TrustedProxies::new(flatten(&proxies.trusted_proxies));
+        let asking = ClientSettings {
+            ca_file: client.ca_file,
+            ..ClientSettings::new(PROGRAM)
+        };
+
+        let geoip = GeoIp::load(ranking.geoip.as_deref())?;
+        let registry = Registry::new();
+        let file = ranking.cloudlets.as_deref();
+        cloudlets(file, client.insecure_http, &registry, &mut background).await?;
+        background.spawn(survey(registry.clone(), geoip.clone(), system_lookup));
+        background.spawn(expire_cloudlets(registry.clone()));
+        register_cloudlets(&mut metrics, registry.clone());
+
+        let guard = OutboundGuard::new(flatten(&endpoints.allow_endpoints));
+        let recipes = recipes(&ranking.recipes, &asking, &readiness, &mut background)?;
+        let deployer = Deployer::new(
+            registry.clone(),
+            Arc::new(Placements::new(LEASE, MOST_PLACEMENTS)),
+            recipes.clone(),
+            ranking.matchers().into(),
+            Forward::new(&asking, guard)?,
+            DeployMetrics::register(&mut metrics),
+        );
+        let callers = Callers::new(Rules {
+            proxies: proxies.clone(),
+            operators: tokens(
+                "--operator-tokens",
+                operators.operator_tokens.as_deref(),
+                Tokens::parse_bytes,
+                &mut background,
+            )
+            .await?,
+            geoip,
+            public_explain: operators.public_explain,
+        });
+        let state = AppState {
+            callers,
+            deployer: deployer.clone(),
+            recipes,
+        };
+        let reporting = CloudletsState {
+            registry,
+            access: report_access(reports, &mut background).await?,
+            proxies,
+            metrics: ReportMetrics::register(&mut metrics),
+        };
+        let app = front(limits.max_requests, &mut metrics).before(router(state, reporting));
+        Ok(Self {
+            listeners: Listeners::bind(&listen)?,
+            app,
+            admin: admin::app(readiness, Arc::new(metrics)),
+            limits: ServerLimits::from(&limits),
+            deployer,
+            background,
+        })
+    }
+
+    /// Where the API is served.
+    pub fn address(&self) -> SocketAddr {
+        self.listeners.address()
+    }
+
+    /// Where the admin port listens, if it does.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.listeners.admin_address()
+    }
+
+    /// Serves until `shutdown` resolves, lets running requests finish, and releases what was deployed and nobody gets.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            listeners,
+            app,
+            admin,
+            limits,
+            deployer,
+            mut background,
+        } = self;
+        let mut stopped = Instant::now();
+        let stopping = async {
+            tokio::select! {
+                () = shutdown => {}
+                Some(ended) = background.join_next() => {
+                    tracing::error!(?ended, "background task ended, shutting down");
+                }
+            }
+            stopped = Instant::now();
+        };
+        listeners.serve(app, admin, limits, stopping).await;
+        let left = limits.drain.saturating_sub(stopped.elapsed());
+        deployer.finish(left.max(LEAST_RELEASE_TIME)).await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Follows the cloudlet file. Without one, cloudlets have to report.
+async fn cloudlets(
+    file: Option<&Path>,
+    insecure_http: bool,
+    registry: &Registry,
+    background: &mut JoinSet<()>,
+) -> Result<(), CloudletsError> {
+    match file {
+        Some(path) => {
+            let follower = CloudletsFollower::open(path, insecure_http, registry.clone()).await?;
+            background.spawn(follower.run(INTERVAL));
+        }
+        None => tracing::info!("no cloudlet file (--cloudlets), cloudlets have to report"),
+    }
+    Ok(())
+}
+
+/// The recipes. A folder that is missing makes this Tier 1 not ready, because others may have theirs. A web server that is down does
+/// not: it is down for all of them, and good copies are served meanwhile.
+fn recipes(
+    source: &RecipeSource,
+    asking: &ClientSettings,
+    readiness: &Readiness,
+    background: &mut JoinSet<()>,
+) -> Result<RecipeRepository, ClientError> {
+    let recipes = RecipeRepository::new(source.clone(), client::build(asking)?);
+    if let RecipeSource::Folder(folder) = source {
+        let condition = readiness.condition("recipes");
+        background.spawn(watch_folder(recipes.clone(), folder.clone(), condition));
+    }
+    Ok(recipes)
+}
+
+async fn report_access(
+    reports: ReportArgs,
+    background: &mut JoinSet<()>,
+) -> Result<ReportAccess, StartError> {
+    let path = reports.report_tokens.as_deref();
+    let parse = ReportTokens::parse_bytes;
+    Ok(ReportAccess {
+        tokens: tokens("--report-tokens", path, parse, background).await?,
+        anonymous: reports.allow_anonymous_reports,
+    })
+}
+
+/// The tokens of a file, if one is named, which is read again when it changes.
+async fn tokens<T: Send + Sync + 'static>(
+    option: &'static str,
+    path: Option<&Path>,
+    parse: fn(&[u8]) -> Result<T, TokenFileError>,
+    background: &mut JoinSet<()>,
+) -> Result<Option<Reloaded<T>>, StartError> {
+    let Some(path) = path else { return Ok(None) };
+    let (tokens, follower) = Reloaded::open(path, parse)
+        .await
+        .map_err(|source| StartError::Tokens { option, source })?;
+    background.spawn(follower.run(INTERVAL, |_| ()));
+    Ok(Some(tokens))
+}
+
+fn front(max_requests: usize, metrics: &mut Metrics) -> Front {
+    Front {
+        limits: RequestLimits {
+            concurrent: max_requests,
+            time: Budget::longest() + BEYOND_BUDGET,
+            ..RequestLimits::default()
+        },
+        request_ids: RequestIds::Always,
+        metrics: HttpMetrics::register(metrics),
+    }
+}

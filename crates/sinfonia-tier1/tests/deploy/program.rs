@@ -1,0 +1,63 @@
+use std::process::{Command, Output};
+
+use insta::assert_snapshot;
+
+#[test]
+fn matchers_are_listed() {
+    let output = run(&["--list-matchers"]);
+
+    assert!(output.status.success());
+    assert_snapshot!(text(&output.stdout), @r"
+    network   cloudlets whose local_networks hold the client
+    location  cloudlets by distance from the client, nearest first
+    random    whatever is left, in an order that is the same for the same request
+    ");
+}
+
+#[test]
+fn a_missing_cloudlet_file_is_told_with_a_hint() {
+    let output = run(&["--port=0", "--cloudlets=/nowhere/cloudlets.yaml"]);
+
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    let told: Vec<&str> = stderr
+        .lines()
+        .skip_while(|line| !line.starts_with("error"))
+        .collect();
+    assert_snapshot!(told.join("\n"), @r"
+    error: there is no cloudlet file /nowhere/cloudlets.yaml
+    hint: name one with --cloudlets FILE, or leave the option out to know only cloudlets that report
+    ");
+}
+
+#[test]
+fn wrong_usage_exits_with_1() {
+    let output = run(&["--match=nearest"]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert_snapshot!(text(&output.stderr), @r"
+    error: invalid value 'nearest' for '--match <NAME>': `nearest` is not a matcher: expected network, location or random
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn shells_are_given_completions() {
+    let output = run(&["--completions=bash"]);
+
+    assert!(output.status.success());
+    assert!(text(&output.stdout).contains("--allow-anonymous-reports"));
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sinfonia-tier1"))
+        .args(arguments)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
