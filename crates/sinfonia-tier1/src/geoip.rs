@@ -13,8 +13,15 @@ use sinfonia_core::cloudlet::Surroundings;
 use sinfonia_core::location::Location;
 use sinfonia_core::network::{canonical, is_global};
 
-/// Words in the type of a database that tells locations.
-const KINDS_WITH_LOCATIONS: [&str; 3] = ["City", "Enterprise", "Insights"];
+/// Words in the type of a database that tells no locations. Others may: a site can make its own, of any type.
+const KINDS_WITHOUT_LOCATIONS: [&str; 6] = [
+    "ASN",
+    "Anonymous",
+    "Connection-Type",
+    "Country",
+    "Domain",
+    "ISP",
+];
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +88,10 @@ impl GeoIp {
         })?;
         let metadata = reader.metadata();
         let kind = &metadata.database_type;
-        if !KINDS_WITH_LOCATIONS.iter().any(|word| kind.contains(word)) {
+        if KINDS_WITHOUT_LOCATIONS
+            .iter()
+            .any(|word| kind.contains(word))
+        {
             return Err(GeoIpError::NoLocations {
                 path: path.to_owned(),
                 kind: kind.escape_default().take(60).collect(),

@@ -30,7 +30,7 @@ fn an_address_is_where_the_database_says(
 
 #[test]
 fn a_place_that_is_none_is_not_told() {
-    let (_folder, path) = file(&database("Test-City", &[("8.8.0.0/16", (91.0, f64::NAN))]));
+    let (_folder, path) = file(&database("Site-Own", &[("8.8.0.0/16", (91.0, f64::NAN))]));
     let geoip = GeoIp::open(&path).unwrap();
 
     assert_eq!(geoip.locate(ip("8.8.4.4")), None);

@@ -1,6 +1,6 @@
 //! `/cloudlets`: reports of cloudlets, and the list of all that are known.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -99,20 +99,24 @@ async fn report(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    let result = take(&state, peer, request).await;
+    let caller = state.proxies.caller(peer.ip(), request.headers(), false);
+    let reporter = caller.address;
+    let result = take(&state, reporter, request).await;
     state.metrics.count(&result);
+    if let Err(problem) = &result {
+        let reason = problem.detail_text();
+        tracing::info!(%reporter, reason, "report refused");
+    }
     result
 }
 
 /// Who may not report learns that before anything of the report is looked at.
 async fn take(
     state: &CloudletsState,
-    peer: SocketAddr,
+    reporter: IpAddr,
     request: Request,
 ) -> Result<StatusCode, Problem> {
-    let headers = request.headers();
-    let caller = state.proxies.caller(peer.ip(), headers, false);
-    let authority = state.access.authority(headers, caller.address)?;
+    let authority = state.access.authority(request.headers(), reporter)?;
     let Json(body) = Json::<Value>::from_request(request, &()).await?;
     let now = Timestamp::now();
     check_identity(state, &body, &authority, now)?;
@@ -120,7 +124,7 @@ async fn take(
     let endpoint = info.endpoint.clone();
     let reported = state.registry.report(info, &authority, now)?;
     if reported == Reported::First {
-        tracing::info!(%endpoint, reporter = %caller.address, "new cloudlet reported");
+        tracing::info!(%endpoint, %reporter, "new cloudlet reported");
     }
     Ok(StatusCode::NO_CONTENT)
 }
