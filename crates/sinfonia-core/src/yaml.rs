@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 /// Where something stands in a stream of YAML documents. Lines, columns and documents are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,14 @@ pub fn document<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
         return Err(at(2, "the file holds more than one document"));
     }
     Ok(first)
+}
+
+/// Writes a value as one document.
+///
+/// # Errors
+/// The value holds what YAML cannot say.
+pub fn to_text<T: Serialize>(value: &T) -> Result<String, YamlError> {
+    serde_yaml::to_string(value).map_err(|error| yaml_error(1, &error))
 }
 
 /// Where the value of a top-level field stands, for errors that only show when documents are compared with each other.
@@ -197,6 +205,15 @@ mod tests {
                 column: None
             }
         );
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let value = serde_json::json!({"name": "a\u{1b}[0m: b", "list": [1, 2.5, null]});
+
+        let text = to_text(&value).unwrap();
+
+        assert_eq!(document::<serde_json::Value>(&text), Ok(value));
     }
 
     #[test]
