@@ -37,6 +37,5 @@ pub mod server;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
-#[cfg(feature = "server")]
 pub mod tokens;
 pub mod trace_parent;
