@@ -1,1 +1,67 @@
-//! Tier 3 of Sinfonia.
+//! Tier 3 of Sinfonia: the command line of a device.
+//!
+//! It asks a Tier 1 for a deployment of an application's backend on a nearby cloudlet, waits until that runs, and tells how to connect.
+//! Answers go to stdout, everything else to stderr.
+
+mod application;
+mod arguments;
+mod commands;
+mod failure;
+mod key_cache;
+mod log;
+mod output;
+mod printable;
+mod private_file;
+mod problem;
+mod session;
+mod talk;
+mod tier1;
+mod tier1_url;
+mod waiting;
+mod wireguard;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sinfonia_service::settings;
+
+use self::arguments::{Cli, Command, Form, OlderForm};
+pub use self::failure::Failure;
+use self::failure::{CommandError, FIXABLE};
+
+/// Runs a command line, the first argument of which is the program's name. Help, the version and usage errors are told here.
+///
+/// # Errors
+/// The command failed; the failure says what to do and what to exit with.
+pub fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    match arguments::split(arguments) {
+        Form::Commands(arguments) => parse_and_run(arguments, |cli: Cli| match cli.command {
+            Command::Deploy(args) => commands::deploy::run(&args),
+            Command::Candidates(args) => commands::candidates(&args),
+            Command::Status(args) => commands::status(&args),
+            Command::Delete(args) => commands::delete(&args),
+            Command::Recipe(args) => commands::recipe(&args),
+            Command::Completions { shell } => commands::completions(shell),
+        }),
+        Form::Older { own, application } => parse_and_run(own, |form: OlderForm| {
+            commands::older::run(&form, &application)
+        }),
+    }
+}
+
+fn parse_and_run<C: Parser>(
+    arguments: Vec<OsString>,
+    run: impl FnOnce(C) -> Result<(), CommandError>,
+) -> Result<ExitCode, Failure> {
+    match settings::try_parse_from(arguments, |name| std::env::var_os(name)) {
+        Ok(settings) => run(settings)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Failure::from),
+        Err(told) => {
+            // There is nobody left to tell if this fails.
+            let _ = told.print();
+            Ok(ExitCode::from(if told.use_stderr() { FIXABLE } else { 0 }))
+        }
+    }
+}

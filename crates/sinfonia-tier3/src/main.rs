@@ -1,2 +1,24 @@
-//! Tier 3 of Sinfonia.
-fn main() {}
+//! `sinfonia-tier3`.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use sinfonia_tier3::Failure;
+
+fn main() -> ExitCode {
+    match sinfonia_tier3::run(std::env::args_os().collect()) {
+        Ok(code) => code,
+        Err(failure) => tell(failure),
+    }
+}
+
+fn tell(failure: Failure) -> ExitCode {
+    let (hint, code) = (failure.hint(), failure.exit_code());
+    let error = anyhow::Error::new(failure);
+    // There is nobody left to tell if this fails.
+    let _ = writeln!(
+        anstream::stderr(),
+        "\u{1b}[1;31merror:\u{1b}[0m {error:#}\n\u{1b}[1;36mhint:\u{1b}[0m {hint}"
+    );
+    ExitCode::from(code)
+}

@@ -1,0 +1,168 @@
+//! `sinfonia-tier3 deploy`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sinfonia_core::deployment::CloudletDeployment;
+use tokio::time::Instant;
+
+use super::print;
+use crate::arguments::{DeployArgs, DeployOutput, Output};
+use crate::failure::{Call, CommandError};
+use crate::key_cache::KeyPair;
+use crate::printable::Printable;
+use crate::session::{self, Session};
+use crate::talk::Talk;
+use crate::tier1::Wishes;
+use crate::waiting::{WaitError, Waiting};
+use crate::{output, wireguard};
+
+/// Longest time that a server may take for an answer, in seconds; Tier 2 takes no more either.
+const LONGEST_WAIT: u32 = 60;
+
+/// Shortest time in which Tier 1 tries a cloudlet at all, in seconds.
+const SHORTEST_WAIT: u32 = 2;
+
+/// What is to be deployed, and how long that may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Where, and on how many cloudlets.
+    pub(crate) wishes: Wishes,
+    /// Most time until it runs, in seconds.
+    pub(crate) timeout: u32,
+    /// Whether to wait until it runs.
+    pub(crate) wait: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &DeployArgs) -> Result<(), CommandError> {
+    let DeployArgs {
+        application,
+        placement,
+        no_wait,
+        timeout,
+        output,
+        talk,
+        tier1,
+    } = args;
+    let session = Session::open(tier1, *application, *talk)?;
+    let plan = Plan {
+        wishes: Wishes {
+            location: placement.location,
+            results: placement.results.map(u32::from),
+            wait: None,
+        },
+        timeout: *timeout,
+        wait: !no_wait,
+    };
+    let key = session.key()?;
+    let deployments = deploy(&session, &key, &plan)?;
+    let form = match output {
+        DeployOutput::Table => Output::Table,
+        DeployOutput::Json => Output::Json,
+        DeployOutput::Yaml => Output::Yaml,
+        DeployOutput::Wg => return print_wg(&session, &key, &deployments),
+    };
+    print(form, &deployments, || {
+        output::deployments(&deployments, Timestamp::now(), output::width())
+    })
+}
+
+/// Deploys, and waits until it runs if that is wanted. An interrupt ends it; what was deployed by then stays.
+///
+/// # Errors
+/// It cannot be deployed, does not come up in time, or the user interrupts.
+pub(crate) fn deploy(
+    session: &Session,
+    key: &KeyPair,
+    plan: &Plan,
+) -> Result<Vec<CloudletDeployment>, CommandError> {
+    let deployments = session::run(unless_interrupted(session, work(session, key, plan)))??;
+    for deployment in deployments
+        .iter()
+        .filter(|deployment| !deployment.is_ready())
+    {
+        session.talk.note("note: it is not ready yet");
+        tell_message(deployment, &session.talk);
+    }
+    Ok(deployments)
+}
+
+/// Tells what a deployment that is not ready says of itself.
+pub(crate) fn tell_message(deployment: &CloudletDeployment, talk: &Talk) {
+    if let Some(message) = deployment
+        .message
+        .as_deref()
+        .filter(|_| !deployment.is_ready())
+    {
+        talk.note(&format!("note: {}", Printable::new(message)));
+    }
+}
+
+async fn work(
+    session: &Session,
+    key: &KeyPair,
+    plan: &Plan,
+) -> Result<Vec<CloudletDeployment>, CommandError> {
+    let Session {
+        tier1, application, ..
+    } = session;
+    let deadline = Instant::now() + Duration::from_secs(plan.timeout.into());
+    let progress = session
+        .talk
+        .progress(&format!("deploying {application} through {}", tier1.url()));
+    let wait = plan.timeout.clamp(SHORTEST_WAIT, LONGEST_WAIT);
+    let wishes = Wishes {
+        wait: plan.wait.then_some(wait),
+        ..plan.wishes
+    };
+    let deployments = tier1
+        .deploy(*application, &key.public, &wishes)
+        .await
+        .map_err(|error| session.refused(Call::Deploy, error))?;
+    if !plan.wait {
+        return Ok(deployments);
+    }
+    let waiting = Waiting::new(tier1, *application, &key.public, deployments, &progress);
+    let failed = |error: WaitError| CommandError::Wait {
+        application: *application,
+        url: tier1.url().clone(),
+        timeout: plan.timeout,
+        error,
+    };
+    waiting.until_ready(deadline).await.map_err(failed)
+}
+
+async fn unless_interrupted<T>(
+    session: &Session,
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    tokio::select! {
+        done = work => done,
+        Ok(()) = tokio::signal::ctrl_c() => Err(CommandError::Interrupted {
+            application: session.application,
+            url: session.tier1.url().clone(),
+        }),
+    }
+}
+
+/// A tunnel has one other end: of several deployments the best counts.
+fn print_wg(
+    session: &Session,
+    key: &KeyPair,
+    deployments: &[CloudletDeployment],
+) -> Result<(), CommandError> {
+    let Some((best, others)) = deployments.split_first() else {
+        return Ok(());
+    };
+    if !others.is_empty() {
+        session
+            .talk
+            .note("note: the file leads to the first of the cloudlets alone");
+    }
+    Ok(output::print(&wireguard::quick(
+        &key.private,
+        &best.tunnel_config,
+    ))?)
+}

@@ -1,0 +1,104 @@
+//! Answers on stdout.
+
+mod table;
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+use sinfonia_core::yaml;
+
+pub(crate) use self::table::{candidates, deployments, recipe};
+use crate::printable::is_obeyed;
+
+/// Writes an answer. Whoever reads may stop whenever it likes: a closed pipe is no error.
+///
+/// # Errors
+/// The answer cannot be written for another reason, such as a full disk.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// The columns that a table may have: those of the terminal; as many as it needs where stdout is none.
+pub(crate) fn width() -> Option<u16> {
+    let stdout = io::stdout();
+    let size = stdout
+        .is_terminal()
+        .then(|| terminal_size::terminal_size_of(&stdout));
+    size.flatten().map(|(width, _)| width.0)
+}
+
+/// An answer as JSON, which no terminal takes for more than text.
+///
+/// # Errors
+/// None for values that came as JSON.
+pub(crate) fn json<T: Serialize>(value: &T) -> io::Result<String> {
+    let text = serde_json::to_string_pretty(value)?;
+    let mut safe = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        // All that JSON itself leaves unescaped stands within strings, but for its own line breaks.
+        if is_obeyed(character) && character != '\n' {
+            // Writing to a string never fails.
+            let _ = write!(safe, "\\u{:04x}", u32::from(character));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe.push('\n');
+    Ok(safe)
+}
+
+/// An answer as YAML.
+///
+/// # Errors
+/// None for values that came as JSON.
+pub(crate) fn yaml<T: Serialize>(value: &T) -> io::Result<String> {
+    yaml::to_text(value).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_survives_and_shows_nothing_that_a_terminal_obeys() {
+        let value = json!([{"name": "a\u{9b}2J\u{7f}\n\u{1b}[0m\u{202e}", "n": 1.5}]);
+
+        let text = json(&value).unwrap();
+
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            value
+        );
+        assert!(
+            !text
+                .chars()
+                .any(|character| is_obeyed(character) && character != '\n'),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn yaml_shows_nothing_that_a_terminal_obeys() {
+        let value = json!({"name": "a\u{9b}2J\u{7f}\u{1b}[0m"});
+
+        let text = yaml(&value).unwrap();
+
+        assert_eq!(yaml::document::<serde_json::Value>(&text).unwrap(), value);
+        assert!(
+            !text
+                .chars()
+                .any(|character| is_obeyed(character) && character != '\n'),
+            "{text}"
+        );
+    }
+}

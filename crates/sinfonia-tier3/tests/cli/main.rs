@@ -1,0 +1,11 @@
+//! The program as its users meet it, against a Tier 1 that says what each test wants.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+mod commands;
+mod deploying;
+mod device;
+mod failures;
+mod help;
+mod older_form;
+mod waiting;

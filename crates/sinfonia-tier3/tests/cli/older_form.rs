@@ -1,0 +1,150 @@
+//! The older form of the command line.
+
+use std::fs;
+
+use serde_json::json;
+use wiremock::ResponseTemplate;
+
+use crate::device::{Device, HELLOWORLD, answer, mode, ready};
+
+#[tokio::test]
+async fn config_debug_writes_two_files_and_stops() {
+    let device = Device::new().await;
+    device.deploys(answer(&json!([ready()]))).await;
+    let line = format!(
+        "--config-debug {} {HELLOWORLD} curl --help",
+        device.tier1.uri()
+    );
+
+    insta::assert_snapshot!(device.run(&line), @r"
+    exit 0
+    -- stdout
+    -- stderr
+    deploying helloworld through http://tier1…
+    wrote wg.conf and resolv.conf
+    ");
+    let file = |name: &str| device.folder().join(name);
+    insta::assert_snapshot!(fs::read_to_string(file("wg.conf")).unwrap(), @r"
+    [Interface]
+    PrivateKey = QAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHl8=
+
+    [Peer]
+    PublicKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
+    AllowedIPs = 0.0.0.0/0
+    Endpoint = 203.0.113.7:51820
+    PersistentKeepalive = 10
+    ");
+    insta::assert_snapshot!(fs::read_to_string(file("resolv.conf")).unwrap(), @r"
+    nameserver 10.43.0.10
+    search brave-otter-x7k2p.svc.cluster.local svc.cluster.local
+    options ndots:5
+    ");
+    assert_eq!(
+        (mode(&file("wg.conf")), mode(&file("resolv.conf"))),
+        (0o600, 0o644)
+    );
+}
+
+#[tokio::test]
+async fn config_debug_replaces_files_that_stood_open() {
+    let device = Device::new().await;
+    device.deploys(answer(&json!([ready()]))).await;
+    fs::write(device.folder().join("wg.conf"), "old").unwrap();
+
+    device.run(&format!("--config-debug {} helloworld", device.tier1.uri()));
+
+    assert_eq!(mode(&device.folder().join("wg.conf")), 0o600);
+}
+
+#[tokio::test]
+async fn a_failure_writes_no_file() {
+    let device = Device::new().await;
+    device.deploys(ResponseTemplate::new(503)).await;
+
+    let told = device.run(&format!("--config-debug {} helloworld", device.tier1.uri()));
+
+    assert!(told.starts_with("exit 1"), "{told}");
+    assert!(!device.folder().join("wg.conf").exists());
+}
+
+#[tokio::test]
+async fn running_an_application_is_said_to_be_missing() {
+    let device = Device::new().await;
+    let url = device.tier1.uri();
+
+    insta::assert_snapshot!(device.run(&format!("{url} helloworld curl --help")), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: running an application inside the tunnel (`curl`) is not part of this version
+    hint: write a file for wg-quick: sinfonia-tier3 deploy helloworld --tier1-url http://tier1 --output wg >sinfonia.conf
+          or files for wg and a resolver: sinfonia-tier3 --config-debug http://tier1 helloworld
+    ");
+    insta::assert_snapshot!(device.run(&format!("{url} helloworld")), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: opening a shell inside the tunnel is not part of this version
+    hint: write a file for wg-quick: sinfonia-tier3 deploy helloworld --tier1-url http://tier1 --output wg >sinfonia.conf
+          or files for wg and a resolver: sinfonia-tier3 --config-debug http://tier1 helloworld
+    ");
+    assert_eq!(device.asked().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_else_is_missing_is_said_too() {
+    let device = Device::new().await;
+    let url = device.tier1.uri();
+
+    insta::assert_snapshot!(device.run(&format!("--qrcode compact {url} helloworld")), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: showing the tunnel as a QR code (--qrcode) is not part of this version
+    hint: write a file for wg-quick: sinfonia-tier3 deploy helloworld --tier1-url http://tier1 --output wg >sinfonia.conf
+          or files for wg and a resolver: sinfonia-tier3 --config-debug http://tier1 helloworld
+    ");
+    insta::assert_snapshot!(device.run("--zeroconf helloworld curl"), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: finding a cloudlet on the local network (--zeroconf) is not part of this version
+    hint: write a file for wg-quick: sinfonia-tier3 deploy helloworld --tier1-url https://tier1.example --output wg >sinfonia.conf
+          or files for wg and a resolver: sinfonia-tier3 --config-debug https://tier1.example helloworld
+    ");
+}
+
+#[tokio::test]
+async fn mistakes_are_told() {
+    let device = Device::new().await;
+    let url = device.tier1.uri();
+
+    insta::assert_snapshot!(device.run(&format!("--config-debug {url}")), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: the URL of Tier 1 or the uuid of the application is missing
+    hint: the order is: sinfonia-tier3 [options] <tier1-url> <uuid> [application args]
+    ");
+    insta::assert_snapshot!(device.run(&format!("--config-debug {url} nonsense")), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: `nonsense` is neither the uuid of a recipe nor helloworld
+    hint: the order is: sinfonia-tier3 [options] <tier1-url> <uuid> [application args]
+    ");
+    insta::assert_snapshot!(device.run("--config-debug localhost:5000 helloworld"), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: `localhost:5000` is not a URL: http:// or https:// is missing
+    hint: write http://localhost:5000 or https://localhost:5000
+    ");
+    insta::assert_snapshot!(device.run("--config-debug"), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: the URL of Tier 1 or the uuid of the application is missing
+    hint: the order is: sinfonia-tier3 [options] <tier1-url> <uuid> [application args]
+    ");
+}
