@@ -209,7 +209,7 @@ fn of_not_found(call: Call, application: Application, url: &Tier1Url) -> String 
             command("recipe", Application::HELLOWORLD, url)
         ),
         Call::Candidates => format!(
-            "no cloudlet takes this device or this recipe; which there are: curl -s {url}/api/v1/cloudlets/"
+            "check the uuid, and which cloudlets there are: curl -s {url}/api/v1/cloudlets/"
         ),
         Call::Status => format!("deploy it: {}", command("deploy", application, url)),
         Call::Delete => {

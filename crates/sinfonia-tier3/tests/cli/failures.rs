@@ -128,7 +128,7 @@ async fn there_are_no_candidates() {
     -- stdout
     -- stderr
     error: there are no candidates for helloworld: no cloudlet qualifies (404 Not Found, request r-1)
-    hint: no cloudlet takes this device or this recipe; which there are: curl -s http://tier1/api/v1/cloudlets/
+    hint: check the uuid, and which cloudlets there are: curl -s http://tier1/api/v1/cloudlets/
     ");
 }
 
