@@ -1,10 +1,10 @@
 //! One try at one cloudlet.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use sinfonia_core::deployment::{CloudletDeployment, CloudletReference};
 use sinfonia_core::endpoint::Endpoint;
+use sinfonia_service::reload::causes;
 
 use super::budget::TryTime;
 use super::candidates::Candidate;
@@ -33,8 +33,8 @@ impl Deployer {
         let claim = self.releases.claim(call.clone());
         let result = self.forward.deploy(&call, time.prefer_wait()).await;
         if let Err(error) = &result {
-            let error: &dyn Error = error;
-            tracing::info!(error, cloudlet = %cloudlet.endpoint, "cloudlet gave no answer");
+            let cause = causes(error);
+            tracing::info!(%error, cause, cloudlet = %cloudlet.endpoint, "cloudlet gave no answer");
         }
         match judge(result) {
             Verdict::Success(mut deployment) => {

@@ -111,7 +111,7 @@ impl Deployer {
             cloudlets = cloudlets.join(" "),
             tried = race.tried,
             failures = failures.join(", "),
-            milliseconds = request.started.elapsed().as_millis(),
+            milliseconds = request.started.elapsed().as_secs_f64() * 1000.0,
             request_id = %request.request_id,
             "deploy request decided"
         );

@@ -1,10 +1,10 @@
 //! Taking back what a request has deployed and its client never got.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use sinfonia_service::reload::causes;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -124,8 +124,8 @@ async fn release(forward: &Forward, call: &Call) {
                 return tracing::debug!(request_id, %cloudlet, status, "deployment released");
             }
             Err(error) => {
-                let error: &dyn Error = &error;
-                tracing::debug!(error, request_id, %cloudlet, "deployment not released yet");
+                let cause = causes(&error);
+                tracing::debug!(%error, cause, request_id, %cloudlet, "deployment not released yet");
             }
         }
     }

@@ -1,6 +1,5 @@
 //! `/deployments/{uuid}/{application_key}`: how a deployment is and its end, asked of the cloudlet that has it.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use sinfonia_core::deployment::{CloudletDeployment, CloudletReference};
 use sinfonia_service::deploy_path::DeployPath;
 use sinfonia_service::json::Json;
 use sinfonia_service::problem::Problem;
+use sinfonia_service::reload::causes;
 use sinfonia_service::request_id::RequestId;
 use sinfonia_service::trace_parent::TraceParent;
 
@@ -38,8 +38,8 @@ pub(super) async fn show(
         return Err(passed_on(answer));
     }
     let mut deployment = CloudletDeployment::parse(&answer.body).map_err(|error| {
-        let error: &dyn Error = &error;
-        tracing::info!(error, cloudlet = %call.known.cloudlet.endpoint, "cloudlet gave an invalid answer");
+        let (cause, cloudlet) = (causes(&error), &call.known.cloudlet.endpoint);
+        tracing::info!(%error, cause, %cloudlet, "cloudlet gave an invalid answer");
         Problem::bad_gateway("the cloudlet's answer is not a deployment")
     })?;
     deployment.cloudlet = Some(CloudletReference::from(&call.known.cloudlet));
@@ -115,10 +115,9 @@ async fn in_time(
         return Err(Problem::bad_gateway("the cloudlet did not answer in time"));
     };
     answer.map_err(|error| {
-        let shown = error.to_string();
-        let error: &dyn Error = &error;
-        tracing::info!(error, %cloudlet, "cloudlet gave no answer");
-        Problem::bad_gateway(shown)
+        let cause = causes(&error);
+        tracing::info!(%error, cause, %cloudlet, "cloudlet gave no answer");
+        Problem::bad_gateway(error)
     })
 }
 
