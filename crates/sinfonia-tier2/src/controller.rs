@@ -2,13 +2,13 @@
 
 mod settle;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{AddressPool, Policy};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use self::settle::{Rest, SettleError};

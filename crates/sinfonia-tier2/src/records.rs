@@ -182,3 +182,74 @@ impl Records {
         change(&mut self.records.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sinfonia_core::lifecycle::{DeployDecision, Policy, Request, deploy};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const KEY: PublicKey = PublicKey::from_bytes([1; 32]);
+
+    #[test]
+    fn a_key_has_one_record_and_its_creation_is_told_once() {
+        let (records, mut creations) = Records::new();
+
+        assert_eq!(records.create(spec("first")), Ok(()));
+        assert_eq!(records.create(spec("second")), Err(Stale));
+
+        assert_eq!(created_by(&records), Some("first".to_owned()));
+        assert_eq!(creations.try_recv(), Ok(KEY));
+        assert!(creations.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_was_decided_from_an_older_record_is_not_written() {
+        let (records, _creations) = Records::new();
+        records.create(spec("first")).unwrap();
+        let seen = records.get(&KEY).unwrap();
+        records.write_spec(&seen, spec("second")).unwrap();
+
+        assert_eq!(records.write_spec(&seen, spec("third")), Err(Stale));
+        assert_eq!(records.delete(&seen), Err(Stale));
+        assert_eq!(records.remove(&seen), Err(Stale));
+        assert_eq!(created_by(&records), Some("second".to_owned()));
+    }
+
+    #[test]
+    fn a_removed_record_closes_its_channel_and_is_not_mistaken_for_its_successor() {
+        let (records, _creations) = Records::new();
+        records.create(spec("first")).unwrap();
+        let seen = records.get(&KEY).unwrap();
+        let changes = records.follow(&KEY).unwrap();
+
+        records.remove(&seen).unwrap();
+        records.create(spec("first")).unwrap();
+
+        assert!(changes.has_changed().is_err());
+        assert_eq!(records.remove(&seen), Err(Stale));
+    }
+
+    fn created_by(records: &Records) -> Option<String> {
+        Some(records.get(&KEY)?.record().spec.created_by.clone())
+    }
+
+    fn spec(id: &str) -> RecordSpec {
+        let request = Request {
+            uuid: Uuid::nil(),
+            public_key: KEY,
+            client_address: [192, 0, 2, 7].into(),
+            id: id.to_owned(),
+        };
+        match deploy(
+            None,
+            &request,
+            jiff::Timestamp::UNIX_EPOCH,
+            &Policy::default(),
+        ) {
+            DeployDecision::Create(spec) => spec,
+            decision => panic!("{decision:?}"),
+        }
+    }
+}

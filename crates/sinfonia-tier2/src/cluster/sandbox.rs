@@ -194,3 +194,57 @@ fn gateway(network: Network) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) | 1).into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::the_name_of_tier2(
+        Some("https://cloudlet.example:8443"),
+        "[::]:5000",
+        "cloudlet.example:51820"
+    )]
+    #[case::the_address_of_tier2(
+        Some("http://[2001:db8::7]:5000"),
+        "[::]:5000",
+        "[2001:db8::7]:51820"
+    )]
+    #[case::where_it_listens(None, "192.0.2.1:5000", "192.0.2.1:51820")]
+    #[case::everywhere(None, "[::]:5000", "127.0.0.1:51820")]
+    #[case::everywhere_on_ipv4(None, "0.0.0.0:5000", "127.0.0.1:51820")]
+    fn the_tunnel_is_where_tier2_is(
+        #[case] tier2: Option<&str>,
+        #[case] listening: SocketAddr,
+        #[case] expected: &str,
+    ) {
+        let tier2 = tier2.map(|url| Endpoint::of_tier2(url).unwrap());
+
+        let endpoint = default_tunnel_endpoint(tier2.as_ref(), listening).unwrap();
+
+        assert_eq!(endpoint.to_string(), expected);
+    }
+
+    #[test]
+    fn every_sandbox_has_a_key_of_its_own() {
+        assert_ne!(
+            facts("10.5.0.0/16").public_key,
+            facts("10.5.0.0/16").public_key
+        );
+    }
+
+    #[rstest]
+    #[case("10.5.0.0/16", "10.5.0.1")]
+    #[case("fd00:5::/64", "fd00:5::1")]
+    fn the_name_server_is_the_gateway(#[case] network: &str, #[case] expected: IpAddr) {
+        assert_eq!(facts(network).name_server, expected);
+    }
+
+    fn facts(network: &str) -> TunnelFacts {
+        let endpoint = "203.0.113.7:51820".parse().unwrap();
+        let sandbox = Sandbox::new(endpoint, network.parse().unwrap()).unwrap();
+        sandbox.tunnel().borrow().clone().unwrap()
+    }
+}

@@ -1,5 +1,7 @@
 //! The work on one record: asking the state machine what comes next, and doing it, until there is nothing left to do.
 
+use std::sync::PoisonError;
+
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{
@@ -53,7 +55,7 @@ impl Controller {
             .as_ref()
             .is_some_and(|readiness| *readiness.borrow());
         match reconcile(record, &observed, ready, self.clock.now(), &self.policy) {
-            Next::Start => self.start(seen).await,
+            Next::Start => self.start(seen),
             Next::Write(status) => {
                 self.write(seen, *status);
                 Ok(Rest::Changed)
@@ -100,8 +102,8 @@ impl Controller {
     }
 
     /// Gives a record its name and address. A record for which there is none is removed, and who waits for it told so.
-    async fn start(&self, seen: &Seen) -> Result<Rest, SettleError> {
-        let _alone = self.placing.lock().await;
+    fn start(&self, seen: &Seen) -> Result<Rest, SettleError> {
+        let _alone = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         let all = self.records.all();
         let record = seen.record();
         let others = all.iter().map(Seen::record);

@@ -114,7 +114,7 @@ impl Foundation {
             policy: self.policy.clone(),
             pool: self.pool,
             clock: self.clock.clone(),
-            placing: tokio::sync::Mutex::default(),
+            placing: Mutex::default(),
         };
         tasks.essential.spawn(async move {
             if let Err(error) = Arc::new(controller).run(creations).await {

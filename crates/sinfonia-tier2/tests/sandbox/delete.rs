@@ -167,6 +167,21 @@ async fn a_delete_may_overtake_its_post() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_withdrawn_request_does_not_renew_the_deployment_of_another_either() {
+    let tier2 = Tier2::new().await;
+    tier2
+        .post(1)
+        .header("x-request-id", "other")
+        .granted()
+        .await;
+    created_by(&tier2, "early").granted().await;
+
+    let status = tier2.post(1).header("x-request-id", "early").status().await;
+
+    assert_eq!(status, StatusCode::CONFLICT);
+}
+
+#[tokio::test(start_paused = true)]
 async fn created_by_has_to_be_a_request_id() {
     let tier2 = Tier2::new().await;
 

@@ -1,5 +1,6 @@
 //! `POST` and `GET` of a deployment.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::Ordering;
 
@@ -110,9 +111,28 @@ async fn every_device_has_a_name_and_an_address_of_its_own() {
         ));
     }
 
-    let names: std::collections::BTreeSet<_> = given.iter().map(|(name, _)| name).collect();
-    let addresses: std::collections::BTreeSet<_> = given.iter().map(|(_, own)| own).collect();
+    let names: BTreeSet<_> = given.iter().map(|(name, _)| name).collect();
+    let addresses: BTreeSet<_> = given.iter().map(|(_, own)| own).collect();
     assert_eq!((names.len(), addresses.len()), (50, 50));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn devices_that_come_at_once_get_addresses_of_their_own() {
+    let options = ["--max-deployments-per-client", "13", "--client-rate", "0"];
+    let tier2 = Tier2::with(&[&options[..], &["--client-network", "10.5.0.0/28"]].concat()).await;
+
+    for _ in 0..100 {
+        let posts = (1..=13).map(|key| tokio::spawn(tier2.post(key).granted()));
+        let given = futures_util::future::join_all(posts).await;
+
+        let addresses: BTreeSet<_> = given
+            .into_iter()
+            .map(|deployment| deployment.unwrap()["TunnelConfig"]["address"][0].to_string())
+            .collect();
+        assert_eq!(addresses.len(), 13);
+        let deletes = (1..=13).map(|key| tier2.delete(key).granted());
+        futures_util::future::join_all(deletes).await;
+    }
 }
 
 #[rstest]
@@ -183,6 +203,20 @@ async fn without_its_repository_nothing_new_is_deployed_and_what_runs_is_renewed
 
     assert_eq!((new.status.as_u16(), new.retry_after()), (503, Some(3)));
     assert_eq!(renewed["Expires"], "2026-11-22T15:17:20+00:00");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_is_renewed_although_its_recipe_is_gone() {
+    let tier2 = Tier2::new().await;
+    tier2.post(1).granted().await;
+    let recipe = format!("recipes/{HELLOWORLD}.yaml");
+    fs::remove_file(tier2.folder.path().join(recipe)).unwrap();
+    pass(200).await;
+
+    let new = tier2.post(2).status().await;
+    let renewed = tier2.post(1).status().await;
+
+    assert_eq!((new, renewed), (StatusCode::NOT_FOUND, StatusCode::OK));
 }
 
 #[tokio::test(start_paused = true)]
