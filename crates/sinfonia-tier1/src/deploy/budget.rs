@@ -8,6 +8,8 @@ const USUAL: Duration = Duration::from_secs(9);
 const MOST: Duration = Duration::from_secs(60);
 /// With less left than this no cloudlet is asked any more: it could hardly answer in time.
 const LEAST: Duration = Duration::from_secs(2);
+/// Least that a client gets, however short it says that it waits: the time of one try, and some for what comes before, such as the recipe.
+const SHORTEST: Duration = Duration::from_millis(2500);
 /// Most that a cloudlet gets while there are others to fall over to.
 const LONGEST_TRY: Duration = Duration::from_secs(20);
 /// Time for the answer of a cloudlet to travel, in seconds.
@@ -24,10 +26,10 @@ pub(crate) struct Budget(Duration);
 pub(crate) struct TryTime(Duration);
 
 impl Budget {
-    /// What the seconds of the client's `Prefer: wait` give it: at least the 2 that one try needs, at most 60.
+    /// What the seconds of the client's `Prefer: wait` give it: at least 2.5, so that a cloudlet is asked at all, at most 60.
     pub(crate) fn of(prefer_wait: Option<u64>) -> Self {
         Self(prefer_wait.map_or(USUAL, |seconds| {
-            Duration::from_secs(seconds).clamp(LEAST, MOST)
+            Duration::from_secs(seconds).clamp(SHORTEST, MOST)
         }))
     }
 
@@ -76,15 +78,16 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::not_said(None, 9)]
-    #[case::tier_3(Some(60), 60)]
-    #[case::longer_than_we_take(Some(u64::MAX), 60)]
-    #[case::too_short_for_a_try(Some(0), 2)]
-    #[case::in_between(Some(5), 5)]
-    fn the_client_says_how_long_it_waits(#[case] prefer_wait: Option<u64>, #[case] seconds: u64) {
+    #[case::not_said(None, 9.0)]
+    #[case::tier_3(Some(60), 60.0)]
+    #[case::longer_than_we_take(Some(u64::MAX), 60.0)]
+    #[case::too_short_for_a_try(Some(0), 2.5)]
+    #[case::just_too_short_for_a_try(Some(2), 2.5)]
+    #[case::in_between(Some(5), 5.0)]
+    fn the_client_says_how_long_it_waits(#[case] prefer_wait: Option<u64>, #[case] seconds: f64) {
         assert_eq!(
             Budget::of(prefer_wait),
-            Budget(Duration::from_secs(seconds))
+            Budget(Duration::from_secs_f64(seconds))
         );
     }
 
