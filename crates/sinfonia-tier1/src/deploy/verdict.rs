@@ -82,17 +82,26 @@ pub(crate) fn conclude(failures: &[Failure]) -> Problem {
             "the key holds another application's deployment at each cloudlet that serves this client",
         );
     }
-    let unavailable = failures.iter().filter_map(|failure| match failure {
-        Failure::Unavailable { retry_after } => Some(retry_after.unwrap_or(RETRY_AFTER)),
-        _ => None,
-    });
-    if let Some(retry_after) = unavailable.min() {
-        return Problem::unavailable("no cloudlet can take the deployment now", retry_after);
+    let is_unavailable = |failure: &Failure| matches!(failure, Failure::Unavailable { .. });
+    if failures.iter().any(is_unavailable) {
+        let soonest = failures.iter().filter_map(Failure::retry_after).min();
+        return Problem::unavailable(
+            "no cloudlet can take the deployment now",
+            soonest.unwrap_or(RETRY_AFTER),
+        );
     }
     all_failed(failures)
 }
 
 impl Failure {
+    /// Seconds after which the cloudlet may take the deployment, if it said so.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Unavailable { retry_after } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Whether it speaks against the cloudlet, rather than against the request.
     pub(crate) fn counts(&self) -> bool {
         match self {

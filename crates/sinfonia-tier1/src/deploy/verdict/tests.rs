@@ -114,6 +114,7 @@ fn when_no_cloudlet_is_left_their_answers_decide(
 
 #[rstest]
 #[case::smallest(&[Some(30), Some(3), None], 3)]
+#[case::who_does_not_say_does_not_count(&[None, Some(30)], 30)]
 #[case::nobody_said(&[None], 5)]
 fn the_soonest_time_for_another_try_is_told(#[case] pauses: &[Option<u64>], #[case] expected: u64) {
     let failures: Vec<Failure> = pauses
