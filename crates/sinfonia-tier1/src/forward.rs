@@ -4,7 +4,7 @@ mod answer;
 
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{HeaderName, Method};
 use reqwest::{Client, RequestBuilder, Response};
 use sinfonia_core::client::ClientInfo;
@@ -95,7 +95,9 @@ impl Forward {
     /// There is no answer.
     pub(crate) async fn deploy(&self, call: &Call, wait: u64) -> Result<Answer, CallError> {
         let request = self.request(Method::POST, call, call.url())?;
-        answered(request.header(PREFER, format!("wait={wait}"))).await
+        let request = request.header(PREFER, format!("wait={wait}"));
+        // Some proxies refuse a POST that leaves its length open.
+        answered(request.header(CONTENT_LENGTH, 0)).await
     }
 
     /// Asks how the deployment is.

@@ -46,6 +46,7 @@ async fn the_cloudlet_is_told_who_asks_and_how_long_they_wait() {
         format!("/api/v1/deploy/{OPEN_RECIPE}/{URL_SAFE_KEY}")
     );
     assert_eq!(asked.body, b"");
+    assert_eq!(header("content-length"), Some("0"));
     assert_eq!(header("x-clientip"), Some("192.0.2.7"));
     assert_eq!(header("x-location"), Some("40.44,-79.94"));
     // Depending on how much of the first second is over.
