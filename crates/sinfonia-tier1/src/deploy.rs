@@ -23,7 +23,7 @@ use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
 use sinfonia_service::request_id::RequestId;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::trace_parent::TraceParent;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -46,6 +46,8 @@ const MOST_RESULTS: usize = 3;
 const SHORTLIST: usize = 64;
 /// Seconds after which another cloudlet may have reported.
 const REPORTS_APART: u64 = 15;
+/// Seconds after which some of the requests that run may be done.
+const RETRY_BUSY: u64 = 1;
 
 /// A request for a deployment.
 #[derive(Debug, Clone)]
@@ -84,11 +86,25 @@ pub(crate) struct Deployer {
     releases: Releases,
     metrics: DeployMetrics,
     running: TaskTracker,
+    /// What limits the requests that run: those of clients that have gone go on, so counting connections does not.
+    places: Arc<Semaphore>,
     stopping: CancellationToken,
 }
 
+impl DeployRequest {
+    /// What to say where there is no candidate.
+    pub(crate) fn without_candidates(&self) -> String {
+        let client = self.client.address();
+        match self.query.cloudlet {
+            Some(only) => format!("the cloudlet {only} is not known or does not serve {client}"),
+            None => format!("no cloudlet serves {client}"),
+        }
+    }
+}
+
 impl Deployer {
-    /// Deploys to the cloudlets of the registry, as ordered by the matchers. Must be called within a runtime.
+    /// Deploys to the cloudlets of the registry, as ordered by the matchers, for at most `most` requests at once. Must be called within a
+    /// runtime.
     pub(crate) fn new(
         registry: Registry,
         placements: Arc<Placements>,
@@ -96,6 +112,7 @@ impl Deployer {
         matchers: Arc<[Matcher]>,
         forward: Forward,
         metrics: DeployMetrics,
+        most: usize,
     ) -> Self {
         Self {
             registry,
@@ -106,6 +123,7 @@ impl Deployer {
             forward,
             metrics,
             running: TaskTracker::new(),
+            places: Arc::new(Semaphore::new(most)),
             stopping: CancellationToken::new(),
         }
     }
@@ -137,10 +155,15 @@ impl Deployer {
         &self,
         request: DeployRequest,
     ) -> Result<Vec<CloudletDeployment>, Problem> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let detail = "too many deployments are under way";
+            return Err(Problem::unavailable(detail, RETRY_BUSY));
+        };
         let (told, waiting) = oneshot::channel();
         let (deployer, wanted) = (self.clone(), request.clone());
         let work = async move {
             let result = deployer.place(&wanted, || !told.is_closed()).await;
+            drop(place);
             if told.send(result).is_err() {
                 tracing::info!("client has gone, what was deployed for it is released");
             }
@@ -175,7 +198,10 @@ impl Deployer {
         let candidates = self.candidates(request, SHORTLIST);
         if candidates.is_empty() {
             self.metrics.decided(Outcome::NoCloudlet);
-            return Err(no_cloudlet(request));
+            return Err(Problem::unavailable(
+                request.without_candidates(),
+                REPORTS_APART,
+            ));
         }
         let rules = Rules {
             wanted: request
@@ -213,13 +239,4 @@ impl Deployer {
             }
         }
     }
-}
-
-fn no_cloudlet(request: &DeployRequest) -> Problem {
-    let client = request.client.address();
-    let detail = match request.query.cloudlet {
-        Some(only) => format!("the cloudlet {only} is not known or does not serve {client}"),
-        None => format!("no cloudlet serves {client}"),
-    };
-    Problem::unavailable(detail, REPORTS_APART)
 }

@@ -131,6 +131,7 @@ impl Tier1 {
             ranking.matchers().into(),
             Forward::new(&asking, guard)?,
             DeployMetrics::register(&mut metrics),
+            limits.max_requests,
         );
         let callers = Callers::new(Rules {
             proxies: proxies.clone(),

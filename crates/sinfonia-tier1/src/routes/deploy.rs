@@ -44,10 +44,7 @@ pub(super) async fn candidates(
         .map_or(usize::MAX, |results| results.get());
     let candidates = deployer.candidates(&request, most);
     if candidates.is_empty() {
-        let client = request.client.address();
-        return Err(Problem::not_found(format_args!(
-            "no cloudlet serves {client}"
-        )));
+        return Err(Problem::not_found(request.without_candidates()));
     }
     let ranked = candidates.iter().zip(1..);
     Ok(Json(

@@ -58,6 +58,25 @@ async fn a_client_that_has_gone_is_not_remembered() {
 }
 
 #[tokio::test]
+async fn requests_of_clients_that_have_gone_are_limited_too() {
+    let hanging = FakeTier2::start(Does::Hangs).await;
+    let options = ["--max-requests=1"];
+    let tier1 = Running::with_options(Cloudlets::of(&[&hanging]), &options).await;
+
+    let connection = request(&tier1, 60).await;
+    hanging.is_asked(&Method::POST).await;
+    drop(connection);
+    let is_noticed = async { while tier1.get("/cloudlets").await.status != StatusCode::OK {} };
+    tokio::time::timeout(Duration::from_secs(20), is_noticed)
+        .await
+        .unwrap();
+    let answer = tier1.deploy("").await;
+
+    assert_eq!(answer.problem(503), "too many deployments are under way");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
 async fn what_others_deployed_is_released_when_the_client_is_refused() {
     let refusing = FakeTier2::start(Does::Answers(StatusCode::BAD_REQUEST, vec![], vec![])).await;
     let hanging = FakeTier2::start(Does::Hangs).await;

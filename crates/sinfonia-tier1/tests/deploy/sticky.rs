@@ -1,7 +1,7 @@
 use http::Method;
 use serde_json::json;
 
-use crate::tier1::{Cloudlets, Running, uuid};
+use crate::tier1::{Cloudlets, KEY, OPEN_RECIPE, Running, uuid};
 use crate::tier2::{Does, FakeTier2};
 
 #[tokio::test]
@@ -73,6 +73,8 @@ async fn a_named_cloudlet_that_is_not_known_is_503() {
         uuid(7)
     );
     assert_eq!(answer.problem(503), expected);
+    let path = format!("/deploy/{OPEN_RECIPE}/{KEY}?cloudlet={}", uuid(7));
+    assert_eq!(tier1.get(&path).await.problem(404), expected);
 }
 
 #[tokio::test]
@@ -81,11 +83,7 @@ async fn the_remembered_cloudlet_is_listed_first() {
     let tier1 = Running::with(Cloudlets::of(&[&near, &far])).await;
     tier1.deploy(&format!("?cloudlet={}", uuid(2))).await;
 
-    let path = format!(
-        "/deploy/{}/{}",
-        crate::tier1::OPEN_RECIPE,
-        crate::tier1::KEY
-    );
+    let path = format!("/deploy/{OPEN_RECIPE}/{KEY}");
     let answer = tier1
         .ask(Method::GET, &path, &[("x-location", "0,0")])
         .await;
