@@ -4,7 +4,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{CloudletInfo, Resources, normalise_resources};
-use crate::deployment::drop_nulls;
 
 /// Why a report was refused. Nothing of a refused report is taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,14 +26,16 @@ pub enum ReportError {
 
 impl CloudletInfo {
     /// Reads a report: `uuid` and `endpoint` are required, unknown fields are ignored, null and an empty list count as absent.
-    /// `last_update` is Tier 1's to stamp and is not read.
+    /// A null within a list is malformed: a list of networks that lost an entry would mean something else. `last_update` is Tier 1's to
+    /// stamp and is not read.
     ///
     /// # Errors
     /// The value is no object, lacks a required field, or a field is malformed.
     pub fn parse_report(body: Value) -> Result<Self, ReportError> {
-        let Value::Object(mut fields) = drop_nulls(body) else {
+        let Value::Object(fields) = body else {
             return Err(ReportError::NotAnObject);
         };
+        let mut fields = without_nulls(fields);
         let uuid = take(&mut fields, "uuid")?.ok_or(ReportError::Missing("uuid"))?;
         let endpoint = take(&mut fields, "endpoint")?.ok_or(ReportError::Missing("endpoint"))?;
         let mut resources: Option<Resources> = take(&mut fields, "resources")?;
@@ -54,6 +55,15 @@ impl CloudletInfo {
             draining: take(&mut fields, "draining")?,
         })
     }
+}
+
+fn without_nulls(fields: Map<String, Value>) -> Map<String, Value> {
+    let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
+    kept.map(|(name, value)| match value {
+        Value::Object(fields) => (name, Value::Object(without_nulls(fields))),
+        other => (name, other),
+    })
+    .collect()
 }
 
 fn take<T: DeserializeOwned>(
@@ -123,6 +133,8 @@ mod tests {
     #[case("local_networks", json!(["10.0.0.0/33"]))]
     #[case("accepted_clients", json!("10.0.0.0/8"))]
     #[case("rejected_clients", json!([["10.0.0.0/8"]]))]
+    #[case("rejected_clients", json!([null]))]
+    #[case("locations", json!([[40, -79, null]]))]
     #[case("resources", json!({"cpu_ratio": "low"}))]
     #[case("labels", json!({"region": 1}))]
     #[case("recipes", json!(["helloworld"]))]
