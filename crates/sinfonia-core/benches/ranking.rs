@@ -17,12 +17,17 @@ const KEY: PublicKey = PublicKey::from_bytes([7; 32]);
 fn parse_file(criterion: &mut Criterion) {
     let text = cloudlet_file(10_000);
     let mut group = criterion.benchmark_group("parse a file of 10,000 cloudlets");
-    group.throughput(Throughput::Bytes(text.len() as u64)).sample_size(10);
+    group
+        .throughput(Throughput::Bytes(text.len() as u64))
+        .sample_size(10);
     group.bench_function("CloudletFile::parse", |bencher| {
         bencher.iter(|| CloudletFile::parse(black_box(&text)).map(|file| file.entries.len()));
     });
     group.bench_function("baseline: the same YAML without checks", |bencher| {
-        bencher.iter(|| sinfonia_core::yaml::documents::<serde_json::Value>(black_box(&text)).map(|documents| documents.len()));
+        bencher.iter(|| {
+            sinfonia_core::yaml::documents::<serde_json::Value>(black_box(&text))
+                .map(|documents| documents.len())
+        });
     });
     group.finish();
 }
@@ -31,13 +36,23 @@ fn rank_fleet(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rank for one client");
     for size in [100, 1_000, 10_000, 100_000] {
         let fleet = fleet(size);
-        group.throughput(Throughput::Elements(size as u64)).sample_size(10);
+        group
+            .throughput(Throughput::Elements(size as u64))
+            .sample_size(10);
         group.bench_with_input(BenchmarkId::new("rank", size), &fleet, |bencher, fleet| {
-            bencher.iter(|| rank(black_box(&request()), fleet, &Matcher::ALL).candidates.len());
+            bencher.iter(|| {
+                rank(black_box(&request()), fleet, &Matcher::ALL)
+                    .candidates
+                    .len()
+            });
         });
-        group.bench_with_input(BenchmarkId::new("baseline: haversine and sort", size), &fleet, |bencher, fleet| {
-            bencher.iter(|| nearest_by_haversine(black_box(PITTSBURGH), fleet));
-        });
+        group.bench_with_input(
+            BenchmarkId::new("baseline: haversine and sort", size),
+            &fleet,
+            |bencher, fleet| {
+                bencher.iter(|| nearest_by_haversine(black_box(PITTSBURGH), fleet));
+            },
+        );
     }
     group.finish();
 }
@@ -50,17 +65,31 @@ const PITTSBURGH: (f64, f64) = (40.44, -79.99);
 fn request() -> RankingRequest<'static> {
     let location = Location::new(PITTSBURGH.0, PITTSBURGH.1).ok();
     let client = ClientInfo::new([128, 2, 3, 4].into(), location);
-    RankingRequest { recipe: Uuid::nil(), key: &KEY, client, remembered: &[] }
+    RankingRequest {
+        recipe: Uuid::nil(),
+        key: &KEY,
+        client,
+        remembered: &[],
+    }
 }
 
 fn nearest_by_haversine(from: (f64, f64), fleet: &[Cloudlet]) -> usize {
     let haversine = |location: &Location| {
-        let (latitude, longitude) = (location.latitude().to_radians(), location.longitude().to_radians());
+        let (latitude, longitude) = (
+            location.latitude().to_radians(),
+            location.longitude().to_radians(),
+        );
         let (from_latitude, from_longitude) = (from.0.to_radians(), from.1.to_radians());
         ((latitude - from_latitude) / 2.0).sin().powi(2)
-            + latitude.cos() * from_latitude.cos() * ((longitude - from_longitude) / 2.0).sin().powi(2)
+            + latitude.cos()
+                * from_latitude.cos()
+                * ((longitude - from_longitude) / 2.0).sin().powi(2)
     };
-    let mut distances: Vec<f64> = fleet.iter().flat_map(|cloudlet| &cloudlet.locations).map(haversine).collect();
+    let mut distances: Vec<f64> = fleet
+        .iter()
+        .flat_map(|cloudlet| &cloudlet.locations)
+        .map(haversine)
+        .collect();
     distances.sort_unstable_by(f64::total_cmp);
     distances.len()
 }
@@ -68,7 +97,10 @@ fn nearest_by_haversine(from: (f64, f64), fleet: &[Cloudlet]) -> usize {
 fn fleet(size: usize) -> Vec<Cloudlet> {
     let file = CloudletFile::parse(&cloudlet_file(size)).unwrap_or_default();
     assert_eq!(file.entries.len(), size, "the generated file is good");
-    file.entries.into_iter().map(|entry| Cloudlet::new(entry.cloudlet, &Surroundings::default())).collect()
+    file.entries
+        .into_iter()
+        .map(|entry| Cloudlet::new(entry.cloudlet, &Surroundings::default()))
+        .collect()
 }
 
 /// Cloudlets spread evenly over the globe (a Fibonacci sphere), each with a network of its own.
