@@ -28,7 +28,7 @@ impl Policy {
     pub const DEFAULT_READY_DEADLINE: SignedDuration = SignedDuration::from_mins(10);
     /// A day, so that an outage of the monitoring overnight ends nobody's lease.
     pub const DEFAULT_MAX_UNKNOWN: SignedDuration = SignedDuration::from_hours(24);
-    /// Ten minutes, longer than any lease, so that no address is reused while a device may still use it.
+    /// Ten minutes, twice the usual lease, so that no address is reused while a device may still use it.
     pub const DEFAULT_RETENTION: SignedDuration = SignedDuration::from_mins(10);
 
     /// Whether more than two thirds of the lease are left, so that extending it is not worth a write.

@@ -94,7 +94,7 @@ pub fn place<'a>(
         .into_iter()
         .filter_map(|other| Some((other, other.status.as_ref()?)))
     {
-        names.insert(status.deployment_name.clone());
+        names.insert(&status.deployment_name);
         if other.spec.public_key != key {
             addresses.insert(status.tunnel_address);
         }

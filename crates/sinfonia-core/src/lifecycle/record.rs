@@ -162,6 +162,21 @@ impl Record {
             .as_ref()
             .map_or(renewed, |status| renewed.max(status.lease_end))
     }
+
+    /// When the deployment ends unless it is used further: with its lease, or with its longest life where that is over
+    /// first.
+    pub(super) fn end(&self, policy: &Policy) -> Timestamp {
+        let lease_end = self.lease_end(policy);
+        let begun = match &self.status {
+            Some(status) if !self.is_called_back() => status.started,
+            // Another life begins as soon as the controller sees the request.
+            _ => self.spec.renewed,
+        };
+        policy
+            .max_lifetime
+            .and_then(|longest| begun.checked_add(longest).ok())
+            .map_or(lease_end, |end_of_life| lease_end.min(end_of_life))
+    }
 }
 
 impl RecordStatus {

@@ -58,7 +58,7 @@ pub fn wire(
         created: Some(record.spec.created),
         tunnel_config: tunnel_config(status, tunnel),
         ready: Some(ready),
-        expires: Some(record.lease_end(policy)),
+        expires: Some(record.end(policy)),
         message: Some(status.message.clone().unwrap_or_else(|| words.to_owned())),
         sandbox: None,
         cloudlet: None,

@@ -1,3 +1,4 @@
+use jiff::SignedDuration;
 use rstest::rstest;
 use serde_json::json;
 
@@ -65,6 +66,21 @@ fn the_end_of_the_lease_counts_a_renewal_at_once() {
     .unwrap();
 
     assert_eq!(answer.expires.unwrap().to_string(), "2026-11-22T15:08:20Z");
+}
+
+#[rstest]
+#[case::while_it_runs(record(Phase::Deployed), "2026-11-22T15:02:00Z")]
+#[case::when_it_is_over(record(Phase::Expiring), "2026-11-22T15:02:00Z")]
+#[case::once_brought_back(called(record(Phase::Expiring), 400), "2026-11-22T15:08:40Z")]
+fn the_longest_life_may_end_before_the_lease(#[case] record: Record, #[case] expected: &str) {
+    let policy = Policy {
+        max_lifetime: Some(SignedDuration::from_secs(120)),
+        ..Policy::default()
+    };
+
+    let answer = wire(&record, &facts(), true, &policy).unwrap();
+
+    assert_eq!(answer.expires.unwrap().to_string(), expected);
 }
 
 #[test]
