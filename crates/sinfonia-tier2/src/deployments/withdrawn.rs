@@ -1,6 +1,6 @@
 //! Requests that were undone before they came: a `DELETE` may overtake its `POST`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,24 +12,33 @@ const CAPACITY: usize = 10_000;
 
 /// Identities of requests that were withdrawn a short while ago.
 #[derive(Debug, Default)]
-pub(crate) struct Withdrawn(HashMap<String, Instant>);
+pub(crate) struct Withdrawn {
+    since: HashMap<String, Instant>,
+    /// The same, the oldest first.
+    order: VecDeque<(Instant, String)>,
+}
 
 impl Withdrawn {
     /// Remembers that a request was withdrawn. When too many are known the oldest is forgotten.
     pub(super) fn note(&mut self, id: &str, now: Instant) {
-        self.0.retain(|_, since| is_fresh(*since, now));
-        if self.0.len() >= CAPACITY {
-            let oldest = self.0.iter().min_by_key(|(_, since)| **since);
-            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
-                self.0.remove(&oldest);
+        while let Some((since, oldest)) = self.order.front()
+            && (self.order.len() >= CAPACITY || !is_fresh(*since, now))
+        {
+            // It may have been noted again since.
+            if self.since.get(oldest) == Some(since) {
+                self.since.remove(oldest);
             }
+            self.order.pop_front();
         }
-        self.0.insert(id.to_owned(), now);
+        self.since.insert(id.to_owned(), now);
+        self.order.push_back((now, id.to_owned()));
     }
 
     /// Whether a request was withdrawn.
     pub(super) fn holds(&self, id: &str, now: Instant) -> bool {
-        self.0.get(id).is_some_and(|since| is_fresh(*since, now))
+        self.since
+            .get(id)
+            .is_some_and(|since| is_fresh(*since, now))
     }
 }
 
@@ -66,6 +75,21 @@ mod tests {
         let now = start + Duration::from_secs(1);
         assert!(!withdrawn.holds("0", now));
         assert!(withdrawn.holds("1", now));
-        assert_eq!(withdrawn.0.len(), CAPACITY);
+        assert_eq!(withdrawn.since.len(), CAPACITY);
+    }
+
+    #[test]
+    fn what_is_withdrawn_again_is_remembered_from_then_on() {
+        let mut withdrawn = Withdrawn::default();
+        let start = Instant::now();
+        let later = |seconds| start + Duration::from_secs(seconds);
+
+        withdrawn.note("twice", start);
+        withdrawn.note("twice", later(30));
+        withdrawn.note("other", later(70));
+
+        assert!(withdrawn.holds("twice", later(89)));
+        assert!(!withdrawn.holds("twice", later(90)));
+        assert_eq!((withdrawn.since.len(), withdrawn.order.len()), (2, 2));
     }
 }
