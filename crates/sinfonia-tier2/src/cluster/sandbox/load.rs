@@ -5,9 +5,20 @@ use std::sync::{Mutex, PoisonError};
 use procfs::{CpuTime, Current, CurrentSI, KernelStats, Meminfo};
 use sinfonia_core::cloudlet::{Measurement, Resources};
 
-/// Measures this machine. The use of the processors is that since the last measurement, so the first one lacks it.
+/// Ticks of all processors together that a measurement of their use spans at least: a second of one of them. Several ask for one, each when
+/// it likes, and a moment says nothing.
+const SPAN: u64 = 100;
+
+/// Measures this machine. The use of the processors is that since an earlier measurement, so the first one lacks it.
 #[derive(Default)]
-pub(super) struct Load(Mutex<Option<Ticks>>);
+pub(super) struct Load(Mutex<Processors>);
+
+/// The use of the processors as it was measured last.
+#[derive(Debug, Default, PartialEq)]
+struct Processors {
+    since: Option<Ticks>,
+    ratio: Option<f64>,
+}
 
 /// Time of all processors together, in ticks of the kernel's clock since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,13 +33,8 @@ impl Load {
         let ticks = KernelStats::current()
             .ok()
             .map(|stats| Ticks::of(&stats.total));
-        let before = std::mem::replace(
-            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
-            ticks,
-        );
-        let cpu = before
-            .zip(ticks)
-            .and_then(|(before, now)| before.busy_until(now));
+        let mut processors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let cpu = ticks.and_then(|now| processors.measure(now));
         let memory = Meminfo::current()
             .ok()
             .and_then(|memory| memory_ratio(&memory));
@@ -38,6 +44,20 @@ impl Load {
                 Some((name.to_owned(), Measurement::try_from(value?).ok()?))
             })
             .collect()
+    }
+}
+
+impl Processors {
+    /// Their use until now, as far as it was measured.
+    fn measure(&mut self, now: Ticks) -> Option<f64> {
+        let since = *self.since.get_or_insert(now);
+        if let Some(ratio) = since.busy_until(now) {
+            *self = Self {
+                since: Some(now),
+                ratio: Some(ratio),
+            };
+        }
+        self.ratio
     }
 }
 
@@ -59,9 +79,12 @@ impl Ticks {
         }
     }
 
-    /// The busy part of the time in between, 0 to 1; nothing when none has passed.
+    /// The busy part of the time in between, 0 to 1; nothing when that is too short.
     fn busy_until(self, later: Self) -> Option<f64> {
-        let all = later.all.checked_sub(self.all).filter(|ticks| *ticks > 0)?;
+        let all = later
+            .all
+            .checked_sub(self.all)
+            .filter(|ticks| *ticks >= SPAN)?;
         let idle = later.idle.saturating_sub(self.idle).min(all);
         Some(ratio(all - idle, all))
     }
@@ -100,6 +123,22 @@ mod tests {
         assert_eq!(before.busy_until(now), Some(0.25));
         assert_eq!(now.busy_until(now), None);
         assert_eq!(now.busy_until(before), None);
+    }
+
+    #[test]
+    fn those_who_ask_shortly_after_another_get_the_same_answer() {
+        let mut processors = Processors::default();
+        let ticks = |idle, all| Ticks { idle, all };
+
+        let measured = [
+            processors.measure(ticks(100, 200)),
+            processors.measure(ticks(100, 299)),
+            processors.measure(ticks(175, 300)),
+            processors.measure(ticks(175, 399)),
+            processors.measure(ticks(275, 500)),
+        ];
+
+        assert_eq!(measured, [None, None, Some(0.25), Some(0.25), Some(0.5)]);
     }
 
     #[test]
