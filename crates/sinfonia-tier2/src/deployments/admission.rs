@@ -1,6 +1,5 @@
 //! Whether one deployment more can be taken.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use sinfonia_core::lifecycle::{AddressPool, Record, RecordSpec, Stage};
@@ -70,28 +69,18 @@ impl Admission {
         if self.most.is_some_and(|most| running.count() >= most) {
             return Err(Refusal::Full);
         }
-        if own_address.is_none() && !self.has_address(spec, others) {
+        if own_address.is_none() && !self.has_address(others) {
             return Err(Refusal::NoAddress(self.pool));
         }
         Ok(())
     }
 
-    /// Whether an address will be left once everybody before this request has one.
-    fn has_address<'a>(
-        &self,
-        spec: &RecordSpec,
-        others: impl Iterator<Item = &'a Record> + Clone,
-    ) -> bool {
-        let mut held: HashSet<IpAddr> = others
-            .clone()
-            .filter_map(|record| Some(record.status.as_ref()?.tunnel_address))
-            .collect();
-        for waiting in others.filter(|record| record.status.is_none()) {
-            match self.pool.allocate(&waiting.spec.public_key, &held) {
-                Some(address) => held.insert(address),
-                None => return false,
-            };
-        }
-        self.pool.allocate(&spec.public_key, &held).is_some()
+    /// Whether an address will be left once everybody before this request has one. No two records hold the same.
+    fn has_address<'a>(&self, others: impl Iterator<Item = &'a Record>) -> bool {
+        let taken = others.filter(|record| match &record.status {
+            Some(status) => self.pool.contains(status.tunnel_address),
+            None => true,
+        });
+        (taken.count() as u128) < self.pool.size()
     }
 }
