@@ -54,7 +54,8 @@ impl Deployments {
     ) -> Result<CloudletDeployment, Refusal> {
         self.tunnel()?;
         self.ask(request, deadline).await?;
-        self.await_ready(&request.public_key, deadline).await
+        self.await_ready(request.uuid, &request.public_key, deadline)
+            .await
     }
 
     /// The deployment of a recipe for a key as it is now.
