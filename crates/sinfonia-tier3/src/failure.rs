@@ -101,6 +101,8 @@ pub(crate) enum CommandError {
     NoKey {
         /// What was asked about.
         application: Application,
+        /// Who would be asked.
+        url: Tier1Url,
         /// Where the key would be.
         entry: PathBuf,
     },

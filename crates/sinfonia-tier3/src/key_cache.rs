@@ -210,17 +210,18 @@ mod tests {
     }
 
     #[test]
-    fn folder_and_entry_are_closed_to_others() {
+    fn folders_and_entry_are_closed_to_others() {
         let (home, cache) = cache();
 
         cache.find_or_make(helloworld()).unwrap();
 
         assert_eq!(
             (
+                mode(&home.path().join("caches")),
                 mode(&home.path().join("caches/sinfonia")),
                 mode(&cache.entry(helloworld()))
             ),
-            (0o700, 0o600)
+            (0o700, 0o700, 0o600)
         );
     }
 

@@ -55,12 +55,17 @@ pub(crate) fn json<T: Serialize>(value: &T) -> io::Result<String> {
     Ok(safe)
 }
 
-/// An answer as YAML.
+/// An answer as YAML, which no terminal takes for more than text.
 ///
 /// # Errors
 /// None for values that came as JSON.
 pub(crate) fn yaml<T: Serialize>(value: &T) -> io::Result<String> {
-    yaml::to_text(value).map_err(io::Error::other)
+    let text = yaml::to_text(value).map_err(io::Error::other)?;
+    // The writer leaves what turns the direction of writing as it is, and JSON is YAML too.
+    if text.chars().any(|sign| is_obeyed(sign) && sign != '\n') {
+        return json(value);
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -89,7 +94,7 @@ mod tests {
 
     #[test]
     fn yaml_shows_nothing_that_a_terminal_obeys() {
-        let value = json!({"name": "a\u{9b}2J\u{7f}\u{1b}[0m"});
+        let value = json!({"name": "a\u{9b}2J\u{7f}\u{1b}[0m", "turned\u{202e}": "\u{2066}"});
 
         let text = yaml(&value).unwrap();
 

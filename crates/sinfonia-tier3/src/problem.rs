@@ -12,6 +12,8 @@ use crate::printable::Printable;
 pub(crate) struct Problem {
     /// What happened to this one request, or at least the kind of it.
     pub(crate) detail: Printable,
+    /// Whether it says more than the kind. Our services always do, unless they know no such path.
+    pub(crate) is_specific: bool,
     /// The failure's kind as programs compare it.
     pub(crate) class: Option<Printable>,
     /// The request's identity, under which the services' logs know it. Only services of our kind tell it.
@@ -28,8 +30,10 @@ impl Problem {
             let text = members.get(name)?.as_str()?;
             (!text.is_empty()).then(|| Printable::new(text))
         };
+        let detail = text("detail");
         Some(Self {
-            detail: text("detail").or_else(|| text("title"))?,
+            is_specific: detail.is_some(),
+            detail: detail.or_else(|| text("title"))?,
             class: text("class"),
             request_id: text("request_id"),
         })
@@ -58,6 +62,14 @@ impl Refusal {
         self.problem
             .as_ref()
             .is_some_and(|problem| problem.request_id.is_some())
+    }
+
+    /// Whether a service of our kind was asked at a place where it serves nothing: under a wrong prefix, or not a Tier 1 at all.
+    pub(crate) fn is_of_wrong_place(&self) -> bool {
+        let unspecific = |problem: &Problem| !problem.is_specific;
+        self.status == StatusCode::NOT_FOUND
+            && self.is_ours()
+            && self.problem.as_ref().is_some_and(unspecific)
     }
 }
 

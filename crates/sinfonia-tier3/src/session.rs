@@ -86,6 +86,7 @@ impl Session {
             .find(self.application)
             .ok_or_else(|| CommandError::NoKey {
                 application: self.application,
+                url: self.tier1.url().clone(),
                 entry: self.keys.entry(self.application),
             })
     }

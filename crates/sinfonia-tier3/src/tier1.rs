@@ -132,9 +132,10 @@ impl Tier1 {
         cloudlet: Option<Uuid>,
     ) -> Result<(), AskError> {
         let url = with(self.url.deployment(application, key), "cloudlet", cloudlet);
-        self.send(self.client.delete(url), ANSWER_BYTES, ANSWER_TIME)
+        let body = self
+            .send(self.client.delete(url), ANSWER_BYTES, ANSWER_TIME)
             .await?;
-        Ok(())
+        answer::nothing(&self.url, &body)
     }
 
     /// Reads the recipe of an application.

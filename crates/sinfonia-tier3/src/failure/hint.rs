@@ -35,9 +35,9 @@ pub(super) fn of(error: &CommandError) -> String {
         ),
         CommandError::Client(_) => "--ca-file names a file of certificates (PEM)".to_owned(),
         CommandError::Keys(error) => of_keys(error),
-        CommandError::NoKey { application, .. } => {
-            format!("deploy it first: sinfonia-tier3 deploy {application}")
-        }
+        CommandError::NoKey {
+            application, url, ..
+        } => format!("deploy it first: {}", command("deploy", *application, url)),
         CommandError::Ask {
             call,
             application,
@@ -120,9 +120,12 @@ fn of_trouble(trouble: Trouble, url: &Tier1Url) -> String {
             format!("check the address, and whether Tier 1 runs: curl -i {url}/")
         }
         Trouble::NoTls => format!("it seems to speak plain http: --tier1-url {other}"),
-        Trouble::Certificate => {
+        Trouble::Authority => {
             "if you trust it, name its authority's certificate: --ca-file FILE".to_owned()
         }
+        Trouble::Certificate => format!(
+            "check the host in Tier 1's URL and this device's clock; see what it shows: curl -v {url}/"
+        ),
         Trouble::Broken if url.url().scheme() == "http" => {
             format!("it may speak https: --tier1-url {other}")
         }
@@ -150,6 +153,9 @@ fn of_refusal(
     entry: &Path,
     refusal: &Refusal,
 ) -> String {
+    if refusal.is_of_wrong_place() {
+        return of_stranger(refusal.status, url);
+    }
     match refusal.status {
         StatusCode::UNAUTHORIZED => {
             format!("show the token that the operator of {url} gave you: --token FILE")

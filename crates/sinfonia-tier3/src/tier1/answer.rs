@@ -97,6 +97,14 @@ pub(super) fn json(url: &Tier1Url, body: &[u8]) -> Result<Value, AskError> {
     serde_json::from_slice(body).map_err(|_| not_json(url))
 }
 
+/// The answer as one that has nothing to say. A page, as web sites and log-in portals give it for everything, is none.
+pub(super) fn nothing(url: &Tier1Url, body: &[u8]) -> Result<(), AskError> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    json(url, body).map(drop)
+}
+
 /// The answer as what it has to be.
 pub(super) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, AskError> {
     serde_json::from_value(value).map_err(|error| malformed(&error.to_string()))

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
+use rustls::CertificateError;
 use sinfonia_service::client::ReadError;
 
 use crate::printable::Printable;
@@ -65,7 +66,9 @@ pub(crate) enum Trouble {
     NoConnection,
     /// The other side does not speak TLS.
     NoTls,
-    /// The other side's certificate is not trusted.
+    /// Nobody whom this device trusts has signed the other side's certificate.
+    Authority,
+    /// The other side's certificate does not hold for another reason: it is for another host, or out of date.
     Certificate,
     /// The connection breaks, or something else than HTTP comes.
     Broken,
@@ -103,6 +106,9 @@ impl AskError {
 
 fn trouble(error: &reqwest::Error) -> Trouble {
     match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            Trouble::Authority
+        }
         Some(rustls::Error::InvalidCertificate(_)) => Trouble::Certificate,
         Some(_) => Trouble::NoTls,
         None if error.is_connect() => Trouble::NoConnection,

@@ -110,14 +110,14 @@ async fn status_and_delete_need_a_key_and_make_none() {
     -- stdout
     -- stderr
     error: helloworld was never deployed from here: $HOME/caches/sinfonia/00000000-0000-0000-0000-000000000000 holds no key for it
-    hint: deploy it first: sinfonia-tier3 deploy helloworld
+    hint: deploy it first: sinfonia-tier3 deploy helloworld --tier1-url http://tier1
     ");
     insta::assert_snapshot!(device.run("delete helloworld"), @r"
     exit 1
     -- stdout
     -- stderr
     error: helloworld was never deployed from here: $HOME/caches/sinfonia/00000000-0000-0000-0000-000000000000 holds no key for it
-    hint: deploy it first: sinfonia-tier3 deploy helloworld
+    hint: deploy it first: sinfonia-tier3 deploy helloworld --tier1-url http://tier1
     ");
     assert!(!device.key_entry().exists());
 }

@@ -9,7 +9,7 @@ use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wiremock::matchers::{method, path};
+use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockBuilder, MockServer, Request, ResponseTemplate};
 
 /// The device's key pair for every application, as the cache holds it.
@@ -133,6 +133,17 @@ impl Device {
         on_deployment("GET")
             .respond_with(answer)
             .up_to_n_times(1)
+            .mount(&self.tier1)
+            .await;
+    }
+
+    /// Answers everything as our services answer paths that they do not serve.
+    pub(crate) async fn knows_no_path(&self) {
+        let problem = json!({"type": "about:blank", "title": "Not Found", "status": 404, "request_id": "r-1"});
+        let answer = ResponseTemplate::new(404)
+            .set_body_raw(problem.to_string(), "application/problem+json");
+        Mock::given(any())
+            .respond_with(answer)
             .mount(&self.tier1)
             .await;
     }

@@ -249,6 +249,42 @@ async fn the_url_is_that_of_a_web_site() {
     ");
 }
 
+#[rstest]
+#[case::deploy("deploy helloworld --quiet")]
+#[case::candidates("candidates helloworld")]
+#[case::status("status helloworld")]
+#[case::delete("delete helloworld")]
+#[case::recipe("recipe helloworld")]
+#[tokio::test]
+async fn the_url_is_that_of_another_of_our_services(#[case] line: &str) {
+    let device = Device::new().await;
+    device.knows_no_path().await;
+
+    let told = device.run(line);
+
+    assert!(told.starts_with("exit 1\n"), "{told}");
+    assert!(
+        told.ends_with("hint: check the scheme, host, port and path prefix of Tier 1's URL; under the right one this gives a list: curl -i http://tier1/api/v1/cloudlets/\n"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_page_is_no_deletion() {
+    let device = Device::new().await;
+    device
+        .deletes(ResponseTemplate::new(200).set_body_raw("<html>log in</html>", "text/html"))
+        .await;
+
+    insta::assert_snapshot!(device.run("delete helloworld"), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: http://tier1 answers, but not as a Tier 1 does: what it says is no JSON
+    hint: check the scheme, host, port and path prefix of Tier 1's URL; under the right one this gives a list: curl -i http://tier1/api/v1/cloudlets/
+    ");
+}
+
 #[tokio::test]
 async fn tier1_has_moved_to_https() {
     let device = Device::new().await;

@@ -8,4 +8,5 @@ mod device;
 mod failures;
 mod help;
 mod older_form;
+mod tls;
 mod waiting;
