@@ -1,29 +1,34 @@
 //! The recipe repository: a folder or an http(s) URL with `<uuid>.yaml` files, read through a short-lived cache.
 //!
-//! Look-ups of one recipe at once are one look-up. A recipe that was read once is served as long as its source cannot be reached.
+//! Look-ups of one recipe at once are one look-up, which goes on when those who wait for it go. A recipe that was read once is served as
+//! long as its source cannot be reached.
 
 mod source;
 
 use std::collections::BTreeSet;
-use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moka::future::Cache;
 use sinfonia_core::recipe::Recipe;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
-use self::source::{Fetched, Parsed, SourceError};
+use self::source::{Fetched, Parsed, Read, SourceError};
 pub use self::source::{RecipeSource, RecipeSourceError};
 #[cfg(feature = "server")]
 use crate::problem::Problem;
+use crate::reload::causes;
 
 /// Time for which a recipe, or that there is none, is believed without asking again.
 const LIFE: Duration = Duration::from_secs(15);
 /// Time after a failed look-up in which it is not tried again.
 const RETRY: Duration = Duration::from_secs(3);
+/// Time that a request waits for news of a recipe of which there is a good copy: a source that hangs must not use up its time.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Most recipes held; unknown uuids take a place too, so strangers' guesses must not fill the memory.
 const CAPACITY: u64 = 10_000;
 
@@ -48,12 +53,20 @@ pub enum RecipeLookupError {
 pub struct RecipeRepository {
     source: Arc<RecipeSource>,
     client: reqwest::Client,
-    slots: Cache<Uuid, Arc<Mutex<Slot>>>,
+    slots: Cache<Uuid, Arc<Slot>>,
+}
+
+/// One uuid.
+#[derive(Default)]
+struct Slot {
+    known: Mutex<Known>,
+    /// Held while the source is asked.
+    asking: Arc<AsyncMutex<()>>,
 }
 
 /// What is known of one uuid.
 #[derive(Default)]
-struct Slot {
+struct Known {
     good: Option<Good>,
     /// Whether the last look-up failed.
     failed: bool,
@@ -82,41 +95,89 @@ impl RecipeRepository {
     /// There is no such recipe, or it cannot be read and no good copy is held.
     pub async fn get(&self, recipe: Uuid) -> Result<Arc<Recipe>, RecipeLookupError> {
         let slot = self.slots.get_with(recipe, async { Arc::default() }).await;
-        // Held while the source is asked: those who ask for the same recipe meanwhile wait, and find the answer.
-        let mut slot = slot.lock().await;
-        if slot
-            .believed_until
-            .is_none_or(|until| until <= Instant::now())
-        {
-            let etag = slot.good.as_ref().and_then(|good| good.etag.as_deref());
-            let fetched = self.source.fetch(recipe, etag, &self.client).await;
-            slot.take(recipe, fetched, &self.source);
+        if slot.known().is_believed() {
+            return slot.known().answer(recipe);
         }
-        slot.answer(recipe)
+        let has_copy = slot.known().good.is_some();
+        let turn = if has_copy {
+            // Where somebody asks already, the copy will do.
+            Arc::clone(&slot.asking).try_lock_owned().ok()
+        } else {
+            Some(Arc::clone(&slot.asking).lock_owned().await)
+        };
+        // Those who waited for their turn find the answer.
+        if let Some(turn) = turn.filter(|_| !slot.known().is_believed()) {
+            let asking = self.ask(recipe, Arc::clone(&slot), turn);
+            let patience = if has_copy { PATIENCE } else { Duration::MAX };
+            // Whatever came of it is known by now, or the copy has to do.
+            let _ = tokio::time::timeout(patience, asking).await;
+        }
+        slot.known().answer(recipe)
     }
 
     /// The recipes that the repository holds; `None` when it cannot be listed, as over http.
     pub async fn offered(&self) -> Option<BTreeSet<Uuid>> {
         self.source.list().await
     }
+
+    /// Asks the source, on a task of its own: what it says is kept even if nobody waits for it any more.
+    fn ask(&self, recipe: Uuid, slot: Arc<Slot>, turn: OwnedMutexGuard<()>) -> JoinHandle<()> {
+        let (source, client) = (Arc::clone(&self.source), self.client.clone());
+        let asking = async move {
+            let etag = slot.known().etag();
+            let fetched = source.fetch(recipe, etag.as_deref(), &client).await;
+            let read = fetched.and_then(Fetched::parse);
+            slot.known().take(recipe, read, &source);
+            drop(turn);
+        };
+        tokio::spawn(asking.in_current_span())
+    }
 }
 
 impl Slot {
-    fn take(&mut self, recipe: Uuid, fetched: Result<Fetched, SourceError>, source: &RecipeSource) {
-        let fetched = fetched.and_then(|fetched| fetched.parse(recipe));
-        self.failed = fetched.is_err();
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn is_believed(&self) -> bool {
+        self.believed_until
+            .is_some_and(|until| until > Instant::now())
+    }
+
+    fn etag(&self) -> Option<String> {
+        self.good.as_ref()?.etag.clone()
+    }
+
+    fn take(&mut self, recipe: Uuid, read: Result<Parsed, SourceError>, source: &RecipeSource) {
+        let had_failed = self.failed;
+        self.failed = read.is_err();
         self.believed_until = Some(Instant::now() + if self.failed { RETRY } else { LIFE });
-        match fetched {
+        match read {
             Ok(Parsed::NotModified) => {}
             Ok(Parsed::Missing) => self.good = None,
-            Ok(Parsed::Recipe { recipe, etag }) => {
-                self.good = Some(Good { recipe, etag });
-            }
+            Ok(Parsed::Recipe(read)) => self.replace(recipe, read),
+            Err(_) if had_failed => {}
             Err(error) => {
-                let error: &dyn Error = &error;
-                tracing::warn!(error, %recipe, %source, good_copy = self.good.is_some(), "recipe cannot be read");
+                let cause = causes(&error);
+                tracing::warn!(%error, cause, %recipe, %source, good_copy = self.good.is_some(), "recipe cannot be read");
             }
         }
+    }
+
+    fn replace(&mut self, uuid: Uuid, read: Read) {
+        let Read {
+            recipe,
+            etag,
+            ignored,
+        } = read;
+        if self.good.as_ref().is_none_or(|good| good.recipe != recipe) {
+            for field in ignored {
+                tracing::info!(recipe = %uuid, field, "recipe has a field that this version ignores");
+            }
+        }
+        self.good = Some(Good { recipe, etag });
     }
 
     fn answer(&self, recipe: Uuid) -> Result<Arc<Recipe>, RecipeLookupError> {

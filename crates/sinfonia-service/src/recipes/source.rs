@@ -81,10 +81,15 @@ pub(super) enum Fetched {
 pub(super) enum Parsed {
     NotModified,
     Missing,
-    Recipe {
-        recipe: Arc<Recipe>,
-        etag: Option<String>,
-    },
+    Recipe(Read),
+}
+
+/// A recipe as it was read.
+pub(super) struct Read {
+    pub(super) recipe: Arc<Recipe>,
+    pub(super) etag: Option<String>,
+    /// The fields that this version ignores.
+    pub(super) ignored: Vec<String>,
 }
 
 impl FromStr for RecipeSource {
@@ -151,18 +156,18 @@ impl RecipeSource {
 }
 
 impl Fetched {
-    pub(super) fn parse(self, uuid: Uuid) -> Result<Parsed, SourceError> {
+    pub(super) fn parse(self) -> Result<Parsed, SourceError> {
         let (text, etag) = match self {
             Self::NotModified => return Ok(Parsed::NotModified),
             Self::Missing => return Ok(Parsed::Missing),
             Self::Found { text, etag } => (text, etag),
         };
         let text = std::str::from_utf8(&text).map_err(SourceError::Text)?;
-        let recipe = Arc::new(Recipe::parse(text).map_err(SourceError::Malformed)?);
-        for field in Recipe::ignored_fields(text).map_err(SourceError::Malformed)? {
-            tracing::info!(recipe = %uuid, field, "recipe has a field that this version ignores");
-        }
-        Ok(Parsed::Recipe { recipe, etag })
+        Ok(Parsed::Recipe(Read {
+            recipe: Arc::new(Recipe::parse(text).map_err(SourceError::Malformed)?),
+            etag,
+            ignored: Recipe::ignored_fields(text).map_err(SourceError::Malformed)?,
+        }))
     }
 }
 

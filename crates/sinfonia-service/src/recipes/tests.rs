@@ -156,6 +156,51 @@ async fn the_last_good_copy_is_served_while_the_source_is_down() {
 }
 
 #[tokio::test]
+async fn a_source_that_hangs_does_not_keep_the_good_copy_from_those_who_ask() {
+    let server = MockServer::start().await;
+    let repository = repository(&format!("{}/recipes", server.uri()));
+    recipe_request()
+        .respond_with(ResponseTemplate::new(200).set_body_string(GOOD))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    recipe_request()
+        .respond_with(ResponseTemplate::new(200).set_delay(Duration::from_secs(60)))
+        .expect(1)
+        .mount(&server)
+        .await;
+
+    let first = repository.get(UUID).await.unwrap();
+    forget_soon(&repository).await;
+
+    // Less than the source's own time-out.
+    for _ in 0..2 {
+        let again = tokio::time::timeout(Duration::from_secs(4), repository.get(UUID)).await;
+        assert!(Arc::ptr_eq(&again.unwrap().unwrap(), &first));
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_kept() {
+    let server = MockServer::start().await;
+    let repository = repository(&format!("{}/recipes", server.uri()));
+    let slow = ResponseTemplate::new(200)
+        .set_body_string(GOOD)
+        .set_delay(Duration::from_millis(200));
+    recipe_request()
+        .respond_with(slow)
+        .expect(1)
+        .mount(&server)
+        .await;
+
+    let impatient = tokio::time::timeout(Duration::from_millis(50), repository.get(UUID)).await;
+    let patient = repository.get(UUID).await;
+
+    assert!(impatient.is_err());
+    assert!(patient.is_ok());
+}
+
+#[tokio::test]
 async fn a_recipe_that_was_removed_is_gone() {
     let server = MockServer::start().await;
     let repository = repository(&format!("{}/recipes", server.uri()));
@@ -234,5 +279,5 @@ fn repository(source: &str) -> RecipeRepository {
 /// Ends the life of what is held, as time would.
 async fn forget_soon(repository: &RecipeRepository) {
     let slot = repository.slots.get(&UUID).await.unwrap();
-    slot.lock().await.believed_until = None;
+    slot.known().believed_until = None;
 }
