@@ -50,6 +50,11 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     })
 }
 
+/// Whoever reads may stop whenever it likes: a closed pipe is no error.
 fn print(text: &[u8]) -> anyhow::Result<()> {
-    io::stdout().write_all(text).context("cannot print")
+    let mut stdout = io::stdout();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot print"),
+    }
 }

@@ -1,6 +1,7 @@
 use std::process::{Command, Output};
 
 use insta::assert_snapshot;
+use rstest::rstest;
 
 #[test]
 fn matchers_are_listed() {
@@ -48,6 +49,23 @@ fn shells_are_given_completions() {
 
     assert!(output.status.success());
     assert!(text(&output.stdout).contains("--allow-anonymous-reports"));
+}
+
+#[rstest]
+#[case::matchers("--list-matchers")]
+#[case::completions("--completions=bash")]
+fn a_reader_that_stops_early_is_no_failure(#[case] option: &str) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+
+    let status = Command::new(env!("CARGO_BIN_EXE_sinfonia-tier1"))
+        .arg(option)
+        .env_clear()
+        .stdout(writer)
+        .status()
+        .unwrap();
+
+    assert_eq!(status.code(), Some(0));
 }
 
 fn run(arguments: &[&str]) -> Output {

@@ -3,14 +3,15 @@
 use assert_cmd::Command;
 use rstest::rstest;
 
-#[test]
-fn without_a_cluster_it_ends_with_1_and_names_the_sandbox() {
-    let expected = "\
+/// What it says before it would do anything.
+const NO_CLUSTER: &str = "\
 error: this build has no Kubernetes support yet
 hint: sinfonia-tier2 --cluster sandbox runs without a cluster
 ";
 
-    program().assert().code(1).stdout("").stderr(expected);
+#[test]
+fn without_a_cluster_it_ends_with_1_and_names_the_sandbox() {
+    program().assert().code(1).stdout("").stderr(NO_CLUSTER);
 }
 
 #[rstest]
@@ -23,9 +24,18 @@ fn wrong_usage_ends_with_1(#[case] options: &[&str]) {
 
 #[test]
 fn a_variable_that_is_empty_or_a_kubernetes_port_counts_as_unset() {
+    // What is malformed would end it before it asks for the cluster.
     program()
         .env("SINFONIA_LEASE", "")
         .env("SINFONIA_PORT", "tcp://10.43.0.1:80")
+        .assert()
+        .code(1)
+        .stderr(NO_CLUSTER);
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    program()
         .arg("--version")
         .assert()
         .success()
