@@ -24,19 +24,17 @@ pub enum TelemetryError {
 
 /// Starts logging for the whole process.
 ///
-/// `RUST_LOG` says what is logged, from level `info` upwards where it is unset or empty. Colours need a terminal and `NO_COLOR` to be
-/// unset or empty.
+/// `RUST_LOG` says what is logged, from level `info` upwards where it is unset or empty. Colours need a terminal that can show them
+/// (`TERM` is not `dumb`) and `NO_COLOR` to be unset or empty.
 ///
 /// # Errors
 /// `RUST_LOG` is malformed, or logging runs already.
 pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
-    let variable = |name| std::env::var(name).ok();
-    let filter = filter(variable(RUST_LOG).as_deref()).map_err(TelemetryError::Filter)?;
-    let colours = colours(io::stderr().is_terminal(), variable("NO_COLOR").as_deref());
+    let filter = filter(std::env::var(RUST_LOG).ok().as_deref()).map_err(TelemetryError::Filter)?;
     let logs = fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(colours);
+        .with_ansi(stderr_is_coloured());
     match args.log_format {
         LogFormat::Text => logs.try_init(),
         LogFormat::Json => logs
@@ -48,13 +46,23 @@ pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
     .map_err(TelemetryError::Twice)
 }
 
+/// Whether what is told on stderr may be coloured.
+pub fn stderr_is_coloured() -> bool {
+    let variable = |name| std::env::var(name).ok();
+    colours(
+        io::stderr().is_terminal(),
+        variable("TERM").as_deref(),
+        variable("NO_COLOR").as_deref(),
+    )
+}
+
 fn filter(rust_log: Option<&str>) -> Result<EnvFilter, ParseError> {
     let builder = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
     builder.parse(rust_log.unwrap_or_default())
 }
 
-fn colours(terminal: bool, no_color: Option<&str>) -> bool {
-    terminal && no_color.is_none_or(str::is_empty)
+fn colours(terminal: bool, term: Option<&str>, no_color: Option<&str>) -> bool {
+    terminal && term != Some("dumb") && no_color.is_none_or(str::is_empty)
 }
 
 #[cfg(test)]
@@ -78,15 +86,18 @@ mod tests {
     }
 
     #[rstest]
-    #[case::terminal(true, None, true)]
-    #[case::empty_counts_as_unset(true, Some(""), true)]
-    #[case::not_wanted(true, Some("1"), false)]
-    #[case::no_terminal(false, None, false)]
+    #[case::terminal(true, Some("xterm"), None, true)]
+    #[case::nameless_terminal(true, None, None, true)]
+    #[case::dumb_terminal(true, Some("dumb"), None, false)]
+    #[case::empty_counts_as_unset(true, Some("xterm"), Some(""), true)]
+    #[case::not_wanted(true, Some("xterm"), Some("1"), false)]
+    #[case::no_terminal(false, Some("xterm"), None, false)]
     fn colours_are_for_terminals(
         #[case] terminal: bool,
+        #[case] term: Option<&str>,
         #[case] no_color: Option<&str>,
         #[case] expected: bool,
     ) {
-        assert_eq!(colours(terminal, no_color), expected);
+        assert_eq!(colours(terminal, term, no_color), expected);
     }
 }

@@ -1,7 +1,8 @@
 //! The log on stderr. It is off unless it is asked for: what people need to know they are told in other ways.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 
+use sinfonia_service::telemetry::stderr_is_coloured;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::fmt;
 
@@ -15,18 +16,17 @@ const DEBUG: &str = "info,sinfonia_tier3=debug,sinfonia_service=debug";
 /// # Errors
 /// `RUST_LOG` is malformed.
 pub(crate) fn init(debug: bool) -> Result<(), CommandError> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let default = if debug { DEBUG } else { "off" };
-    let rust_log = variable("RUST_LOG");
+    let rust_log = std::env::var("RUST_LOG").ok();
+    let rust_log = rust_log.as_deref().filter(|filter| !filter.is_empty());
     let filter = EnvFilter::builder()
-        .parse(rust_log.as_deref().unwrap_or(default))
+        .parse(rust_log.unwrap_or(default))
         .map_err(CommandError::Log)?;
-    let colours = io::stderr().is_terminal() && variable("NO_COLOR").is_none();
     // Logging may run already when this is a library in another program.
     let _ = fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(colours)
+        .with_ansi(stderr_is_coloured())
         .try_init();
     Ok(())
 }
