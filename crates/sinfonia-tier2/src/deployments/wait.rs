@@ -30,23 +30,26 @@ impl Deployments {
             if seen.record().spec.uuid != uuid {
                 return Err(Refusal::Removed);
             }
+            let stopping = self.stopping.is_cancelled();
             let (readiness, until) = match seen.record().stage() {
                 Stage::Leaving => return Err(Refusal::Removed),
                 Stage::Ended(status) => return Err(Refusal::failed_meanwhile(status)),
+                // The record is written, so it is taken up even when the service stops; to refuse it now would leave it to its lease.
                 Stage::Starting => (None, taken_up_by),
+                Stage::Live(status) if stopping => (self.readiness(status).await, Instant::now()),
                 Stage::Live(status) => (self.readiness(status).await, deadline),
             };
             let ready = readiness
                 .as_ref()
                 .is_some_and(|readiness| *readiness.borrow());
-            if ready || Instant::now() >= until || self.stopping.is_cancelled() {
+            if ready || Instant::now() >= until {
                 return self.answer(seen.record(), ready);
             }
             tokio::select! {
                 changed = changes.changed() => changed.map_err(|_| Refusal::Removed)?,
                 () = until_ready(readiness) => {}
                 () = sleep_until(until) => {}
-                () = self.stopping.cancelled() => {}
+                () = self.stopping.cancelled(), if !stopping => {}
             }
         }
     }
@@ -101,6 +104,7 @@ mod tests {
     use std::sync::Arc;
 
     use futures_util::poll;
+    use sinfonia_core::deployment::Status;
     use sinfonia_core::lifecycle::{
         AddressPool, DeployDecision, Failure, FailureClass, Policy, Record, Request, deploy, fail,
         place, start,
@@ -133,6 +137,20 @@ mod tests {
         take_up(&deployments);
 
         assert!(matches!(waiting.await, Err(Refusal::Removed)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_written_is_answered_although_the_service_stops() {
+        let deployments = deployments();
+        ask_for(FIRST, &deployments);
+        deployments.stopping.cancel();
+        let mut waiting = pin!(deployments.await_ready(FIRST, &KEY, in_a_while()));
+        assert!(poll!(&mut waiting).is_pending());
+
+        take_up(&deployments);
+
+        let answer = waiting.await.unwrap();
+        assert_eq!(answer.status, Status::Initializing);
     }
 
     #[tokio::test(start_paused = true)]
