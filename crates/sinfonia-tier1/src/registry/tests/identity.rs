@@ -148,3 +148,18 @@ fn a_uuid_that_the_file_gives_is_taken_from_whoever_reported_it() {
         ]
     );
 }
+
+#[test]
+fn when_the_file_lets_an_entry_go_its_anonymous_report_takes_no_uuid_from_a_token() {
+    let registry = with_file([file(ONE)]);
+    registry
+        .report(report(B, ONE), &Anonymous.authority(), at(0))
+        .unwrap();
+    registry
+        .report(report(B, TWO), &Bearer.authority(), at(0))
+        .unwrap();
+
+    registry.replace_file(vec![]);
+
+    assert_eq!(known(&registry), [(TWO.into(), B, Origin::Report)]);
+}
