@@ -20,7 +20,7 @@ use sinfonia_service::recipes::{RecipeRepository, RecipeSource};
 use sinfonia_service::reload::{INTERVAL, ReloadError, Reloaded};
 use sinfonia_service::request_id::RequestIds;
 use sinfonia_service::server::ServerLimits;
-use sinfonia_service::settings::flatten;
+use sinfonia_service::settings::{ClientArgs, flatten};
 use sinfonia_service::tokens::{TokenFileError, Tokens};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ use crate::registry::Registry;
 use crate::report_access::{ReportAccess, ReportTokens};
 use crate::routes::cloudlets::{CloudletsState, ReportMetrics};
 use crate::routes::{AppState, router};
-use crate::settings::{ReportArgs, Settings};
+use crate::settings::{EndpointArgs, OperatorArgs, ReportArgs, Settings};
 use crate::surroundings::{survey, system_lookup};
 
 /// The name that others see.
@@ -109,10 +109,7 @@ impl Tier1 {
         let readiness = Readiness::new();
         let mut metrics = registry("tier1");
         let proxies = TrustedProxies::new(flatten(&proxies.trusted_proxies));
-        let asking = ClientSettings {
-            ca_file: client.ca_file,
-            ..ClientSettings::new(PROGRAM)
-        };
+        let asking = asking(&client);
 
         let geoip = GeoIp::load(ranking.geoip.as_deref())?;
         let registry = Registry::new();
@@ -122,31 +119,19 @@ impl Tier1 {
         background.spawn(expire_cloudlets(registry.clone()));
         register_cloudlets(&mut metrics, registry.clone());
 
-        let guard = OutboundGuard::new(flatten(&endpoints.allow_endpoints));
         let recipes = recipes(&ranking.recipes, &asking, &readiness, &mut background)?;
         let deployer = Deployer::new(
             registry.clone(),
             Arc::new(Placements::new(LEASE, MOST_PLACEMENTS)),
             recipes.clone(),
             ranking.matchers().into(),
-            Forward::new(&asking, guard)?,
+            Forward::new(&asking, guard(&endpoints))?,
             DeployMetrics::register(&mut metrics),
             limits.max_requests,
         );
-        let callers = Callers::new(Rules {
-            proxies: proxies.clone(),
-            operators: tokens(
-                "--operator-tokens",
-                operators.operator_tokens.as_deref(),
-                Tokens::parse_bytes,
-                &mut background,
-            )
-            .await?,
-            geoip,
-            public_explain: operators.public_explain,
-        });
+        let rules = rules(&operators, proxies.clone(), geoip, &mut background).await?;
         let state = AppState {
-            callers,
+            callers: Callers::new(rules),
             deployer: deployer.clone(),
             recipes,
         };
@@ -235,6 +220,36 @@ fn recipes(
         background.spawn(watch_folder(recipes.clone(), folder.clone(), condition));
     }
     Ok(recipes)
+}
+
+/// How cloudlets and repositories are asked.
+fn asking(client: &ClientArgs) -> ClientSettings {
+    ClientSettings {
+        ca_file: client.ca_file.clone(),
+        ..ClientSettings::new(PROGRAM)
+    }
+}
+
+/// What refuses endpoints that were reported and lead inside.
+fn guard(endpoints: &EndpointArgs) -> OutboundGuard {
+    OutboundGuard::new(flatten(&endpoints.allow_endpoints))
+}
+
+/// By what callers are judged.
+async fn rules(
+    operators: &OperatorArgs,
+    proxies: TrustedProxies,
+    geoip: GeoIp,
+    background: &mut JoinSet<()>,
+) -> Result<Rules, StartError> {
+    let path = operators.operator_tokens.as_deref();
+    let parse = Tokens::parse_bytes;
+    Ok(Rules {
+        proxies,
+        operators: tokens("--operator-tokens", path, parse, background).await?,
+        geoip,
+        public_explain: operators.public_explain,
+    })
 }
 
 async fn report_access(
