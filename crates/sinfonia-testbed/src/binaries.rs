@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The three tiers' programs of one build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,4 +60,16 @@ impl Binaries {
         }
         Self::in_folder(folder)
     }
+}
+
+/// A command that runs a program of ours without what the environment says to others of its kind: settings, and what to log.
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("SINFONIA_") || text == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command
 }

@@ -1,0 +1,28 @@
+//! The three programs over loopback, as their users and each other meet them.
+//!
+//! Each test starts programs of its own on free ports, with a folder of its own for their files and logs.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets an error has failed"
+)]
+
+mod end_to_end {
+    mod support;
+
+    mod admin;
+    mod command_line;
+    mod fakes;
+    mod fall_over;
+    mod lease;
+    mod logs;
+    mod misbehaving;
+    mod paths;
+    mod recipes;
+    mod reload;
+    mod reports;
+    mod shutdown;
+    mod tier3;
+    mod tokens;
+}
