@@ -1,4 +1,7 @@
-use std::process::{Command, Output};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
 
 use insta::assert_snapshot;
 use rstest::rstest;
@@ -66,6 +69,49 @@ fn a_reader_that_stops_early_is_no_failure(#[case] option: &str) {
         .unwrap();
 
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let cloudlet = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = "00000000-0000-0000-0000-000000000000";
+    let recipe_file = folder.path().join(format!("{recipe}.yaml"));
+    fs::write(recipe_file, "{chart: charts/example, version: 0.1.0}").unwrap();
+    let place = cloudlet.local_addr().unwrap();
+    let cloudlets = format!("endpoint: http://{place}/api/v1/deploy");
+    fs::write(folder.path().join("cloudlets.yaml"), cloudlets).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_sinfonia-tier1"))
+        .args(["--listen=127.0.0.1", "--port=0", "--recipes=."])
+        .arg("--cloudlets=cloudlets.yaml")
+        .current_dir(&folder)
+        .env_clear()
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(program.stderr.take().unwrap()).lines();
+    let mut told = |word: &str| log.find_map(|line| line.ok().filter(|line| line.contains(word)));
+    let listening = told(" listening address=").unwrap();
+    let mut client = TcpStream::connect(listening.rsplit_once('=').unwrap().1).unwrap();
+    let key = "A".repeat(43);
+    write!(
+        client,
+        "POST /api/v1/deploy/{recipe}/{key} HTTP/1.1\r\n\r\n"
+    )
+    .unwrap();
+    let _asked_and_silent = cloudlet.accept().unwrap();
+
+    terminate(&program);
+    told("shutting down").unwrap();
+    terminate(&program);
+
+    assert_eq!(program.wait().unwrap().code(), Some(128 + 15));
+}
+
+fn terminate(program: &Child) {
+    let line = format!("kill -TERM {}", program.id());
+    let status = Command::new("sh").args(["-c", &line]).status().unwrap();
+    assert!(status.success());
 }
 
 fn run(arguments: &[&str]) -> Output {
