@@ -5,6 +5,9 @@ mod refusal;
 mod wait;
 mod withdrawn;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -86,6 +86,22 @@ async fn a_removal_that_takes_too_long_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_the_service_stops_nobody_waits_for_a_removal() {
+    let tier2 = Tier2::new().await;
+    tier2.post(1).granted().await;
+    tier2.cluster.uninstalling(false);
+    tier2.delete(1).granted().await;
+
+    let stops = async {
+        pass(3).await;
+        tier2.stopping.cancel();
+    };
+    let ((seconds, status), ()) = tokio::join!(seconds_of(tier2.post(1).status()), stops);
+
+    assert_eq!((seconds, status), (3, StatusCode::SERVICE_UNAVAILABLE));
+}
+
+#[tokio::test(start_paused = true)]
 async fn created_by_deletes_what_that_request_created() {
     let tier2 = Tier2::new().await;
     tier2

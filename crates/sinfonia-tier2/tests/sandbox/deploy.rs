@@ -234,6 +234,20 @@ async fn a_key_holds_one_application() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_unknown_recipe_is_not_found_whatever_the_key_holds() {
+    let tier2 = Tier2::new().await;
+    tier2.post(1).granted().await;
+    let unknown = "00000000-0000-0000-0000-000000000009";
+
+    let status = tier2
+        .ask(Method::POST, &deployment(unknown, 1))
+        .status()
+        .await;
+
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_has_so_many_deployments_and_no_more() {
     let tier2 = Tier2::new().await;
     for key in 1..=4 {

@@ -1,11 +1,13 @@
 //! Leases and what comes after them.
 
+use std::fs;
+
 use http::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::json;
 use sinfonia_core::lifecycle::{Activity, Namespace, Observed};
 
-use crate::harness::{OTHER, Tier2, deployment, pass};
+use crate::harness::{HELLOWORLD, OTHER, Tier2, deployment, pass};
 
 /// Between the end of a lease and the round of the job runner that sees it.
 const ROUND: u64 = 61;
@@ -45,6 +47,20 @@ async fn a_request_brings_it_back_under_the_same_name_and_address() {
     assert_eq!(second["DeploymentName"], first["DeploymentName"]);
     assert_eq!(second["TunnelConfig"], first["TunnelConfig"]);
     assert!(tier2.cluster.is_complete().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_recipe_any_more_is_not_brought_back() {
+    let tier2 = Tier2::new().await;
+    tier2.post(1).granted().await;
+    pass(300 + ROUND).await;
+    let recipe = format!("recipes/{HELLOWORLD}.yaml");
+    fs::remove_file(tier2.folder.path().join(recipe)).unwrap();
+
+    let status = tier2.post(1).status().await;
+
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(tier2.get(1).granted().await["Status"], "Expiring");
 }
 
 #[tokio::test(start_paused = true)]

@@ -217,6 +217,9 @@ async fn nothing_is_reported_before_it_is_ready_or_without_its_own_url() {
         (ready.status.as_u16(), &ready.body["missing"]),
         (503, &missing)
     );
+    // Whoever was never there does not say goodbye either.
+    without_recipes.stopping.cancel();
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(tier1.received_requests().await.unwrap().len(), 0);
 }
 
