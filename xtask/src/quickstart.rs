@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anstream::println;
 use anyhow::{Context, ensure};
 use clap::Args;
-use sinfonia_testbed::{Binaries, Service};
+use sinfonia_testbed::{Binaries, Service, command};
 use tempfile::TempDir;
 
 use crate::cargo::{cargo, programs, workspace};
@@ -67,21 +66,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 fn tier2(binaries: &Binaries, name: &str, folder: &Path) -> anyhow::Result<Service> {
-    let mut command = Command::new(&binaries.tier2);
+    let mut command = command(&binaries.tier2);
     command
         .args(["--cluster", "sandbox", "--recipes"])
         .arg(workspace().join("examples/recipes"));
-    Ok(Service::start(name, clean(command), folder)?)
+    Ok(Service::start(name, command, folder)?)
 }
 
 fn tier1(binaries: &Binaries, cloudlets: &Path, folder: &Path) -> anyhow::Result<Service> {
-    let mut command = Command::new(&binaries.tier1);
+    let mut command = command(&binaries.tier1);
     command
         .arg("--cloudlets")
         .arg(cloudlets)
         .arg("--recipes")
         .arg(workspace().join("examples/recipes"));
-    Ok(Service::start("tier1", clean(command), folder)?)
+    Ok(Service::start("tier1", command, folder)?)
 }
 
 fn cloudlet_file(near: &Service, far: &Service) -> String {
@@ -90,16 +89,6 @@ fn cloudlet_file(near: &Service, far: &Service) -> String {
         "name: Pittsburgh\nendpoint: {near}/api/v1/deploy\nlocation: {NEAR}\n---\n\
          name: Paris\nendpoint: {far}/api/v1/deploy\nlocation: {FAR}\n"
     )
-}
-
-/// The environment may hold settings for other installations.
-fn clean(mut command: Command) -> Command {
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SINFONIA_") {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 /// Someone who types commands of Tier 3.
@@ -116,7 +105,7 @@ impl Client<'_> {
             arguments.join(" "),
             self.tier1
         );
-        let mut command = clean(Command::new(&self.binaries.tier3));
+        let mut command = command(&self.binaries.tier3);
         command
             .args(arguments)
             .args(["--tier1-url", &self.tier1])

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anstream::{eprintln, println};
 use anyhow::Context;
 use clap::Args;
-use sinfonia_testbed::{Binaries, Service};
+use sinfonia_testbed::{Binaries, Service, command};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -122,7 +122,7 @@ fn tier1(size: usize, tier2: SocketAddr, folder: &Path) -> anyhow::Result<Servic
     let binaries = Binaries::in_folder(&programs("release"))?;
     let file = folder.join(format!("{size}-cloudlets.yaml"));
     fs::write(&file, fleet(size, tier2))?;
-    let mut command = Command::new(binaries.tier1);
+    let mut command = command(&binaries.tier1);
     command
         .arg("--cloudlets")
         .arg(&file)
