@@ -73,3 +73,23 @@ pub fn command(program: &Path) -> Command {
     }
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TestFolder;
+
+    #[test]
+    fn a_program_that_was_not_built_is_told_with_the_command_that_builds_it() {
+        let folder = TestFolder::new().unwrap();
+
+        let missing = Binaries::in_folder(folder.path()).unwrap_err();
+
+        let path = folder.path().join("sinfonia-tier1");
+        let expected = format!(
+            "{} was not built\nhint: cargo build --workspace --bins",
+            path.display()
+        );
+        assert_eq!(missing.to_string(), expected);
+    }
+}

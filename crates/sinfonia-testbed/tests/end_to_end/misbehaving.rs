@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::fakes::{FakeServer, Relay, Reply};
-use super::support::{FAR, NEAR, World, cloudlet, cloudlets, eventually, key, send};
+use super::support::{FAR, HELLOWORLD, NEAR, World, cloudlet, cloudlets, eventually, key, send};
 
 /// How long the device waits: the bad cloudlet gets half of it, and enough is left for the healthy one.
 const WAIT: &str = "wait=6";
@@ -152,6 +154,35 @@ async fn what_came_too_late_is_released() {
     })
     .await;
     assert!(world.has_deployment(&prompt, &key(1)).await);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_longer_is_released() {
+    let world = World::new();
+    let tier2 = world.tier2("cloudlet", &[]).await;
+    let relay = Relay::start(tier2.address()).await;
+    let tier1 = world
+        .tier1(&cloudlet("cloudlet", &relay.url(), NEAR), &[])
+        .await;
+    let mut device = TcpStream::connect(tier1.address()).await.unwrap();
+    let path = format!("/api/v1/deploy/{HELLOWORLD}/{}", key(1).url_safe());
+    let request = format!("POST {path} HTTP/1.1\r\nhost: tier1\r\ncontent-length: 0\r\n\r\n");
+    device.write_all(request.as_bytes()).await.unwrap();
+    eventually("the cloudlet deploys", async || {
+        world.has_deployment(&tier2, &key(1)).await.then_some(())
+    })
+    .await;
+
+    device.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    device.read_to_end(&mut answer).await.unwrap();
+    relay.open();
+
+    eventually("the deployment is released", async || {
+        (!world.has_deployment(&tier2, &key(1)).await).then_some(())
+    })
+    .await;
+    assert!(answer.is_empty());
 }
 
 #[tokio::test]

@@ -84,7 +84,11 @@ async fn tier_2_says_that_its_reports_are_refused(
     let tier2 = reporter(&world, &port, &tier1, token).await;
 
     logged(&tier2, "reports are not accepted").await;
-    assert!(tier2.log_text().contains(status), "{}", tier2.log_text());
+    let log = tier2.log_text();
+    assert!(
+        log.contains(&format!("does not take the report: {status}")),
+        "{log}"
+    );
     assert!(world.known_cloudlets(&tier1).await.is_empty());
 }
 
