@@ -201,8 +201,7 @@ fn of_forbidden(call: Call, application: Application, url: &Tier1Url) -> String 
             command("deploy", application, url)
         ),
         Call::Delete => {
-            "delete it from the network from which it was deployed, or show an operator's token: --token FILE"
-                .to_owned()
+            "delete it from the network from which it was deployed, or let its lease end".to_owned()
         }
         _ => format!("show a token that the operator of {url} gave you: --token FILE"),
     }
