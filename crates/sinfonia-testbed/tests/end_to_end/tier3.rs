@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use rstest::rstest;
 use serde_json::{Value, json};
+use sinfonia_core::key::PublicKey;
 use sinfonia_testbed::{ReservedPort, Service};
 
 use super::fakes::{FakeServer, Reply};
 use super::support::{
-    DEVICE, FAR, HELLOWORLD, NEAR, RESTRICTED, Ran, UNKNOWN, World, cloudlet, cloudlets,
+    DEVICE, FAR, HELLOWORLD, NEAR, RESTRICTED, Ran, UNKNOWN, World, cloudlet, cloudlets, send,
 };
 
 #[tokio::test]
@@ -229,6 +230,32 @@ async fn a_refusal_is_told_with_what_to_do(
         .await;
 
     assert_failed(&ran, code, told);
+}
+
+#[tokio::test]
+async fn what_was_deployed_from_another_network_is_not_deleted_from_here() {
+    let world = World::new();
+    let (near, _far, tier1) = three_tiers(&world).await;
+    let url = tier1.url();
+    world
+        .tier3(&["candidates", "helloworld", "--tier1-url", &url])
+        .await;
+    let key: PublicKey = cached(&world, "public_key").parse().unwrap();
+    let elsewhere = world
+        .deploying(&tier1, &key)
+        .header("x-clientip", "203.0.113.9");
+    send(elsewhere).await.deployments();
+
+    let ran = world
+        .tier3(&["delete", "helloworld", "--tier1-url", &url])
+        .await;
+
+    assert_failed(
+        &ran,
+        1,
+        "hint: delete it from the network from which it was deployed",
+    );
+    assert!(world.has_deployment(&near, &key).await);
 }
 
 #[tokio::test]
