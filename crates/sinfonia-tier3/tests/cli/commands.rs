@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rstest::rstest;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, ResponseTemplate};
@@ -173,6 +174,23 @@ async fn a_tier1_that_remembers_nothing_cannot_delete() {
     error: helloworld was not deleted: no deployment is remembered for this key (404 Not Found, request r-1)
     hint: name the cloudlet that has it with --cloudlet UUID, or let its lease end
     ");
+}
+
+#[rstest]
+#[case("http_proxy")]
+#[case("ALL_PROXY")]
+#[tokio::test]
+async fn no_proxy_is_taken_from_the_environment(#[case] variable: &str) {
+    let device = Device::new().await;
+    device.deletes(ResponseTemplate::new(204)).await;
+
+    let output = device
+        .command("delete helloworld")
+        .env(variable, "http://127.0.0.1:9")
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(0), "{}", device.told(&output));
 }
 
 #[tokio::test]
