@@ -288,11 +288,26 @@ accepted_clients: [192.168.0.0/16]
     }
 
     #[test]
+    fn a_gpu_ratio_above_1_is_in_per_cent() {
+        let text = "endpoint: http://c/api/v1/deploy\nresources: {gpu_ratio: 40, cpu_ratio: 2}\n";
+
+        let file = CloudletFile::parse(text).unwrap();
+
+        let expected = [("cpu_ratio", 2.0), ("gpu_ratio", 0.4)]
+            .map(|(name, value)| (name.to_owned(), Measurement::try_from(value).unwrap()));
+        assert_eq!(
+            file.entries[0].cloudlet.resources,
+            Some(Resources::from(expected))
+        );
+    }
+
+    #[test]
     fn what_is_odd_but_usable_is_warned_about() {
         let text = "\
 endpoint: http://c/api/v1/deploy?x=1
 name: one
 rejected_clients: []
+metrics: {url: http://c/metrics}
 ---
 endpoint: http://d/api/v1/deploy
 name: one
@@ -303,6 +318,7 @@ name: one
         assert_eq!(file.entries[0].cloudlet.rejected_clients, None);
         insta::assert_snapshot!(file.warnings.join("\n"), @r"
         document 1: endpoint: its query is ignored
+        document 1: metrics: this version does not scrape cloudlets; the field is ignored
         document 1: rejected_clients: an empty list counts as absent
         document 2: name: one is the name of document 1 too
         ");

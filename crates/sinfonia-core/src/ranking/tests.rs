@@ -246,6 +246,24 @@ fn random_follows_the_published_hash() {
 }
 
 #[test]
+fn random_orders_by_the_largest_hash_wherever_cloudlets_are() {
+    let fleet: Vec<Cloudlet> = (0..8)
+        .map(|place| cloudlet(&format!("c{place}")).at(0.0, f64::from(place)))
+        .map(CloudletBuilder::build)
+        .collect();
+
+    let request = request("8.8.8.8").at((0.0, 0.0));
+    let ranking = rank(&request.as_ref(), &fleet, &[Matcher::Random]);
+
+    let hashes: Vec<u64> = ranking
+        .candidates
+        .iter()
+        .map(|candidate| candidate.order.hash)
+        .collect();
+    assert!(hashes.is_sorted_by(|a, b| a > b), "{hashes:?}");
+}
+
+#[test]
 fn an_explanation_names_the_parts_of_each_place() {
     let fleet = [
         cloudlet("near").at(40.44, -79.99).build(),
