@@ -41,6 +41,23 @@ async fn a_folder_that_is_not_there_is_unavailable() {
     ));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_source_that_failed_is_asked_again_soon() {
+    let folder = TempDir::new().unwrap();
+    let recipes = folder.path().join("recipes");
+    let repository = repository(recipes.to_str().unwrap());
+
+    repository.get(UUID).await.unwrap_err();
+    fs::create_dir(&recipes).unwrap();
+    fs::write(recipes.join(format!("{UUID}.yaml")), GOOD).unwrap();
+    let at_once = repository.get(UUID).await;
+    tokio::time::advance(RETRY).await;
+    let soon = repository.get(UUID).await;
+
+    assert!(at_once.is_err());
+    assert!(soon.is_ok());
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_link_may_lead_around_in_the_folder_but_not_out_of_it() {
