@@ -1,10 +1,15 @@
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use insta::assert_snapshot;
 use rstest::rstest;
+use tempfile::TempDir;
+
+const RECIPE: &str = "00000000-0000-0000-0000-000000000000";
 
 #[test]
 fn matchers_are_listed() {
@@ -74,44 +79,95 @@ fn a_reader_that_stops_early_is_no_failure(#[case] option: &str) {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let cloudlet = TcpListener::bind("127.0.0.1:0").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let recipe = "00000000-0000-0000-0000-000000000000";
-    let recipe_file = folder.path().join(format!("{recipe}.yaml"));
-    fs::write(recipe_file, "{chart: charts/example, version: 0.1.0}").unwrap();
-    let place = cloudlet.local_addr().unwrap();
-    let cloudlets = format!("endpoint: http://{place}/api/v1/deploy");
-    fs::write(folder.path().join("cloudlets.yaml"), cloudlets).unwrap();
-    let mut program = Command::new(env!("CARGO_BIN_EXE_sinfonia-tier1"))
-        .args(["--listen=127.0.0.1", "--port=0", "--recipes=."])
-        .arg("--cloudlets=cloudlets.yaml")
-        .current_dir(&folder)
-        .env_clear()
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(program.stderr.take().unwrap()).lines();
-    let mut told = |word: &str| log.find_map(|line| line.ok().filter(|line| line.contains(word)));
-    let listening = told(" listening address=").unwrap();
-    let mut client = TcpStream::connect(listening.rsplit_once('=').unwrap().1).unwrap();
-    let key = "A".repeat(43);
-    write!(
-        client,
-        "POST /api/v1/deploy/{recipe}/{key} HTTP/1.1\r\n\r\n"
-    )
-    .unwrap();
+    let mut program = Program::start(&cloudlet, &[]);
+    let _client = program.is_asked_to_deploy();
     let _asked_and_silent = cloudlet.accept().unwrap();
 
-    terminate(&program);
-    told("shutting down").unwrap();
-    terminate(&program);
+    program.terminate();
+    program.told("shutting down");
+    program.terminate();
 
-    assert_eq!(program.wait().unwrap().code(), Some(128 + 15));
+    assert_eq!(program.process.wait().unwrap().code(), Some(128 + 15));
 }
 
-fn terminate(program: &Child) {
-    let line = format!("kill -TERM {}", program.id());
-    let status = Command::new("sh").args(["-c", &line]).status().unwrap();
-    assert!(status.success());
+#[test]
+fn no_proxy_is_taken_from_the_environment() {
+    let cloudlet = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let mut program = Program::start(&cloudlet, &[("http_proxy", &url), ("ALL_PROXY", &url)]);
+
+    let (told, asked) = mpsc::channel();
+    std::thread::spawn(move || told.send(cloudlet.accept().is_ok()));
+    let _client = program.is_asked_to_deploy();
+
+    assert_eq!(asked.recv_timeout(Duration::from_secs(20)), Ok(true));
+    assert!(proxy.accept().is_err(), "the proxy was asked");
+    program.process.kill().unwrap();
+    program.process.wait().unwrap();
+}
+
+/// A running Tier 1 that knows one cloudlet and one recipe.
+struct Program {
+    process: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    address: String,
+    _folder: TempDir,
+}
+
+impl Program {
+    fn start(cloudlet: &TcpListener, environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe_file = folder.path().join(format!("{RECIPE}.yaml"));
+        fs::write(recipe_file, "{chart: charts/example, version: 0.1.0}").unwrap();
+        let place = cloudlet.local_addr().unwrap();
+        let cloudlets = format!("endpoint: http://{place}/api/v1/deploy");
+        fs::write(folder.path().join("cloudlets.yaml"), cloudlets).unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_sinfonia-tier1"))
+            .args(["--listen=127.0.0.1", "--port=0", "--recipes=."])
+            .arg("--cloudlets=cloudlets.yaml")
+            .current_dir(&folder)
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut program = Self {
+            process,
+            log,
+            address: String::new(),
+            _folder: folder,
+        };
+        let listening = program.told(" listening address=");
+        program.address = listening.rsplit_once('=').unwrap().1.to_owned();
+        program
+    }
+
+    /// The next line of its log with this in it.
+    fn told(&mut self, word: &str) -> String {
+        let line = |line: io::Result<String>| line.ok().filter(|line| line.contains(word));
+        self.log.find_map(line).unwrap()
+    }
+
+    /// Sends a request of a client that waits for as long as what is given lives.
+    fn is_asked_to_deploy(&self) -> TcpStream {
+        let mut client = TcpStream::connect(&self.address).unwrap();
+        let key = "A".repeat(43);
+        write!(
+            client,
+            "POST /api/v1/deploy/{RECIPE}/{key} HTTP/1.1\r\n\r\n"
+        )
+        .unwrap();
+        client
+    }
+
+    fn terminate(&self) {
+        let line = format!("kill -TERM {}", self.process.id());
+        let status = Command::new("sh").args(["-c", &line]).status().unwrap();
+        assert!(status.success());
+    }
 }
 
 fn run(arguments: &[&str]) -> Output {
