@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 /// move) and editors (which rename) change it in ways that notifications miss.
 pub const INTERVAL: Duration = Duration::from_secs(2);
 
+/// Time in which new content must not change to count as complete: an editor that empties a file and writes it anew takes less.
+const SETTLED: Duration = Duration::from_millis(100);
+
 /// Why a file is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError<E: Error + 'static> {
@@ -130,7 +133,7 @@ where
 
     /// Looks at the file once.
     pub async fn look(&mut self) -> Look<T, E> {
-        let bytes = match read(&self.path).await {
+        let bytes = match self.read_whole().await {
             Ok(bytes) => bytes,
             // Told once, until it can be read again.
             Err(error) => {
@@ -155,6 +158,22 @@ where
                 source,
             }),
         }
+    }
+}
+
+impl<T, P> Follower<T, P> {
+    /// Reads the file until it is as it was last seen, or as it was a moment ago: somebody may be in the middle of writing it.
+    async fn read_whole<E: Error + 'static>(&self) -> Result<Vec<u8>, ReloadError<E>> {
+        let mut bytes = read(&self.path).await?;
+        while self.seen != Some(digest(&bytes)) {
+            tokio::time::sleep(SETTLED).await;
+            let again = read(&self.path).await?;
+            if again == bytes {
+                break;
+            }
+            bytes = again;
+        }
+        Ok(bytes)
     }
 }
 
@@ -215,6 +234,22 @@ mod tests {
         assert!(matches!(first, Look::Refused(ReloadError::Parse { .. })));
         assert!(matches!(second, Look::Unchanged));
         assert_eq!(*current.load(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_in_the_middle_of_being_written_is_not_taken() {
+        let (_folder, path) = file("12");
+        let (current, mut follower) = Reloaded::open(&path, number).await.unwrap();
+
+        fs::write(&path, "3").unwrap();
+        let finished = async {
+            tokio::time::sleep(SETTLED / 4).await;
+            fs::write(&path, "34").unwrap();
+        };
+        let (look, ()) = tokio::join!(follower.look(), finished);
+
+        assert!(matches!(look, Look::Changed(content) if *content == 34));
+        assert_eq!(*current.load(), 34);
     }
 
     #[tokio::test]
