@@ -1,4 +1,4 @@
-//! The HTTP API of Tier 2 (SPEC §4).
+//! The HTTP API of Tier 2.
 
 use std::sync::Arc;
 use std::time::Duration;

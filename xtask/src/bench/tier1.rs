@@ -105,7 +105,7 @@ fn table(
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "| {name} | {:.0} | {p50:.2} | {p99:.2} | {ratio:.2} |",
+            "| {name} | {:.0} | {p50:.2} | {p99:.2} | {ratio:.3} |",
             median.per_second
         );
     }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How long the parts of a deployment's life last; the defaults are the contract's (SPEC §4, §6).
+/// How long the parts of a deployment's life last; the defaults are the contract's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// How long a request or activity on the tunnel keeps a deployment.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Time between two reports that are accepted (SPEC §7).
+/// Time between two reports that are accepted.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// Largest share of the interval by which it is shortened or lengthened, so that cloudlets which started together drift apart.
 const JITTER: f64 = 0.1;
