@@ -20,7 +20,7 @@ use url::Url;
 use uuid::Uuid;
 
 pub(crate) use self::answer::Answer;
-use crate::registry::{Known, Origin};
+use crate::registry::Known;
 
 /// Header in which a client states where it is.
 pub(crate) const X_LOCATION: HeaderName = HeaderName::from_static("x-location");
@@ -128,12 +128,11 @@ impl Forward {
     }
 
     fn request(&self, method: Method, call: &Call, url: Url) -> Result<RequestBuilder, CallError> {
-        let client = match call.known.origin {
-            Origin::File | Origin::Joined => &self.direct,
-            Origin::Report => {
-                self.guard.check_url(&url).map_err(CallError::Refused)?;
-                &self.guarded
-            }
+        let client = if call.known.is_from_file() {
+            &self.direct
+        } else {
+            self.guard.check_url(&url).map_err(CallError::Refused)?;
+            &self.guarded
         };
         let mut request = client
             .request(method, url)

@@ -1,6 +1,5 @@
 //! Which cloudlets may not serve a client. A rule may only exclude; what is left is ordered elsewhere.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
@@ -50,21 +49,6 @@ impl Exclusion {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
-    }
-}
-
-impl fmt::Display for Exclusion {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rejected { client, network } => {
-                write!(formatter, "rejected_clients hold {client} ({network})")
-            }
-            Self::NotAccepted { client } => write!(
-                formatter,
-                "neither local_networks nor accepted_clients hold {client}"
-            ),
-            Self::NoMatcher => formatter.write_str("no matcher yields it"),
-        }
     }
 }
 
