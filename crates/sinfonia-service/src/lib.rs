@@ -2,7 +2,8 @@
 //!
 //! [`settings`] reads the command line and the environment, [`telemetry`] writes logs, [`shutdown`] waits for signals, [`client`] asks
 //! other services. With the feature `server`, on by default, the rest answers requests: [`front`] stands before every router and
-//! bounds, names, measures and logs each request, [`server`] runs it on sockets, [`admin`] tells how the service does.
+//! bounds, names, measures and logs each request, [`server`] runs it on sockets, [`admin`] tells how the service does. With the feature
+//! `process`, [`process`] starts programs that end with the service.
 
 #[cfg(feature = "server")]
 pub mod admin;
@@ -24,6 +25,8 @@ pub mod outbound_guard;
 pub mod path;
 #[cfg(feature = "server")]
 pub mod problem;
+#[cfg(feature = "process")]
+pub mod process;
 #[cfg(feature = "server")]
 pub mod proxies;
 #[cfg(feature = "server")]
