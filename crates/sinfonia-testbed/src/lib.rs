@@ -1,11 +1,30 @@
-//! Starts and stops real programs for tests and for the quickstart: the tiers' binaries on free loopback ports, each with its log kept.
+//! Starts and stops real programs for tests and for the quickstart, on free loopback ports, each with its log kept.
+//!
+//! The tiers' own binaries are a [`Service`] each. [`ControlPlane`] is a Kubernetes control plane of real programs that tests share and
+//! use as a [`Cluster`]. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
 
 mod binaries;
+mod cache;
+mod chart;
+mod cluster;
+mod control_plane;
 mod folder;
 mod port;
+mod process;
+mod programs;
+mod run_folder;
+mod runtime;
 mod service;
 
 pub use self::binaries::{Binaries, MissingBinary, command};
+pub use self::chart::write_chart;
+pub use self::cluster::{Cluster, ClusterError, TestNamespace, unique_name};
+pub use self::control_plane::{
+    ControlPlane, ControlPlaneError, KUBE_DNS_ADDRESS, NODE_ENDPOINT, NODE_NAME, NODE_PUBLIC_KEY,
+    NODE_WIREGUARD_IP, SharedCluster,
+};
 pub use self::folder::TestFolder;
 pub use self::port::ReservedPort;
+pub use self::programs::{BuildError, MissingProgram, ProgramSet, Programs, Progress};
+pub use self::run_folder::RunFolder;
 pub use self::service::{Service, ServiceError};

@@ -1,0 +1,101 @@
+//! The command lines of a control plane's programs.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::certificates::{ACCOUNT_KEY_FILE, ACCOUNT_PUBLIC_KEY_FILE};
+use crate::cluster::{CA_FILE, CERTIFICATE_FILE, CERTIFICATE_KEY_FILE};
+use crate::{Cluster, Programs, ReservedPort};
+
+/// The file of static tokens.
+pub(super) const TOKEN_FILE: &str = "users.csv";
+/// The addresses of Services, as k3s has them.
+const SERVICE_NETWORK: &str = "10.43.0.0/16";
+/// What runs of the controller manager: all that a chart of Pods needs, but not what expects a kubelet to report for a node.
+const CONTROLLERS: [&str; 18] = [
+    "namespace-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+    "root-ca-certificate-publisher-controller",
+    "garbage-collector-controller",
+    "clusterrole-aggregation-controller",
+    "resourcequota-controller",
+    "deployment-controller",
+    "replicaset-controller",
+    "replicationcontroller-controller",
+    "statefulset-controller",
+    "daemonset-controller",
+    "job-controller",
+    "cronjob-controller",
+    "disruption-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
+    "ttl-after-finished-controller",
+];
+
+pub(super) fn etcd(programs: &Programs, folder: &Path, ports: &[ReservedPort; 2]) -> Command {
+    let [clients, peers] = ports;
+    let mut command = Command::new(&programs.etcd);
+    command
+        .arg("--data-dir")
+        .arg(folder.join("etcd"))
+        .args(["--listen-client-urls", &clients.url()])
+        .args(["--advertise-client-urls", &clients.url()])
+        .args(["--listen-peer-urls", &peers.url()])
+        .args(["--initial-advertise-peer-urls", &peers.url()])
+        .args(["--initial-cluster", &format!("default={}", peers.url())])
+        // What is written need not survive a crash of the machine.
+        .arg("--unsafe-no-fsync")
+        .args(["--log-level", "warn"]);
+    command
+}
+
+pub(super) fn api_server(
+    programs: &Programs,
+    cluster: &Cluster,
+    port: u16,
+    prefix: &str,
+) -> Command {
+    let folder = cluster.folder();
+    let mut command = Command::new(&programs.kube_apiserver);
+    command
+        .args(["--etcd-servers", &cluster.access().etcd])
+        .arg(format!("--etcd-prefix=/{prefix}"))
+        .args(["--bind-address", "127.0.0.1"])
+        .arg(format!("--secure-port={port}"))
+        .arg("--tls-cert-file")
+        .arg(folder.join(CERTIFICATE_FILE))
+        .arg("--tls-private-key-file")
+        .arg(folder.join(CERTIFICATE_KEY_FILE))
+        .arg("--token-auth-file")
+        .arg(folder.join(TOKEN_FILE))
+        .arg("--service-account-key-file")
+        .arg(folder.join(ACCOUNT_PUBLIC_KEY_FILE))
+        .arg("--service-account-signing-key-file")
+        .arg(folder.join(ACCOUNT_KEY_FILE))
+        .args(["--service-account-issuer", "https://kubernetes.default.svc"])
+        .args(["--service-cluster-ip-range", SERVICE_NETWORK])
+        .args(["--authorization-mode", "RBAC"])
+        // A loopback address cannot be advertised.
+        .args(["--endpoint-reconciler-type", "none"])
+        .arg("--profiling=false");
+    command
+}
+
+pub(super) fn controller_manager(programs: &Programs, cluster: &Cluster) -> Command {
+    let folder = cluster.folder();
+    let mut command = Command::new(&programs.kube_controller_manager);
+    command
+        .arg("--kubeconfig")
+        .arg(cluster.kubeconfig())
+        .arg("--service-account-private-key-file")
+        .arg(folder.join(ACCOUNT_KEY_FILE))
+        .arg("--root-ca-file")
+        .arg(folder.join(CA_FILE))
+        .arg(format!("--controllers={}", CONTROLLERS.join(",")))
+        .arg("--leader-elect=false")
+        .arg("--secure-port=0")
+        .args(["--kube-api-qps", "500", "--kube-api-burst", "1000"])
+        .arg("--profiling=false");
+    command
+}

@@ -1,0 +1,102 @@
+//! The folder of a control plane that tests share: gone with the process that made it, however that ends, unless a test failed.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::cache::cache_folder;
+
+/// The file that says that logs are wanted.
+const KEEP: &str = "failed";
+/// How long logs of failed tests are kept at least.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// Waits for the end of the process at the other end of its standard input, then for what that has started and what still writes, and
+/// removes the folder.
+const JANITOR: &str = r#"
+read -r _
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  [ -e "$1/failed" ] && rm -rf "$1/etcd" && exit
+  rm -rf "$1" && [ ! -e "$1" ] && exit
+  sleep 0.2
+done 2>/dev/null
+"#;
+
+/// A folder that goes with this process, even when that is killed.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    janitor: Child,
+}
+
+impl RunFolder {
+    /// Makes a folder, and removes those of earlier runs that are left and no longer wanted.
+    ///
+    /// # Errors
+    /// The user's cache cannot be written.
+    pub fn new() -> io::Result<Self> {
+        let runs = cache_folder().join("runs");
+        fs::create_dir_all(&runs)?;
+        remove_old(&runs);
+        let path = tempfile::Builder::new()
+            .prefix(&format!("{}-", std::process::id()))
+            .tempdir_in(&runs)?
+            .keep();
+        let janitor = Command::new("sh")
+            .args(["-c", JANITOR, "janitor"])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // It is not interrupted with this process.
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { path, janitor })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a test wants the logs in it.
+    pub fn is_kept(&self) -> bool {
+        self.path.join(KEEP).exists()
+    }
+
+    /// Keeps the logs in this folder.
+    pub(crate) fn keep(folder: &Path) {
+        // A folder that is gone holds no logs.
+        let _ = fs::write(folder.join(KEEP), "");
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        drop(self.janitor.stdin.take());
+        let _ = self.janitor.wait();
+    }
+}
+
+fn remove_old(runs: &Path) {
+    for run in fs::read_dir(runs).into_iter().flatten().flatten() {
+        let name = run.file_name();
+        let process = name
+            .to_str()
+            .and_then(|name| name.split('-').next())
+            .unwrap_or_default();
+        let runs = !process.is_empty() && Path::new("/proc").join(process).exists();
+        if !runs && !is_wanted(&run.path()) {
+            // Another run may have removed it meanwhile.
+            let _ = fs::remove_dir_all(run.path());
+        }
+    }
+}
+
+fn is_wanted(folder: &Path) -> bool {
+    fs::metadata(folder.join(KEEP))
+        .and_then(|file| file.modified())
+        .is_ok_and(|failed| failed.elapsed().is_ok_and(|age| age < KEPT_FOR))
+}
