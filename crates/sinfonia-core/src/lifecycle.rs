@@ -36,6 +36,7 @@
 //! - The API side asks [`deploy`] or [`delete`] and writes the `spec`, or deletes the record. It answers with [`wire`].
 //! - The controller asks [`reconcile`] again and again until there is nothing left to do, and reports failed installs with [`fail`].
 //! - The job runner asks [`lease`] about every record once per round.
+//! - Whoever takes the work over asks [`adopt`] about what another program left behind.
 //!
 //! Three rules make it survive a crash at any point. A name and an address are written into the record before anything
 //! bears them, and the record goes last. Plans are made from what is there, never from what was done before. And every
@@ -43,6 +44,7 @@
 //! [`RecordStatus::renewals_seen`] still catches a request that crossed with the end of its lease.
 
 mod address;
+mod adopt;
 mod lease;
 mod plan;
 mod policy;
@@ -57,6 +59,7 @@ mod fixtures;
 mod tests;
 
 pub use address::{AddressPool, AddressPoolError};
+pub use adopt::{Found, adopt};
 pub use lease::{Activity, Verdict, activity_of, lease};
 pub use plan::{Desired, Namespace, Observed, Peer, PeerState, Release, Step, desired, plan};
 pub use policy::Policy;

@@ -60,6 +60,12 @@ impl Access {
         }
     }
 
+    /// Whether a request shows a token that is known here.
+    pub(crate) fn shows_token(&self, headers: &HeaderMap) -> bool {
+        let tokens = self.tokens.as_ref();
+        tokens.is_some_and(|tokens| tokens.load().shown(headers).is_valid())
+    }
+
     /// Lets a client pass that may have a deployment.
     ///
     /// # Errors

@@ -79,16 +79,25 @@ async fn deploy(
             tracing::info!(recipe = %path.uuid, key = %path.key.short(), client = %caller.address, status = %deployment.status, ready = deployment.is_ready(), "deployment given");
             Ok(Json([deployment]))
         }
-        Err(refusal) => Err(told(refusal, &path)),
+        Err(refusal) => Err(told(refusal, &path, caller.has_token)),
     }
 }
 
 async fn read(
     State(Shared(api)): State<Shared>,
     path: DeployPath,
+    headers: HeaderMap,
 ) -> Result<Json<CloudletDeployment>, Problem> {
     let deployment = api.deployments.get(path.uuid, &path.key).await;
-    Ok(Json(deployment?))
+    let has_token = api.access.shows_token(&headers);
+    let fit = |refusal: Refusal| {
+        if has_token {
+            refusal.in_detail()
+        } else {
+            refusal
+        }
+    };
+    Ok(Json(deployment.map_err(fit)?))
 }
 
 async fn release(
@@ -105,7 +114,8 @@ async fn release(
             created_by.as_ref().map(RequestId::as_str),
             |creator| caller.may_delete(creator),
         )
-        .map_err(|refusal| told(refusal, &path))?;
+        .await
+        .map_err(|refusal| told(refusal, &path, caller.0.has_token))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -128,9 +138,13 @@ fn request_id(text: &str) -> Result<RequestId, Problem> {
     })
 }
 
-/// Writes a refusal to the log, once, and makes the answer of it.
-fn told(refusal: Refusal, path: &DeployPath) -> Problem {
-    tracing::info!(%refusal, recipe = %path.uuid, key = %path.key.short(), "deployment refused");
+/// Writes a refusal to the log, once and with all that is known, and makes the answer of it. What helm said is for those with a token.
+fn told(refusal: Refusal, path: &DeployPath, has_token: bool) -> Problem {
+    let error: &dyn std::error::Error = &refusal;
+    tracing::info!(error, recipe = %path.uuid, key = %path.key.short(), "deployment refused");
+    if has_token {
+        return refusal.in_detail().into();
+    }
     refusal.into()
 }
 

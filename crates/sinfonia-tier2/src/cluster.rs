@@ -1,16 +1,21 @@
 //! What Tier 2 asks of a cluster, whatever that is made of.
 
+mod facts;
+pub mod kubernetes;
 pub mod sandbox;
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
-use sinfonia_core::lifecycle::{Activity, Failure, Observed, RecordSpec, Step, TunnelFacts};
+use sinfonia_core::lifecycle::{Activity, Failure, Found, Observed, Record, Step, TunnelFacts};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// What runs the deployments: what is there, what makes it so, and how it does.
 ///
@@ -25,19 +30,56 @@ pub trait Cluster: Send + Sync + 'static {
         name: &'a DeploymentName,
     ) -> BoxFuture<'a, Result<Observed, ClusterError>>;
 
-    /// Takes a step for a deployment; [`Step::RemoveRecord`] is not the cluster's.
+    /// Takes a step for a deployment that has a name; [`Step::RemoveRecord`] is not the cluster's. An installation gives a digest of what
+    /// it installed, where there is one.
     fn apply<'a>(
         &'a self,
         name: &'a DeploymentName,
-        spec: &'a RecordSpec,
+        record: &'a Record,
         step: Step,
-    ) -> BoxFuture<'a, Result<(), StepError>>;
+    ) -> BoxFuture<'a, Result<Option<String>, StepError>>;
 
     /// Whether all that was installed under a deployment's name runs. It is followed as long as the receiver is held.
     fn readiness<'a>(
         &'a self,
         name: &'a DeploymentName,
     ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>>;
+
+    /// The names under which somebody else may have changed something. Those who miss one find out when they look the next time.
+    fn disturbances(&self) -> BoxStream<'static, DeploymentName> {
+        stream::pending().boxed()
+    }
+
+    /// How long what has settled is left alone before somebody looks whether it is still so; for ever, where nobody else can change it.
+    fn resync_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether this process is the one that works on deployments. It is followed, because it comes and goes where there are others.
+    fn leadership(&self) -> watch::Receiver<bool> {
+        // Nobody ever sends, which is no change.
+        watch::Sender::new(true).subscribe()
+    }
+
+    /// Leaves the leadership to another process, because this one ends. Nothing of this one works on deployments any more.
+    fn resign(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+
+    /// Deployments that another program made and that have no record yet.
+    fn adoptable(&self) -> BoxFuture<'_, Result<Vec<Found>, ClusterError>> {
+        ready(Ok(Vec::new())).boxed()
+    }
+
+    /// Marks a deployment as ours, now that it has a record.
+    fn adopt<'a>(&'a self, _name: &'a DeploymentName) -> BoxFuture<'a, Result<(), ClusterError>> {
+        ready(Ok(())).boxed()
+    }
+
+    /// What the identity of a cloudlet is made of beside its endpoint, where that is known.
+    fn uid(&self) -> Option<Uuid> {
+        None
+    }
 
     /// What is known about the traffic of all tunnels.
     fn activities(&self) -> BoxFuture<'_, Activities>;
@@ -78,5 +120,16 @@ impl Activities {
             Self::NotAsked => Activity::NotAsked,
             Self::Known(activities) => activities.get(key).copied().unwrap_or(Activity::Unknown),
         }
+    }
+}
+
+/// Resolves when what a receiver follows is ready; never, if nobody follows that.
+pub(crate) async fn until_ready(readiness: Option<watch::Receiver<bool>>) {
+    let ready = match readiness {
+        Some(mut readiness) => readiness.wait_for(|ready| *ready).await.is_ok(),
+        None => false,
+    };
+    if !ready {
+        std::future::pending::<()>().await;
     }
 }

@@ -2,24 +2,29 @@
 
 mod settle;
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{AddressPool, Policy};
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
 
 use self::settle::{Rest, SettleError};
 use crate::clock::Clock;
-use crate::cluster::Cluster;
-use crate::records::{Records, Seen};
+use crate::cluster::{Cluster, until_ready};
+use crate::records::Records;
 
 /// Time before the first new try of what did not work; it doubles with each.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Longest time between two tries.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Plans in a row that may succeed without settling anything; beyond, something undoes what they do, and they are made more slowly.
+const PLANS_AT_ONCE: u32 = 5;
 
 /// What every task of the controller works with. It alone writes the status of records.
 pub(crate) struct Controller {
@@ -29,78 +34,112 @@ pub(crate) struct Controller {
     pub(crate) pool: AddressPool,
     pub(crate) clock: Clock,
     /// Held while a name and an address are picked and written, so that no two records get the same.
-    pub(crate) placing: Mutex<()>,
+    pub(crate) placing: AsyncMutex<()>,
+    /// Wakes the task of a record.
+    pub(crate) wakers: Mutex<HashMap<PublicKey, Arc<Notify>>>,
 }
 
 impl Controller {
-    /// Takes up each record that is created, until nobody can create any more.
+    /// Takes up each record that there is and that comes, until this is dropped.
     ///
     /// # Errors
     /// A task panicked.
-    pub(crate) async fn run(
-        self: Arc<Self>,
-        mut creations: UnboundedReceiver<PublicKey>,
-    ) -> Result<(), JoinError> {
+    pub(crate) async fn run(self: Arc<Self>) -> Result<(), JoinError> {
+        let mut keys = self.records.keys();
+        let mut disturbances = self.cluster.disturbances();
         let mut tasks = JoinSet::new();
         loop {
             tokio::select! {
-                created = creations.recv() => match created {
+                key = keys.recv() => match key {
                     Some(key) => drop(tasks.spawn(Arc::clone(&self).tend(key))),
                     None => return Ok(()),
                 },
+                Some(name) = disturbances.next() => self.wake(&name),
                 Some(ended) = tasks.join_next() => ended?,
             }
         }
     }
 
+    /// Has the task of the deployment with this name look again.
+    fn wake(&self, name: &DeploymentName) {
+        let all = self.records.all();
+        let disturbed = all.iter().find(|seen| {
+            let status = seen.record().status.as_ref();
+            status.is_some_and(|status| status.deployment_name == *name)
+        });
+        if let Some(seen) = disturbed {
+            self.waker(&seen.record().spec.public_key).notify_one();
+        }
+    }
+
+    fn waker(&self, key: &PublicKey) -> Arc<Notify> {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(wakers.entry(*key).or_default())
+    }
+
     /// Follows a record until it is removed.
     async fn tend(self: Arc<Self>, key: PublicKey) {
-        let Some(mut changes) = self.records.follow(&key) else {
+        self.settle_for_ever(&key).await;
+        if self.records.get(&key).is_none() {
+            let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+            wakers.remove(&key);
+        }
+    }
+
+    async fn settle_for_ever(&self, key: &PublicKey) {
+        let Some(mut changes) = self.records.follow(key) else {
             return;
         };
-        let mut failures = 0;
+        let waker = self.waker(key);
+        let (mut failures, mut plans) = (0, 0);
+        let mut digest = None;
         loop {
             let seen = changes.borrow_and_update().clone();
-            let rest = self.settle(&seen, &changes).await;
-            match rest {
-                Ok(Rest::Gone) => return,
-                Ok(Rest::Changed) => continue,
-                Ok(Rest::UntilChanged) => {
-                    failures = 0;
-                    if changes.changed().await.is_err() {
-                        return;
-                    }
-                }
-                Ok(Rest::UntilReady(readiness)) => {
-                    failures = 0;
-                    until_ready_or_changed(readiness, &mut changes).await;
-                }
+            let rest = match self.settle(&seen, &changes, &mut digest).await {
+                Ok(rest) => rest,
                 Err(error) => {
-                    log_failure(&error, &key);
-                    let pause = retry_after(failures);
-                    failures += 1;
+                    log_failure(&error, key);
                     // A change may be that nobody wants it any more.
-                    let _ = tokio::time::timeout(pause, changes.changed()).await;
+                    let _ = tokio::time::timeout(retry_after(failures), changes.changed()).await;
+                    failures += 1;
+                    continue;
                 }
+            };
+            plans = if matches!(rest, Rest::Applied) {
+                plans + 1
+            } else {
+                0
+            };
+            if plans > PLANS_AT_ONCE {
+                let _ = tokio::time::timeout(retry_after(plans - PLANS_AT_ONCE), changes.changed())
+                    .await;
+                continue;
+            }
+            let readiness = match rest {
+                Rest::Gone => return,
+                Rest::Changed | Rest::Applied => continue,
+                Rest::UntilChanged => None,
+                Rest::UntilReady(readiness) => Some(readiness),
+            };
+            failures = 0;
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = until_ready(readiness) => {}
+                () = waker.notified() => {}
+                () = until_resync(self.cluster.resync_interval()) => {}
             }
         }
     }
 }
 
-async fn until_ready_or_changed(
-    mut readiness: watch::Receiver<bool>,
-    changes: &mut watch::Receiver<Seen>,
-) {
-    let ready = async {
-        if readiness.wait_for(|ready| *ready).await.is_err() {
-            // Nobody follows it any more; only a change of the record helps.
-            std::future::pending::<()>().await;
-        }
+/// Resolves after about this time; the records' looks are spread over it.
+async fn until_resync(interval: Option<Duration>) {
+    let Some(interval) = interval else {
+        return std::future::pending().await;
     };
-    tokio::select! {
-        () = ready => {}
-        _ = changes.changed() => {}
-    }
+    // Without randomness all look at once, which does no harm but costs.
+    let random = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+    sleep(interval.mul_f64(0.75 + random / 2.0)).await;
 }
 
 fn log_failure(error: &SettleError, key: &PublicKey) {

@@ -9,7 +9,7 @@ mod withdrawn;
 mod tests;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::key::PublicKey;
@@ -19,6 +19,7 @@ use sinfonia_core::lifecycle::{
 };
 use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
 use sinfonia_service::shutdown::CancellationToken;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ pub(crate) use self::refusal::Refusal;
 use self::withdrawn::Withdrawn;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::records::{Records, Seen};
+use crate::records::{Records, Seen, WriteError};
 
 /// The API's side of all deployments. It writes what is asked for, never how far it is.
 pub(crate) struct Deployments {
@@ -55,6 +56,7 @@ impl Deployments {
         request: &Request,
         deadline: Instant,
     ) -> Result<CloudletDeployment, Refusal> {
+        self.synchronised()?;
         self.tunnel()?;
         self.ask(request, deadline).await?;
         self.await_ready(request.uuid, &request.public_key, deadline)
@@ -70,6 +72,7 @@ impl Deployments {
         uuid: Uuid,
         key: &PublicKey,
     ) -> Result<CloudletDeployment, Refusal> {
+        self.synchronised()?;
         let seen = self
             .records
             .get(key)
@@ -91,15 +94,16 @@ impl Deployments {
     /// created, whoever asks, and no other has renewed. It is no error when there is none.
     ///
     /// # Errors
-    /// The sender may not delete it.
-    pub(crate) fn delete(
+    /// The sender may not delete it, or the cluster does not take it.
+    pub(crate) async fn delete(
         &self,
         uuid: Uuid,
         key: &PublicKey,
         created_by: Option<&str>,
         may_delete: impl Fn(IpAddr) -> bool,
     ) -> Result<(), Refusal> {
-        let mut withdrawn = self.withdrawn();
+        self.synchronised()?;
+        let mut withdrawn = self.withdrawn.lock().await;
         loop {
             let seen = self.records.get(key);
             match (
@@ -111,7 +115,7 @@ impl Deployments {
                     if created_by.is_none() && !may_delete(creator) {
                         return Err(Refusal::NotCreator);
                     }
-                    if self.records.delete(seen).is_ok() {
+                    if unless_stale(self.records.delete(seen).await)? {
                         return Ok(());
                     }
                 }
@@ -129,7 +133,12 @@ impl Deployments {
     /// Writes that a request came, waiting where a record has to go first.
     async fn ask(&self, request: &Request, deadline: Instant) -> Result<(), Refusal> {
         loop {
-            if self.withdrawn().holds(&request.id, Instant::now()) {
+            if self
+                .withdrawn
+                .lock()
+                .await
+                .holds(&request.id, Instant::now())
+            {
                 return Err(Refusal::Withdrawn);
             }
             let seen = self.records.get(&request.public_key);
@@ -143,14 +152,15 @@ impl Deployments {
                 DeployDecision::Conflict(holder) => {
                     return Err(self.conflict(request.uuid, holder).await);
                 }
-                DeployDecision::Renew(spec) => self.write(seen.as_ref(), spec),
+                DeployDecision::Renew(spec) => self.write(seen.as_ref(), spec).await?,
                 DeployDecision::Revive(spec) => {
                     self.recipes.get(request.uuid).await?;
-                    self.write(seen.as_ref(), spec)
+                    self.admission.check_pending(&self.records.all())?;
+                    self.write(seen.as_ref(), spec).await?
                 }
                 DeployDecision::Create(spec) | DeployDecision::Restart(spec) => {
                     self.recipes.get(request.uuid).await?;
-                    self.admit(seen.as_ref(), spec)?
+                    self.admit(seen.as_ref(), spec).await?
                 }
             };
             if written {
@@ -185,9 +195,16 @@ impl Deployments {
         })
     }
 
-    fn withdrawn(&self) -> MutexGuard<'_, Withdrawn> {
-        self.withdrawn
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn synchronised(&self) -> Result<(), Refusal> {
+        self.records.synchronised().map_err(Refusal::NoRecords)
+    }
+}
+
+/// Whether something was written; whoever was quicker made another decision necessary.
+fn unless_stale(written: Result<(), WriteError>) -> Result<bool, Refusal> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(WriteError::Stale) => Ok(false),
+        Err(WriteError::Cluster(error)) => Err(Refusal::Cluster(error)),
     }
 }

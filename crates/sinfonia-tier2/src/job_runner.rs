@@ -20,20 +20,20 @@ pub(crate) struct JobRunner {
 
 impl JobRunner {
     /// Makes a round every `interval`, for ever.
-    pub(crate) async fn run(self, interval: Duration) {
+    pub(crate) async fn run(&self, interval: Duration) {
         let mut rounds = tokio::time::interval(interval);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             rounds.tick().await;
             let activities = self.cluster.activities().await;
             for seen in self.records.all() {
-                self.look(&seen, &activities);
+                self.look(&seen, &activities).await;
             }
         }
     }
 
-    /// Looks at one record. If somebody writes it at the same moment, the next round will do.
-    fn look(&self, seen: &Seen, activities: &Activities) {
+    /// Looks at one record. If somebody writes it at the same moment, or it cannot be written, the next round will do.
+    async fn look(&self, seen: &Seen, activities: &Activities) {
         let record = seen.record();
         let key = record.spec.public_key;
         let verdict = lease(record, activities.of(&key), self.clock.now(), &self.policy);
@@ -42,13 +42,13 @@ impl JobRunner {
             Verdict::Write(status) => {
                 let before = record.status.as_ref().map(|status| status.phase);
                 let (phase, failure) = (status.phase, status.failure);
-                let written = self.records.write_status(seen, *status).is_ok();
+                let written = self.records.write_status(seen, *status).await.is_ok();
                 if written && before != Some(phase) {
                     tracing::info!(key = %key.short(), %phase, class = failure.map(tracing::field::display), "deployment ran out of time");
                 }
             }
             Verdict::Remove => {
-                let _ = self.records.delete(seen);
+                let _ = self.records.delete(seen).await;
             }
         }
     }

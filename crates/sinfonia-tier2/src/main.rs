@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sinfonia_service::{settings, shutdown, telemetry};
 use sinfonia_tier2::RunError;
-use sinfonia_tier2::settings::Settings;
+use sinfonia_tier2::crd;
+use sinfonia_tier2::settings::{Settings, Task};
 
 /// Exit code when the user can do something about it.
 const FIXABLE: u8 = 1;
@@ -14,7 +15,12 @@ const FIXABLE: u8 = 1;
 const UNEXPECTED: u8 = 2;
 
 fn main() -> ExitCode {
-    match run(settings::parse()) {
+    let settings: Settings = settings::parse();
+    let done = match settings.task {
+        Some(Task::Crd) => print_definition(),
+        None => run(settings),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -27,6 +33,13 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         let stopping = shutdown::on_signals().context("cannot listen to signals")?;
         Ok(sinfonia_tier2::run(settings, stopping).await?)
     })
+}
+
+fn print_definition() -> anyhow::Result<()> {
+    let text = crd::definition_yaml()?;
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot write the definition")
 }
 
 /// Says what happened and, where it is known, what to do about it.

@@ -1,31 +1,51 @@
-//! The records of all deployments, kept in memory: the only truth about them.
+//! The records of all deployments: the only truth about them.
+//!
+//! They are read from memory. Where they are written is what the two kinds differ in: a sandbox keeps them in memory alone, a Kubernetes
+//! cluster keeps them as custom resources, and memory follows those.
 
-use std::collections::HashMap;
+mod cache;
+pub(crate) mod kubernetes;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{Record, RecordSpec, RecordStatus};
 use tokio::sync::{mpsc, watch};
 
+use self::cache::Cache;
+use self::kubernetes::RecordApi;
+use crate::cluster::ClusterError;
+
 /// A record as somebody has seen it. What they decide from it is written only if it is still so.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     record: Arc<Record>,
     version: u64,
 }
 
-/// Somebody else wrote the record since it was seen; the decision has to be made again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the record was changed by somebody else")]
-pub(crate) struct Stale;
+/// Why a decision was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// Somebody else wrote the record since it was seen; the decision has to be made again.
+    #[error("the record was changed by somebody else")]
+    Stale,
+    /// The cluster does not take it.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
 
 /// The records, by key.
-#[derive(Debug)]
 pub(crate) struct Records {
-    records: RwLock<HashMap<PublicKey, watch::Sender<Seen>>>,
-    versions: AtomicU64,
-    created: mpsc::UnboundedSender<PublicKey>,
+    cache: Arc<Cache>,
+    store: Store,
+}
+
+enum Store {
+    /// In memory alone; the versions are counted.
+    Memory(AtomicU64),
+    /// As custom resources.
+    Kubernetes(Box<RecordApi>),
 }
 
 impl Seen {
@@ -36,150 +56,149 @@ impl Seen {
 }
 
 impl Records {
-    /// No records, and where the key of each new one will be told.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<PublicKey>) {
-        let (created, creations) = mpsc::unbounded_channel();
-        let records = Self {
-            records: RwLock::default(),
-            versions: AtomicU64::default(),
-            created,
-        };
-        (records, creations)
+    /// No records, kept in memory.
+    pub(crate) fn in_memory() -> Self {
+        Self {
+            cache: Arc::default(),
+            store: Store::Memory(AtomicU64::default()),
+        }
+    }
+
+    /// The custom resources that this API serves.
+    pub(crate) fn in_kubernetes(api: RecordApi) -> Self {
+        Self {
+            cache: Arc::clone(api.cache()),
+            store: Store::Kubernetes(Box::new(api)),
+        }
+    }
+
+    /// Whether all records are known.
+    ///
+    /// # Errors
+    /// They are not, for this reason.
+    pub(crate) fn synchronised(&self) -> Result<(), String> {
+        match &self.store {
+            Store::Memory(_) => Ok(()),
+            Store::Kubernetes(api) => api.synchronised().borrow().clone(),
+        }
     }
 
     /// The record of a key.
     pub(crate) fn get(&self, key: &PublicKey) -> Option<Seen> {
-        self.read(|records| Some(records.get(key)?.borrow().clone()))
+        self.cache.get(key)
     }
 
     /// Follows the record of a key until it is removed, which closes the channel.
     pub(crate) fn follow(&self, key: &PublicKey) -> Option<watch::Receiver<Seen>> {
-        self.read(|records| Some(records.get(key)?.subscribe()))
+        self.cache.follow(key)
     }
 
     /// All records.
     pub(crate) fn all(&self) -> Vec<Seen> {
-        self.read(|records| {
-            records
-                .values()
-                .map(|record| record.borrow().clone())
-                .collect()
-        })
+        self.cache.all()
+    }
+
+    /// The keys of all records, and of each that comes. Whoever asked before is told no more.
+    pub(crate) fn keys(&self) -> mpsc::UnboundedReceiver<PublicKey> {
+        self.cache.keys()
+    }
+
+    /// Reads all records anew, so that nothing older is known than what is true now.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub(crate) async fn refresh(&self) -> Result<(), ClusterError> {
+        match &self.store {
+            Store::Memory(_) => Ok(()),
+            Store::Kubernetes(api) => api.refresh().await,
+        }
     }
 
     /// Creates a record.
     ///
     /// # Errors
-    /// The key has one.
-    pub(crate) fn create(&self, spec: RecordSpec) -> Result<(), Stale> {
-        let key = spec.public_key;
-        let seen = self.version(Record::new(spec));
-        self.write(|records| {
-            if records.contains_key(&key) {
-                return Err(Stale);
-            }
-            records.insert(key, watch::Sender::new(seen));
-            Ok(())
-        })?;
-        // Nobody listens any more when the service ends.
-        let _ = self.created.send(key);
-        Ok(())
+    /// The key has one, or the cluster does not take it.
+    pub(crate) async fn create(&self, spec: RecordSpec) -> Result<(), WriteError> {
+        match &self.store {
+            Store::Memory(versions) => self.cache.insert(next(versions, Record::new(spec))),
+            Store::Kubernetes(api) => api.create(spec).await,
+        }
     }
 
     /// Writes what is asked for.
     ///
     /// # Errors
-    /// The record was changed since it was seen.
-    pub(crate) fn write_spec(&self, seen: &Seen, spec: RecordSpec) -> Result<(), Stale> {
-        self.replace(
-            seen,
-            Record {
-                spec,
-                ..seen.record().clone()
-            },
-        )
+    /// The record was changed since it was seen, or the cluster does not take it.
+    pub(crate) async fn write_spec(&self, seen: &Seen, spec: RecordSpec) -> Result<(), WriteError> {
+        match &self.store {
+            Store::Memory(versions) => {
+                let record = Record {
+                    spec,
+                    ..seen.record().clone()
+                };
+                self.cache.replace(seen, next(versions, record))
+            }
+            Store::Kubernetes(api) => api.write_spec(seen, &spec).await,
+        }
     }
 
     /// Writes how far it is.
     ///
     /// # Errors
-    /// The record was changed since it was seen.
-    pub(crate) fn write_status(&self, seen: &Seen, status: RecordStatus) -> Result<(), Stale> {
-        self.replace(
-            seen,
-            Record {
-                status: Some(status),
-                ..seen.record().clone()
-            },
-        )
+    /// The record was changed since it was seen, or the cluster does not take it.
+    pub(crate) async fn write_status(
+        &self,
+        seen: &Seen,
+        status: RecordStatus,
+    ) -> Result<(), WriteError> {
+        match &self.store {
+            Store::Memory(versions) => {
+                let record = Record {
+                    status: Some(status),
+                    ..seen.record().clone()
+                };
+                self.cache.replace(seen, next(versions, record))
+            }
+            Store::Kubernetes(api) => api.write_status(seen, &status).await,
+        }
     }
 
     /// Has the record removed once everything it holds is reclaimed.
     ///
     /// # Errors
-    /// The record was changed since it was seen.
-    pub(crate) fn delete(&self, seen: &Seen) -> Result<(), Stale> {
+    /// The record was changed since it was seen, or the cluster does not take it.
+    pub(crate) async fn delete(&self, seen: &Seen) -> Result<(), WriteError> {
         if seen.record().deleting {
             return Ok(());
         }
-        self.replace(
-            seen,
-            Record {
-                deleting: true,
-                ..seen.record().clone()
-            },
-        )
-    }
-
-    /// Removes a record that holds nothing any more.
-    ///
-    /// # Errors
-    /// The record was changed since it was seen.
-    pub(crate) fn remove(&self, seen: &Seen) -> Result<(), Stale> {
-        let key = seen.record().spec.public_key;
-        self.write(|records| {
-            let current = records
-                .get(&key)
-                .is_some_and(|record| record.borrow().version == seen.version);
-            if !current {
-                return Err(Stale);
+        match &self.store {
+            Store::Memory(versions) => {
+                let record = Record {
+                    deleting: true,
+                    ..seen.record().clone()
+                };
+                self.cache.replace(seen, next(versions, record))
             }
-            records.remove(&key);
-            Ok(())
-        })
-    }
-
-    fn replace(&self, seen: &Seen, record: Record) -> Result<(), Stale> {
-        let next = self.version(record);
-        self.read(|records| {
-            let current = records.get(&seen.record().spec.public_key).ok_or(Stale)?;
-            let written = current.send_if_modified(|current| {
-                let fresh = current.version == seen.version;
-                if fresh {
-                    *current = next;
-                }
-                fresh
-            });
-            if written { Ok(()) } else { Err(Stale) }
-        })
-    }
-
-    fn version(&self, record: Record) -> Seen {
-        Seen {
-            record: Arc::new(record),
-            version: self.versions.fetch_add(1, Ordering::Relaxed),
+            Store::Kubernetes(api) => api.delete(seen).await,
         }
     }
 
-    fn read<T>(&self, ask: impl FnOnce(&HashMap<PublicKey, watch::Sender<Seen>>) -> T) -> T {
-        ask(&self.records.read().unwrap_or_else(PoisonError::into_inner))
+    /// Removes a record that is being deleted and holds nothing any more.
+    ///
+    /// # Errors
+    /// The record was changed since it was seen, or the cluster does not take it.
+    pub(crate) async fn remove(&self, seen: &Seen) -> Result<(), WriteError> {
+        match &self.store {
+            Store::Memory(_) => self.cache.remove(seen),
+            Store::Kubernetes(api) => api.remove(seen).await,
+        }
     }
+}
 
-    fn write<T>(
-        &self,
-        change: impl FnOnce(&mut HashMap<PublicKey, watch::Sender<Seen>>) -> T,
-    ) -> T {
-        change(&mut self.records.write().unwrap_or_else(PoisonError::into_inner))
+fn next(versions: &AtomicU64, record: Record) -> Seen {
+    Seen {
+        record: Arc::new(record),
+        version: versions.fetch_add(1, Ordering::Relaxed),
     }
 }
 
@@ -192,43 +211,50 @@ mod tests {
 
     const KEY: PublicKey = PublicKey::from_bytes([1; 32]);
 
-    #[test]
-    fn a_key_has_one_record_and_its_creation_is_told_once() {
-        let (records, mut creations) = Records::new();
+    #[tokio::test]
+    async fn a_key_has_one_record_and_its_creation_is_told_once() {
+        let records = Records::in_memory();
+        let mut keys = records.keys();
 
-        assert_eq!(records.create(spec("first")), Ok(()));
-        assert_eq!(records.create(spec("second")), Err(Stale));
+        records.create(spec("first")).await.unwrap();
+        let second = records.create(spec("second")).await;
+        assert!(matches!(second, Err(WriteError::Stale)));
 
         assert_eq!(created_by(&records), Some("first".to_owned()));
-        assert_eq!(creations.try_recv(), Ok(KEY));
-        assert!(creations.try_recv().is_err());
+        assert_eq!(keys.try_recv(), Ok(KEY));
+        assert!(keys.try_recv().is_err());
     }
 
-    #[test]
-    fn what_was_decided_from_an_older_record_is_not_written() {
-        let (records, _creations) = Records::new();
-        records.create(spec("first")).unwrap();
+    #[tokio::test]
+    async fn what_was_decided_from_an_older_record_is_not_written() {
+        let records = Records::in_memory();
+        records.create(spec("first")).await.unwrap();
         let seen = records.get(&KEY).unwrap();
-        records.write_spec(&seen, spec("second")).unwrap();
+        records.write_spec(&seen, spec("second")).await.unwrap();
 
-        assert_eq!(records.write_spec(&seen, spec("third")), Err(Stale));
-        assert_eq!(records.delete(&seen), Err(Stale));
-        assert_eq!(records.remove(&seen), Err(Stale));
+        for written in [
+            records.write_spec(&seen, spec("third")).await,
+            records.delete(&seen).await,
+            records.remove(&seen).await,
+        ] {
+            assert!(matches!(written, Err(WriteError::Stale)));
+        }
         assert_eq!(created_by(&records), Some("second".to_owned()));
     }
 
-    #[test]
-    fn a_removed_record_closes_its_channel_and_is_not_mistaken_for_its_successor() {
-        let (records, _creations) = Records::new();
-        records.create(spec("first")).unwrap();
+    #[tokio::test]
+    async fn a_removed_record_closes_its_channel_and_is_not_mistaken_for_its_successor() {
+        let records = Records::in_memory();
+        records.create(spec("first")).await.unwrap();
         let seen = records.get(&KEY).unwrap();
         let changes = records.follow(&KEY).unwrap();
 
-        records.remove(&seen).unwrap();
-        records.create(spec("first")).unwrap();
+        records.remove(&seen).await.unwrap();
+        records.create(spec("first")).await.unwrap();
 
         assert!(changes.has_changed().is_err());
-        assert_eq!(records.remove(&seen), Err(Stale));
+        let again = records.remove(&seen).await;
+        assert!(matches!(again, Err(WriteError::Stale)));
     }
 
     fn created_by(records: &Records) -> Option<String> {

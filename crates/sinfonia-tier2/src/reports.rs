@@ -16,6 +16,7 @@ use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::reload::Reloaded;
 use sinfonia_service::shutdown::CancellationToken;
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use self::schedule::pause;
 pub(crate) use self::token::ReportToken;
@@ -37,6 +38,8 @@ const LONGEST_REASON: usize = 300;
 pub(crate) struct Reporter {
     /// What does not change from report to report.
     pub(crate) cloudlet: CloudletInfo,
+    /// The identity that the operator gave it.
+    pub(crate) uuid: Option<Uuid>,
     pub(crate) cluster: Arc<dyn Cluster>,
     pub(crate) recipes: RecipeRepository,
     pub(crate) token: Option<Reloaded<ReportToken>>,
@@ -102,10 +105,20 @@ impl Reporter {
 
     async fn current(&self) -> CloudletInfo {
         CloudletInfo {
+            uuid: Some(self.identity()),
             resources: Some(self.cluster.resources().await),
             recipes: self.recipes.offered().await,
             ..self.cloudlet.clone()
         }
+    }
+
+    /// Who this cloudlet is: what the operator says, else what its cluster and its endpoint make it.
+    fn identity(&self) -> Uuid {
+        let endpoint = &self.cloudlet.endpoint;
+        let of_cluster = |uid| Uuid::new_v5(&uid, endpoint.to_string().as_bytes());
+        self.uuid
+            .or_else(|| self.cluster.uid().map(of_cluster))
+            .unwrap_or_else(|| endpoint.uuid())
     }
 
     async fn send(&self, tier1: &Tier1Url, report: &CloudletInfo) -> Result<(), ReportError> {

@@ -3,6 +3,7 @@
 mod error;
 mod foundation;
 mod identity;
+mod kubernetes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 
 pub use self::error::RunError;
 use self::foundation::Foundation;
+pub use self::foundation::Ground;
 use crate::api::{LONGEST_WAIT, router};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
@@ -35,10 +37,10 @@ pub struct Service {
     limits: ServerLimits,
     stopping: CancellationToken,
     tasks: Tasks,
+    cluster: Arc<dyn Cluster>,
 }
 
 /// What runs beside requests.
-#[derive(Default)]
 struct Tasks {
     /// What has to run as long as the service does; each gives its name when it ends all the same.
     essential: JoinSet<&'static str>,
@@ -51,12 +53,18 @@ struct Tasks {
 /// # Errors
 /// It cannot start with these settings, or a part of it fails.
 pub async fn run(settings: Settings, stopping: CancellationToken) -> Result<(), RunError> {
-    refuse_kubernetes(&settings)?;
+    if settings.cluster.cluster == ClusterKind::Sandbox {
+        let listeners = Listeners::bind(&settings.listen)?;
+        return run_on(listeners, settings, stopping).await;
+    }
+    let clock = Clock::system();
+    let ground = kubernetes::ground(&settings, &clock).await?;
     let listeners = Listeners::bind(&settings.listen)?;
-    run_on(listeners, settings, stopping).await
+    let service = Service::start(&settings, ground, clock, stopping).await?;
+    service.serve(listeners).await
 }
 
-/// Runs Tier 2 as [`run`] does, on sockets that listen already.
+/// Runs a sandbox as [`run`] does, on sockets that listen already.
 ///
 /// # Errors
 /// As there.
@@ -65,9 +73,10 @@ pub async fn run_on(
     settings: Settings,
     stopping: CancellationToken,
 ) -> Result<(), RunError> {
-    refuse_kubernetes(&settings)?;
+    let clock = Clock::system();
     let sandbox = sandbox(&settings, &listeners)?;
-    let service = Service::start(&settings, Arc::new(sandbox), Clock::system(), stopping).await?;
+    let ground = Ground::in_memory(&settings, Arc::new(sandbox))?;
+    let service = Service::start(&settings, ground, clock, stopping).await?;
     service.serve(listeners).await
 }
 
@@ -78,22 +87,21 @@ impl Service {
     /// A file that the settings name cannot be used, or they contradict each other.
     pub async fn start(
         settings: &Settings,
-        cluster: Arc<dyn Cluster>,
+        mut ground: Ground,
         clock: Clock,
         stopping: CancellationToken,
     ) -> Result<Self, RunError> {
-        let mut tasks = Tasks::default();
+        let mut tasks = Tasks {
+            essential: std::mem::take(&mut ground.tasks),
+            passing: JoinSet::new(),
+        };
         let mut registry = registry("tier2");
         let http_metrics = HttpMetrics::register(&mut registry);
-        let (foundation, creations) =
-            Foundation::lay(settings, cluster, clock, stopping.clone(), &mut registry)?;
+        let cluster = Arc::clone(&ground.cluster);
+        let foundation = Foundation::lay(settings, ground, clock, stopping.clone(), &mut registry)?;
         let admin = admin::app(foundation.readiness.clone(), Arc::new(registry));
         foundation.watch_readiness(&mut tasks);
-        foundation.control(
-            creations,
-            settings.life.job_interval.unsigned_abs(),
-            &mut tasks,
-        );
+        foundation.control(settings.life.job_interval.unsigned_abs(), &mut tasks);
         let access = foundation.access(settings, &mut tasks).await?;
         foundation
             .report(settings, &access.clients, &mut tasks)
@@ -114,6 +122,7 @@ impl Service {
             limits: ServerLimits::from(&settings.limits),
             stopping,
             tasks,
+            cluster,
         })
     }
 
@@ -138,6 +147,7 @@ impl Service {
             limits,
             stopping,
             mut tasks,
+            cluster,
         } = self;
         let serving = listeners.serve(app, admin, limits, stopping.cancelled());
         let ended = async {
@@ -150,21 +160,18 @@ impl Service {
             while tasks.passing.join_next().await.is_some() {}
         };
         tokio::pin!(finished);
-        tokio::select! {
+        let result = tokio::select! {
             () = &mut finished => Ok(()),
             Some(ended) = ended => {
                 let error = RunError::part_ended(ended);
                 finished.await;
                 Err(error)
             }
-        }
-    }
-}
-
-fn refuse_kubernetes(settings: &Settings) -> Result<(), RunError> {
-    match settings.cluster.cluster {
-        ClusterKind::Kubernetes => Err(RunError::NoKubernetes),
-        ClusterKind::Sandbox => Ok(()),
+        };
+        // Another process may begin only when nothing works here any more.
+        tasks.essential.shutdown().await;
+        cluster.resign().await;
+        result
     }
 }
 
@@ -179,11 +186,8 @@ fn sandbox(settings: &Settings, listeners: &Listeners) -> Result<Sandbox, RunErr
     };
     tracing::warn!(%endpoint, "this is a sandbox: it installs nothing, nothing listens on its tunnel endpoint yet, and its deployments end with it");
     let cluster = &settings.cluster;
-    let unused = cluster.kubeconfig.is_some()
-        || cluster.kubecontext.is_some()
-        || cluster.prometheus.is_some();
-    if unused {
-        tracing::info!("the sandbox makes no use of --kubeconfig, --kubecontext and --prometheus");
+    if cluster.kubeconfig.is_some() || cluster.kubecontext.is_some() {
+        tracing::info!("the sandbox makes no use of --kubeconfig and --kubecontext");
     }
     Ok(Sandbox::new(endpoint, tunnel.client_network)?)
 }

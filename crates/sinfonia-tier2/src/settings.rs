@@ -4,12 +4,12 @@ mod groups;
 mod tier1;
 mod values;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sinfonia_service::settings::{ClientArgs, LimitArgs, ListenArgs, LogArgs, ProxyArgs};
 
 pub use self::groups::{
-    CallerArgs, CloudletArgs, ClusterArgs, ClusterKind, DeploymentArgs, LifeArgs, ReportArgs,
-    TunnelArgs,
+    ActivitySource, CallerArgs, CloudletArgs, ClusterArgs, ClusterKind, DeploymentArgs, HelmArgs,
+    KubernetesArgs, LifeArgs, ReportArgs, TunnelArgs,
 };
 pub use self::tier1::{Tier1Args, Tier1Url, Tier1UrlError};
 pub use self::values::{Label, LabelError, Locations, LocationsError};
@@ -18,6 +18,11 @@ const EXAMPLES: &str = "\
 Examples:
   Try it, without a cluster and without a Tier 1:
     sinfonia-tier2 --cluster sandbox --recipes examples/recipes
+
+  On a Kubernetes cluster, once it knows the records (see deploy/tier2):
+    sinfonia-tier2 crd | kubectl apply -f -
+    sinfonia-tier2 --kubeconfig admin.conf --namespace sinfonia \\
+      --recipes https://recipes.example/
 
   Report to a Tier 1, and let only those deploy that have a token:
     sinfonia-tier2 --cluster sandbox --recipes https://recipes.example/ \\
@@ -33,9 +38,18 @@ an empty variable counts as unset.";
 #[derive(Debug, Clone, Parser)]
 #[command(name = "sinfonia-tier2", version, after_long_help = EXAMPLES, max_term_width = 100)]
 pub struct Settings {
+    /// What to do besides running.
+    #[command(subcommand)]
+    pub task: Option<Task>,
     /// What runs the deployments.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// How it works on Kubernetes.
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+    /// How helm is run.
+    #[command(flatten)]
+    pub helm: HelmArgs,
     /// Who this cloudlet is.
     #[command(flatten)]
     pub cloudlet: CloudletArgs,
@@ -72,4 +86,26 @@ pub struct Settings {
     /// What it logs.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// What Tier 2 can do besides running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Task {
+    /// Prints the definition of the records (CloudletDeployment) for `kubectl apply -f -`
+    Crd,
+}
+
+impl Settings {
+    /// How many installations may be under way, those that wait included; any number in the sandbox.
+    pub fn most_pending(&self) -> Option<usize> {
+        let HelmArgs {
+            helm_concurrency,
+            helm_queue,
+            ..
+        } = &self.helm;
+        match self.cluster.cluster {
+            ClusterKind::Kubernetes => Some(helm_concurrency.get().saturating_add(*helm_queue)),
+            ClusterKind::Sandbox => None,
+        }
+    }
 }

@@ -49,7 +49,12 @@ pub(crate) fn attempt(
 fn take(step: &Step, observed: &mut Observed) {
     match *step {
         Step::AwaitNamespaceGone | Step::RemoveRecord => {}
-        Step::PrepareNamespace => observed.namespace = Namespace::Present,
+        Step::PrepareNamespace => {
+            observed.namespace = Namespace::Present;
+            if observed.release == Release::Unknown {
+                observed.release = Release::Deployed;
+            }
+        }
         Step::ApplyPeer(peer) => observed.peer = PeerState::Present(peer),
         Step::Install => {
             assert_eq!(
@@ -109,14 +114,16 @@ pub(crate) fn any_observed() -> impl Strategy<Value = Observed> {
         Release::Unfinished,
         Release::Deployed,
     ]);
-    (namespace, peer, release).prop_map(|(namespace, peer, release)| {
+    (namespace, peer, release, any::<bool>()).prop_map(|(namespace, peer, release, hidden)| {
         let mut observed = Observed {
             namespace,
             peer,
             release,
         };
-        if namespace == Namespace::Absent {
-            observed.release = Release::Absent;
+        match namespace {
+            Namespace::Absent => observed.release = Release::Absent,
+            Namespace::Incomplete if hidden => observed.release = Release::Unknown,
+            _ => {}
         }
         observed
     })
@@ -193,6 +200,7 @@ pub(crate) fn record(phase: Phase) -> Record {
         recipe_digest: None,
         failure: None,
         message: None,
+        detail: None,
     };
     Record {
         status: Some(status),

@@ -138,6 +138,7 @@ fn missed_deadline(status: &RecordStatus, now: Timestamp, policy: &Policy) -> Op
         return Some(Failure {
             class: FailureClass::TimedOut,
             message,
+            detail: None,
         });
     }
     if status.first_ready.is_none() && has_passed(deadline, status.started, now) {
@@ -145,6 +146,7 @@ fn missed_deadline(status: &RecordStatus, now: Timestamp, policy: &Policy) -> Op
         return Some(Failure {
             class: FailureClass::NotReady,
             message,
+            detail: None,
         });
     }
     None

@@ -77,6 +77,8 @@ pub enum Release {
     Unfinished,
     /// It is installed.
     Deployed,
+    /// It cannot be seen, because the Namespace lacks what helm needs to act in it. It is seen again once that is there.
+    Unknown,
 }
 
 /// A step towards what is desired. Each can be repeated without harm.
@@ -141,9 +143,12 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Step> {
 }
 
 impl Observed {
-    /// Whether the release is installed in a Namespace that stays.
+    /// Whether the release is installed in a Namespace that stays, as far as can be seen.
     pub const fn is_installed(&self) -> bool {
-        matches!(self.release_that_stays(), Release::Deployed)
+        matches!(
+            self.release_that_stays(),
+            Release::Deployed | Release::Unknown
+        )
     }
 
     /// The release, unless it goes or went with its Namespace.
@@ -169,7 +174,8 @@ fn run(peer: Peer, observed: &Observed) -> Vec<Step> {
         Release::Unfinished => {
             steps.extend([Step::Uninstall { best_effort: false }, Step::Install]);
         }
-        Release::Deployed => {}
+        // The steps so far make it visible; the next plan knows.
+        Release::Deployed | Release::Unknown => {}
     }
     steps
 }
@@ -181,7 +187,9 @@ fn pause(observed: &Observed) -> Vec<Step> {
         if observed.namespace == Namespace::Incomplete {
             steps.push(Step::PrepareNamespace);
         }
-        steps.push(Step::Uninstall { best_effort: false });
+        if observed.release != Release::Unknown {
+            steps.push(Step::Uninstall { best_effort: false });
+        }
     }
     steps
 }
@@ -240,6 +248,7 @@ mod tests {
     }
 
     #[rstest]
+    #[case::release_out_of_sight(Observed { namespace: Namespace::Incomplete, release: Release::Unknown, ..settled(peer(1)) }, &[Step::PrepareNamespace])]
     #[case::namespace_without_its_parts(Observed { namespace: Namespace::Incomplete, ..settled(peer(1)) }, &[Step::PrepareNamespace])]
     #[case::peer_gone(Observed { peer: PeerState::Absent, ..settled(peer(1)) }, &[Step::ApplyPeer(peer(1))])]
     #[case::peer_unreadable(Observed { peer: PeerState::Malformed, ..settled(peer(1)) }, &[Step::ApplyPeer(peer(1))])]
@@ -263,6 +272,10 @@ mod tests {
     #[case::helm_lacks_its_rights(
         Observed { namespace: Namespace::Incomplete, ..settled(peer(1)) },
         &[Step::DeletePeer, Step::PrepareNamespace, UNINSTALL]
+    )]
+    #[case::release_out_of_sight(
+        Observed { namespace: Namespace::Incomplete, release: Release::Unknown, ..settled(peer(1)) },
+        &[Step::DeletePeer, Step::PrepareNamespace]
     )]
     #[case::namespace_alone(Observed { namespace: Namespace::Present, ..Observed::default() }, &[])]
     #[case::namespace_deleted_by_somebody(Observed { namespace: Namespace::Terminating, ..settled(peer(1)) }, &[Step::DeletePeer])]

@@ -53,6 +53,8 @@ pub struct Failure {
     pub class: FailureClass,
     /// Why, in words that every caller may read.
     pub message: String,
+    /// More, for those who run the cloudlet and those who show it a token: what helm said.
+    pub detail: Option<String>,
 }
 
 /// Decides what the controller does next about a record. `ready` is whether all that was installed runs; it counts only
@@ -131,6 +133,7 @@ pub fn start(
         recipe_digest: None,
         failure: None,
         message: None,
+        detail: None,
     }
 }
 
@@ -155,6 +158,7 @@ pub(super) fn failed(
     RecordStatus {
         failure: Some(failure.class),
         message: Some(failure.message),
+        detail: failure.detail,
         ..status.enter(Phase::Failed, &record.spec, now)
     }
 }

@@ -80,6 +80,9 @@ pub struct RecordStatus {
     /// How far it is or why it failed, in words for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// More about a failure, for those who run the cloudlet and those who show it a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// The phases of a deployment's life.
@@ -189,6 +192,7 @@ impl RecordStatus {
             unknown_since: None,
             failure: None,
             message: None,
+            detail: None,
             ..self.clone()
         }
     }

@@ -123,7 +123,14 @@ fn renewed(spec: &RecordSpec, request: &Request, now: Timestamp) -> RecordSpec {
     } else {
         &request.id
     };
+    // What was adopted came without the address of its device.
+    let client_address = if spec.client_address.is_unspecified() {
+        request.client_address
+    } else {
+        spec.client_address
+    };
     RecordSpec {
+        client_address,
         renewed: now.max(spec.renewed),
         renewed_by: renewed_by.clone(),
         renewals: spec.renewals + 1,

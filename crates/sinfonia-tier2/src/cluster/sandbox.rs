@@ -13,20 +13,18 @@ use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PrivateKey;
 use sinfonia_core::lifecycle::{
-    Namespace, Observed, PeerState, RecordSpec, Release, Step, TunnelFacts,
+    Namespace, Observed, PeerState, Record, Release, Step, TunnelFacts,
 };
 use sinfonia_core::network::Network;
-use sinfonia_core::tunnel::{HostPort, Interface, TunnelError};
+use sinfonia_core::tunnel::{HostPort, TunnelError};
 use tokio::sync::watch;
 
 use self::load::Load;
+use super::facts::{CLUSTER_DOMAIN, everything};
 use super::{Activities, Cluster, ClusterError, StepError};
 
 /// Port of the tunnel where nothing else is said, the one that WireGuard's own documents use.
 const TUNNEL_PORT: u16 = 51820;
-
-/// Domain of the Services, as in nearly every Kubernetes cluster.
-const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// Why a sandbox cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -128,11 +126,11 @@ impl Cluster for Sandbox {
     fn apply<'a>(
         &'a self,
         name: &'a DeploymentName,
-        _spec: &'a RecordSpec,
+        _record: &'a Record,
         step: Step,
-    ) -> BoxFuture<'a, Result<(), StepError>> {
+    ) -> BoxFuture<'a, Result<Option<String>, StepError>> {
         self.take(name, step);
-        ready(Ok(())).boxed()
+        ready(Ok(None)).boxed()
     }
 
     fn readiness<'a>(
@@ -176,15 +174,6 @@ pub fn default_tunnel_endpoint(
         address => address,
     };
     Ok(SocketAddr::new(address, TUNNEL_PORT).into())
-}
-
-/// All addresses of the network's family.
-fn everything(network: Network) -> Result<Interface, TunnelError> {
-    let all = match network.as_ipnet().addr() {
-        IpAddr::V4(_) => Network::ALL_IPV4,
-        IpAddr::V6(_) => Network::ALL_IPV6,
-    };
-    all.to_string().parse()
 }
 
 /// The first address behind the network's own, which no device gets.

@@ -1,7 +1,5 @@
 //! The work on one record: asking the state machine what comes next, and doing it, until there is nothing left to do.
 
-use std::sync::PoisonError;
-
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{
@@ -12,12 +10,14 @@ use tokio::sync::watch;
 
 use super::Controller;
 use crate::cluster::{ClusterError, StepError};
-use crate::records::Seen;
+use crate::records::{Seen, WriteError};
 
 /// When a record needs work again.
 pub(super) enum Rest {
     /// At once: it was changed.
     Changed,
+    /// At once: steps were taken.
+    Applied,
     /// When it is changed.
     UntilChanged,
     /// When it is changed, or what was installed runs.
@@ -32,17 +32,22 @@ pub(super) enum SettleError {
     /// A step, or a look at the cluster, did not work this time.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The record cannot be written.
+    #[error("the record cannot be written")]
+    Write(#[source] ClusterError),
     /// The system gives no randomness for a name.
     #[error("the system has no randomness for a name")]
     Randomness(#[from] getrandom::Error),
 }
 
 impl Controller {
-    /// Does what is next for a record as it was seen; the channel tells of changes meanwhile.
+    /// Does what is next for a record as it was seen; the channel tells of changes meanwhile. The digest of what is installed stays with
+    /// the caller until the next status tells it.
     pub(super) async fn settle(
         &self,
         seen: &Seen,
         changes: &watch::Receiver<Seen>,
+        digest: &mut Option<String>,
     ) -> Result<Rest, SettleError> {
         let record = seen.record();
         let name = record.status.as_ref().map(|status| &status.deployment_name);
@@ -55,30 +60,34 @@ impl Controller {
             .as_ref()
             .is_some_and(|readiness| *readiness.borrow());
         match reconcile(record, &observed, ready, self.clock.now(), &self.policy) {
-            Next::Start => self.start(seen),
-            Next::Write(status) => {
-                self.write(seen, *status);
+            Next::Start => self.start(seen).await,
+            Next::Write(mut status) => {
+                if status.phase == Phase::Deployed && status.recipe_digest.is_none() {
+                    status.recipe_digest = digest.take();
+                }
+                self.write(seen, *status).await?;
                 Ok(Rest::Changed)
             }
-            Next::Apply(steps) => self.apply(seen, &steps, changes).await,
+            Next::Apply(steps) => self.apply(seen, &steps, changes, digest).await,
             Next::Rest => Ok(readiness.map_or(Rest::UntilChanged, Rest::UntilReady)),
         }
     }
 
-    /// Writes how far a record is. Whoever was quicker made another decision necessary.
-    fn write(&self, seen: &Seen, status: RecordStatus) {
+    /// Writes how far a record is, if nobody was quicker.
+    async fn write(&self, seen: &Seen, status: RecordStatus) -> Result<(), SettleError> {
         let before = seen.record().status.as_ref();
         let moved = before.is_none_or(|before| before.phase != status.phase);
         let (name, phase) = (status.deployment_name.clone(), status.phase);
         let key = seen.record().spec.public_key;
-        if self.records.write_status(seen, status).is_err() {
-            return;
+        if !unless_stale(self.records.write_status(seen, status).await)? {
+            return Ok(());
         }
         if moved {
             tracing::info!(key = %key.short(), %name, %phase, "deployment moves on");
         } else {
             tracing::info!(key = %key.short(), %name, "deployment is ready");
         }
+        Ok(())
     }
 
     /// Whether what was installed runs, as long as that has not been seen once.
@@ -102,8 +111,8 @@ impl Controller {
     }
 
     /// Gives a record its name and address. A record for which there is none is removed, and who waits for it told so.
-    fn start(&self, seen: &Seen) -> Result<Rest, SettleError> {
-        let _alone = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn start(&self, seen: &Seen) -> Result<Rest, SettleError> {
+        let _alone = self.placing.lock().await;
         let all = self.records.all();
         let record = seen.record();
         let others = all.iter().map(Seen::record);
@@ -111,11 +120,11 @@ impl Controller {
             Ok(placement) => {
                 let status = start(record, placement, self.clock.now(), &self.policy);
                 tracing::info!(key = %record.spec.public_key.short(), recipe = %record.spec.uuid, name = %status.deployment_name, "deployment starts");
-                let _ = self.records.write_status(seen, status);
+                unless_stale(self.records.write_status(seen, status).await)?;
             }
             Err(error @ (PlacementError::Addresses(_) | PlacementError::Names)) => {
                 tracing::warn!(%error, key = %record.spec.public_key.short(), "deployment cannot be placed");
-                let _ = self.records.delete(seen);
+                unless_stale(self.records.delete(seen).await)?;
             }
         }
         Ok(Rest::Changed)
@@ -126,11 +135,12 @@ impl Controller {
         seen: &Seen,
         steps: &[Step],
         changes: &watch::Receiver<Seen>,
+        digest: &mut Option<String>,
     ) -> Result<Rest, SettleError> {
         let record = seen.record();
         for step in steps {
             if *step == Step::RemoveRecord {
-                return Ok(self.remove(seen));
+                return self.remove(seen).await;
             }
             let Some(status) = &record.status else {
                 continue;
@@ -140,9 +150,9 @@ impl Controller {
                 .await
             {
                 None => return Ok(Rest::Changed),
-                Some(Ok(())) => {}
+                Some(Ok(installed)) => *digest = installed.or(digest.take()),
                 Some(Err(StepError::Failed(failure))) => {
-                    self.give_up(&record.spec.public_key, &failure);
+                    self.give_up(&record.spec.public_key, &failure).await?;
                     return Ok(Rest::Changed);
                 }
                 Some(Err(StepError::Again(error)))
@@ -153,7 +163,7 @@ impl Controller {
                 Some(Err(StepError::Again(error))) => return Err(error.into()),
             }
         }
-        Ok(Rest::Changed)
+        Ok(Rest::Applied)
     }
 
     /// Takes a step; gives an installation up, with nothing as its result, as soon as nobody wants it any more.
@@ -163,9 +173,9 @@ impl Controller {
         record: &Record,
         step: Step,
         changes: &watch::Receiver<Seen>,
-    ) -> Option<Result<(), StepError>> {
+    ) -> Option<Result<Option<String>, StepError>> {
         tracing::debug!(%name, ?step, "step");
-        let work = self.cluster.apply(name, &record.spec, step);
+        let work = self.cluster.apply(name, record, step);
         if step != Step::Install {
             return Some(work.await);
         }
@@ -180,24 +190,34 @@ impl Controller {
     }
 
     /// Writes that an installation failed for good, whoever else writes the record meanwhile.
-    fn give_up(&self, key: &PublicKey, failure: &Failure) {
+    async fn give_up(&self, key: &PublicKey, failure: &Failure) -> Result<(), SettleError> {
         tracing::info!(class = %failure.class, message = failure.message, key = %key.short(), "installation failed");
         while let Some(seen) = self.records.get(key) {
-            let status = fail(seen.record(), failure.clone(), self.clock.now());
-            let written =
-                status.is_none_or(|status| self.records.write_status(&seen, status).is_ok());
-            if written {
-                return;
+            let Some(status) = fail(seen.record(), failure.clone(), self.clock.now()) else {
+                return Ok(());
+            };
+            if unless_stale(self.records.write_status(&seen, status).await)? {
+                return Ok(());
             }
         }
+        Ok(())
     }
 
-    fn remove(&self, seen: &Seen) -> Rest {
-        if self.records.remove(seen).is_err() {
-            return Rest::Changed;
+    async fn remove(&self, seen: &Seen) -> Result<Rest, SettleError> {
+        if !unless_stale(self.records.remove(seen).await)? {
+            return Ok(Rest::Changed);
         }
         tracing::info!(key = %seen.record().spec.public_key.short(), "deployment removed");
-        Rest::Gone
+        Ok(Rest::Gone)
+    }
+}
+
+/// Whether something was written; whoever was quicker made another decision necessary.
+fn unless_stale(written: Result<(), WriteError>) -> Result<bool, SettleError> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(WriteError::Stale) => Ok(false),
+        Err(WriteError::Cluster(error)) => Err(SettleError::Write(error)),
     }
 }
 

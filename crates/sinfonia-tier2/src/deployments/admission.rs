@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use sinfonia_core::lifecycle::{AddressPool, Record, RecordSpec, Stage};
+use sinfonia_core::lifecycle::{AddressPool, Phase, Record, RecordSpec, Stage};
 use sinfonia_service::limits::ClientKey;
 use tokio::time::Instant;
 
-use super::{Deployments, Refusal};
+use super::{Deployments, Refusal, unless_stale};
 use crate::records::Seen;
 
 /// How many deployments are taken.
@@ -16,38 +16,62 @@ pub(crate) struct Admission {
     pub(crate) most: Option<usize>,
     /// At once for one client.
     pub(crate) most_per_client: usize,
+    /// Being installed at once, those that wait for their turn included, if that is limited.
+    pub(crate) most_pending: Option<usize>,
     /// The addresses of the devices.
     pub(crate) pool: AddressPool,
 }
 
 impl Deployments {
     /// Writes a request that needs a place of its own, if there is one; false when it has to be decided anew.
-    pub(super) fn admit(&self, seen: Option<&Seen>, spec: RecordSpec) -> Result<bool, Refusal> {
+    pub(super) async fn admit(
+        &self,
+        seen: Option<&Seen>,
+        spec: RecordSpec,
+    ) -> Result<bool, Refusal> {
         // One at a time, so that what is counted is still so when it is written.
-        let withdrawn = self.withdrawn();
+        let withdrawn = self.withdrawn.lock().await;
         if withdrawn.holds(&spec.created_by, Instant::now()) {
             return Err(Refusal::Withdrawn);
         }
         let all = self.records.all();
+        self.admission.check_pending(&all)?;
         let others = all.iter().map(Seen::record);
         self.admission.check(
             &spec,
             others.filter(|record| record.spec.public_key != spec.public_key),
             seen.and_then(|seen| Some(seen.record().status.as_ref()?.tunnel_address)),
         )?;
-        Ok(self.write(seen, spec))
+        self.write(seen, spec).await
     }
 
     /// Writes a request; false when somebody else wrote meanwhile.
-    pub(super) fn write(&self, seen: Option<&Seen>, spec: RecordSpec) -> bool {
-        match seen {
-            None => self.records.create(spec).is_ok(),
-            Some(seen) => self.records.write_spec(seen, spec).is_ok(),
-        }
+    pub(super) async fn write(
+        &self,
+        seen: Option<&Seen>,
+        spec: RecordSpec,
+    ) -> Result<bool, Refusal> {
+        unless_stale(match seen {
+            None => self.records.create(spec).await,
+            Some(seen) => self.records.write_spec(seen, spec).await,
+        })
     }
 }
 
 impl Admission {
+    /// Whether the installations under way leave room for one more.
+    pub(super) fn check_pending(&self, all: &[Seen]) -> Result<(), Refusal> {
+        let pending = all.iter().filter(|seen| match seen.record().stage() {
+            Stage::Starting => true,
+            Stage::Live(status) => status.phase == Phase::Initializing,
+            Stage::Leaving | Stage::Ended(_) => false,
+        });
+        match self.most_pending {
+            Some(most) if pending.count() >= most => Err(Refusal::Busy),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether there is room for a request beside the other records. A record that holds an address already needs no new one.
     fn check<'a>(
         &self,

@@ -5,6 +5,8 @@ use sinfonia_service::problem::Problem;
 use sinfonia_service::recipes::RecipeLookupError;
 use uuid::Uuid;
 
+use crate::cluster::ClusterError;
+
 /// Class of a deployment whose lease and grace have passed, in the answer to a `GET`.
 const EXPIRED: &str = "expired";
 
@@ -14,6 +16,8 @@ const RETRY_REMOVAL: u64 = 2;
 const RETRY_FULL: u64 = 60;
 /// Seconds after which a cluster that is starting may be complete.
 const RETRY_CLUSTER: u64 = 5;
+/// Seconds after which some of the installations under way are usually done.
+const RETRY_BUSY: u64 = 5;
 
 /// Why a request is not granted.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,15 @@ pub(crate) enum Refusal {
     /// Records hold all addresses.
     #[error("no tunnel address is left in {0}")]
     NoAddress(AddressPool),
+    /// As many are being installed as may be.
+    #[error("the cloudlet is busy installing other deployments")]
+    Busy,
+    /// The records are not known.
+    #[error("the deployments are not known yet: {0}")]
+    NoRecords(String),
+    /// The cluster does not take what has to be written.
+    #[error("the cluster does not answer")]
+    Cluster(#[source] ClusterError),
     /// The cloudlet's end of the tunnel is not known.
     #[error("the tunnel is not ready: {0}")]
     NoTunnel(String),
@@ -55,6 +68,8 @@ pub(crate) enum Refusal {
         class: FailureClass,
         /// What happened.
         message: String,
+        /// More, for those who show a token.
+        detail: Option<String>,
     },
     /// The deployment failed or expired, a while ago.
     #[error("{message}")]
@@ -63,6 +78,8 @@ pub(crate) enum Refusal {
         class: String,
         /// What happened.
         message: String,
+        /// More, for those who show a token.
+        detail: Option<String>,
     },
     /// There is no deployment.
     #[error("there is no such deployment")]
@@ -79,10 +96,12 @@ impl Refusal {
             (Some(class), message) => Self::Ended {
                 class: class.to_string(),
                 message: message.clone().unwrap_or_else(|| class.to_string()),
+                detail: status.detail.clone(),
             },
             (None, _) => Self::Ended {
                 class: EXPIRED.to_owned(),
                 message: "the deployment has expired".to_owned(),
+                detail: None,
             },
         }
     }
@@ -93,8 +112,38 @@ impl Refusal {
             Some(class) if status.phase == Phase::Failed => Self::FailedMeanwhile {
                 class,
                 message: status.message.clone().unwrap_or_else(|| class.to_string()),
+                detail: status.detail.clone(),
             },
             _ => Self::Removed,
+        }
+    }
+
+    /// The refusal as the bearer of a token is told it: with all that is known.
+    pub(crate) fn in_detail(self) -> Self {
+        let told = |message: String, detail: Option<String>| match detail {
+            Some(detail) => format!("{message}: {detail}"),
+            None => message,
+        };
+        match self {
+            Self::FailedMeanwhile {
+                class,
+                message,
+                detail,
+            } => Self::FailedMeanwhile {
+                class,
+                message: told(message, detail),
+                detail: None,
+            },
+            Self::Ended {
+                class,
+                message,
+                detail,
+            } => Self::Ended {
+                class,
+                message: told(message, detail),
+                detail: None,
+            },
+            other => other,
         }
     }
 
@@ -107,6 +156,8 @@ impl Refusal {
             Self::ClientHasEnough(_) => "client_has_enough",
             Self::Full => "full",
             Self::NoAddress(_) => "no_address",
+            Self::Busy => "busy",
+            Self::NoRecords(_) | Self::Cluster(_) => "no_cluster",
             Self::NoTunnel(_) => "no_tunnel",
             Self::Leaving | Self::Removed => "being_removed",
             Self::NotStarted => "not_started",
@@ -125,7 +176,10 @@ impl From<Refusal> for Problem {
             Refusal::OtherRecipe(_) | Refusal::Withdrawn => Self::conflict(refusal),
             Refusal::ClientHasEnough(_) => Self::too_many_requests(refusal, RETRY_FULL),
             Refusal::Full | Refusal::NoAddress(_) => Self::unavailable(refusal, RETRY_FULL),
-            Refusal::NoTunnel(_) => Self::unavailable(refusal, RETRY_CLUSTER),
+            Refusal::Busy => Self::unavailable(refusal, RETRY_BUSY),
+            Refusal::NoTunnel(_) | Refusal::NoRecords(_) | Refusal::Cluster(_) => {
+                Self::unavailable(refusal, RETRY_CLUSTER)
+            }
             Refusal::Leaving | Refusal::Removed | Refusal::NotStarted => {
                 Self::unavailable(refusal, RETRY_REMOVAL)
             }

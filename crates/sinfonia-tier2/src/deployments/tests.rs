@@ -21,14 +21,14 @@ const SECOND: Uuid = Uuid::from_u128(2);
 #[tokio::test(start_paused = true)]
 async fn what_another_application_took_over_meanwhile_is_not_given() {
     let deployments = deployments();
-    ask_for(FIRST, &deployments);
-    take_up(&deployments);
+    ask_for(FIRST, &deployments).await;
+    take_up(&deployments).await;
     let mut waiting = pin!(deployments.await_ready(FIRST, &KEY, in_a_while()));
     assert!(poll!(&mut waiting).is_pending());
 
-    end(&deployments);
-    ask_for(SECOND, &deployments);
-    take_up(&deployments);
+    end(&deployments).await;
+    ask_for(SECOND, &deployments).await;
+    take_up(&deployments).await;
 
     assert!(matches!(waiting.await, Err(Refusal::Removed)));
 }
@@ -36,12 +36,12 @@ async fn what_another_application_took_over_meanwhile_is_not_given() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_written_is_answered_although_the_service_stops() {
     let deployments = deployments();
-    ask_for(FIRST, &deployments);
+    ask_for(FIRST, &deployments).await;
     deployments.stopping.cancel();
     let mut waiting = pin!(deployments.await_ready(FIRST, &KEY, in_a_while()));
     assert!(poll!(&mut waiting).is_pending());
 
-    take_up(&deployments);
+    take_up(&deployments).await;
 
     let answer = waiting.await.unwrap();
     assert_eq!(answer.status, Status::Initializing);
@@ -50,7 +50,7 @@ async fn a_request_that_is_written_is_answered_although_the_service_stops() {
 #[tokio::test(start_paused = true)]
 async fn the_removal_of_a_record_that_is_new_already_is_not_waited_for() {
     let deployments = deployments();
-    ask_for(FIRST, &deployments);
+    ask_for(FIRST, &deployments).await;
 
     let result = deployments.await_removal(&KEY, in_a_while()).await;
 
@@ -62,9 +62,9 @@ async fn a_request_that_is_withdrawn_while_its_recipe_is_read_creates_nothing() 
     let deployments = deployments();
     let spec = asked_for(FIRST, None, &deployments);
     let id = Some(spec.created_by.as_str());
-    deployments.delete(FIRST, &KEY, id, |_| true).unwrap();
+    deployments.delete(FIRST, &KEY, id, |_| true).await.unwrap();
 
-    let result = deployments.admit(None, spec);
+    let result = deployments.admit(None, spec).await;
 
     assert!(matches!(result, Err(Refusal::Withdrawn)));
     assert!(deployments.records.get(&KEY).is_none());
@@ -75,10 +75,10 @@ fn in_a_while() -> Instant {
 }
 
 /// Writes a request for a recipe.
-fn ask_for(uuid: Uuid, deployments: &Deployments) {
+async fn ask_for(uuid: Uuid, deployments: &Deployments) {
     let seen = deployments.records.get(&KEY);
     let spec = asked_for(uuid, seen.as_ref(), deployments);
-    assert!(deployments.write(seen.as_ref(), spec));
+    assert!(deployments.write(seen.as_ref(), spec).await.unwrap());
 }
 
 /// What a request for a recipe writes, which has the recipe's uuid for its id.
@@ -97,7 +97,7 @@ fn asked_for(uuid: Uuid, seen: Option<&Seen>, deployments: &Deployments) -> Reco
 }
 
 /// Does what the controller does with a new request.
-fn take_up(deployments: &Deployments) {
+async fn take_up(deployments: &Deployments) {
     write_status(deployments, |record| {
         let placement = place(record, [record], &deployments.admission.pool, 0).unwrap();
         start(
@@ -106,24 +106,31 @@ fn take_up(deployments: &Deployments) {
             deployments.clock.now(),
             &deployments.policy,
         )
-    });
+    })
+    .await;
 }
 
 /// Does what the controller does when an installation fails.
-fn end(deployments: &Deployments) {
+async fn end(deployments: &Deployments) {
     let failure = Failure {
         class: FailureClass::Refused,
         message: "no".to_owned(),
+        detail: None,
     };
     write_status(deployments, |record| {
         fail(record, failure, deployments.clock.now()).unwrap()
-    });
+    })
+    .await;
 }
 
-fn write_status(deployments: &Deployments, status: impl FnOnce(&Record) -> RecordStatus) {
+async fn write_status(deployments: &Deployments, status: impl FnOnce(&Record) -> RecordStatus) {
     let seen = deployments.records.get(&KEY).unwrap();
     let status = status(seen.record());
-    deployments.records.write_status(&seen, status).unwrap();
+    deployments
+        .records
+        .write_status(&seen, status)
+        .await
+        .unwrap();
 }
 
 /// The API's side alone: nobody takes requests up.
@@ -132,13 +139,14 @@ fn deployments() -> Deployments {
     let sandbox = Sandbox::new("203.0.113.7:51820".parse().unwrap(), network).unwrap();
     let client = build(&ClientSettings::new("test")).unwrap();
     Deployments {
-        records: Arc::new(Records::new().0),
+        records: Arc::new(Records::in_memory()),
         cluster: Arc::new(sandbox),
         recipes: RecipeRepository::new("RECIPES".parse().unwrap(), client),
         policy: Policy::default(),
         admission: Admission {
             most: None,
             most_per_client: 4,
+            most_pending: None,
             pool: AddressPool::new(network).unwrap(),
         },
         clock: Clock::system(),

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
 use super::{Deployments, Refusal};
+use crate::cluster::until_ready;
 
 /// Least time that a request gives the controller to take its record up, because before that there is nothing to answer.
 const TAKING_UP: Duration = Duration::from_secs(1);
@@ -84,16 +85,5 @@ impl Deployments {
                 None
             }
         }
-    }
-}
-
-/// Resolves when it is ready; never, if nobody follows that.
-async fn until_ready(readiness: Option<watch::Receiver<bool>>) {
-    let ready = match readiness {
-        Some(mut readiness) => readiness.wait_for(|ready| *ready).await.is_ok(),
-        None => false,
-    };
-    if !ready {
-        std::future::pending::<()>().await;
     }
 }

@@ -7,6 +7,7 @@ use sinfonia_service::reload::ReloadError;
 use sinfonia_service::tokens::TokenFileError;
 use tokio::task::JoinError;
 
+use crate::cluster::kubernetes::StartError;
 use crate::cluster::sandbox::SandboxError;
 use crate::reports::ReportTokenError;
 use crate::settings::Tier1Url;
@@ -14,9 +15,9 @@ use crate::settings::Tier1Url;
 /// Why Tier 2 does not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Kubernetes is asked for.
-    #[error("this build has no Kubernetes support yet")]
-    NoKubernetes,
+    /// There is no Kubernetes cluster to work on.
+    #[error(transparent)]
+    Kubernetes(#[from] StartError),
     /// A port is taken or not allowed.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -58,7 +59,9 @@ impl RunError {
     /// What the user can do about it, if that is not clear from the error.
     pub const fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoKubernetes => Some("sinfonia-tier2 --cluster sandbox runs without a cluster"),
+            Self::Kubernetes(StartError::NoCluster) => {
+                Some("sinfonia-tier2 --cluster sandbox runs without a cluster")
+            }
             Self::TokenInTheOpen(_) => {
                 Some("give an https URL, or --insecure-http if the network in between is safe")
             }

@@ -1,11 +1,11 @@
 //! What the parts of Tier 2 stand on, and each part made of it.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{AddressPool, Policy};
 use sinfonia_core::recipe::HELLOWORLD;
 use sinfonia_service::client::{self, ClientSettings, may_carry_token};
@@ -17,7 +17,8 @@ use sinfonia_service::reload::{INTERVAL, Reloaded};
 use sinfonia_service::settings::flatten;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::tokens::Tokens;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinSet;
 
 use super::identity::{clients, cloudlet_info};
 use super::{RunError, Tasks};
@@ -28,6 +29,7 @@ use crate::cluster::Cluster;
 use crate::controller::Controller;
 use crate::deployments::{Admission, Deployments};
 use crate::job_runner::JobRunner;
+use crate::leading::Work;
 use crate::metrics::Metrics;
 use crate::records::Records;
 use crate::reports::{ReportToken, Reporter};
@@ -35,6 +37,43 @@ use crate::settings::{ClusterKind, Settings};
 
 /// Name of the program, as the services that it asks see it.
 const PROGRAM: &str = "sinfonia-tier2";
+
+/// What a cluster of either kind provides to the parts, and what it needed itself.
+pub struct Ground {
+    pub(crate) cluster: Arc<dyn Cluster>,
+    pub(crate) records: Records,
+    pub(crate) recipes: RecipeRepository,
+    pub(crate) client: reqwest::Client,
+    pub(crate) readiness: Readiness,
+    /// What follows the cluster; each gives its name when it ends all the same.
+    pub(crate) tasks: JoinSet<&'static str>,
+}
+
+impl Ground {
+    /// A cluster whose records are kept in memory.
+    ///
+    /// # Errors
+    /// The certificates that the settings name cannot be used.
+    pub fn in_memory(settings: &Settings, cluster: Arc<dyn Cluster>) -> Result<Self, RunError> {
+        let client = client(settings)?;
+        Ok(Self {
+            cluster,
+            records: Records::in_memory(),
+            recipes: RecipeRepository::new(settings.cluster.recipes.clone(), client.clone()),
+            client,
+            readiness: Readiness::new(),
+            tasks: JoinSet::new(),
+        })
+    }
+}
+
+/// What asks other services.
+pub(super) fn client(settings: &Settings) -> Result<reqwest::Client, RunError> {
+    Ok(client::build(&ClientSettings {
+        ca_file: settings.client.ca_file.clone(),
+        ..ClientSettings::new(PROGRAM)
+    })?)
+}
 
 /// What several parts share.
 pub(super) struct Foundation {
@@ -51,34 +90,36 @@ pub(super) struct Foundation {
 }
 
 impl Foundation {
-    /// Makes what the parts share, and gives where the keys of new records will be told.
+    /// Makes what the parts share.
     pub(super) fn lay(
         settings: &Settings,
-        cluster: Arc<dyn Cluster>,
+        ground: Ground,
         clock: Clock,
         stopping: CancellationToken,
         registry: &mut Registry,
-    ) -> Result<(Self, UnboundedReceiver<PublicKey>), RunError> {
+    ) -> Result<Self, RunError> {
+        let Ground {
+            cluster,
+            records,
+            recipes,
+            client,
+            readiness,
+            tasks: _,
+        } = ground;
         let pool = AddressPool::new(settings.tunnel.client_network)?;
-        let (records, creations) = Records::new();
         let records = Arc::new(records);
-        let client = client::build(&ClientSettings {
-            ca_file: settings.client.ca_file.clone(),
-            ..ClientSettings::new(PROGRAM)
-        })?;
-        let foundation = Self {
+        Ok(Self {
             metrics: Metrics::register(registry, Arc::clone(&records), pool),
-            recipes: RecipeRepository::new(settings.cluster.recipes.clone(), client.clone()),
+            recipes,
             policy: settings.life.policy(),
-            readiness: Readiness::new(),
+            readiness,
             records,
             cluster,
             clock,
             pool,
             client,
             stopping,
-        };
-        Ok((foundation, creations))
+        })
     }
 
     /// Keeps the conditions of readiness up to date.
@@ -101,36 +142,31 @@ impl Foundation {
         });
     }
 
-    /// Starts the controller and the job runner.
-    pub(super) fn control(
-        &self,
-        creations: UnboundedReceiver<PublicKey>,
-        job_interval: Duration,
-        tasks: &mut Tasks,
-    ) {
+    /// Starts the controller and the job runner, which work whenever this process leads.
+    pub(super) fn control(&self, job_interval: Duration, tasks: &mut Tasks) {
         let controller = Controller {
             records: Arc::clone(&self.records),
             cluster: Arc::clone(&self.cluster),
             policy: self.policy.clone(),
             pool: self.pool,
             clock: self.clock.clone(),
-            placing: Mutex::default(),
+            placing: AsyncMutex::default(),
+            wakers: Mutex::new(HashMap::new()),
         };
-        tasks.essential.spawn(async move {
-            if let Err(error) = Arc::new(controller).run(creations).await {
-                tracing::error!(%error, "controller failed");
-            }
-            "controller"
-        });
         let job_runner = JobRunner {
             records: Arc::clone(&self.records),
             cluster: Arc::clone(&self.cluster),
             policy: self.policy.clone(),
             clock: self.clock.clone(),
         };
+        let work = Work {
+            controller: Arc::new(controller),
+            job_runner,
+            job_interval,
+        };
         tasks.essential.spawn(async move {
-            job_runner.run(job_interval).await;
-            "job runner"
+            work.whenever_leading().await;
+            "work on deployments"
         });
     }
 
@@ -182,6 +218,7 @@ impl Foundation {
         };
         let reporter = Arc::new(Reporter {
             cloudlet: cloudlet_info(endpoint, &settings.cloudlet, clients),
+            uuid: settings.cloudlet.uuid,
             cluster: Arc::clone(&self.cluster),
             recipes: self.recipes.clone(),
             token,
@@ -232,12 +269,13 @@ impl Foundation {
             admission: Admission {
                 most: limits.max_deployments.map(usize::from),
                 most_per_client: limits.max_deployments_per_client.into(),
+                most_pending: settings.most_pending(),
                 pool: self.pool,
             },
             clock: self.clock,
             sandbox: settings.cluster.cluster == ClusterKind::Sandbox,
             stopping: self.stopping,
-            withdrawn: Mutex::default(),
+            withdrawn: AsyncMutex::default(),
         };
         Api {
             access,

@@ -45,7 +45,6 @@ pub(super) fn cloudlet_info(
     };
     let accepted = clients.accepted.iter().copied();
     CloudletInfo {
-        uuid: Some(cloudlet.uuid.unwrap_or_else(|| endpoint.uuid())),
         name: cloudlet.name.clone(),
         locations: unless_empty(locations.collect()),
         local_networks: unless_empty(clients.local.clone()),

@@ -15,7 +15,9 @@ use sinfonia_service::settings::List;
 use url::Url;
 use uuid::Uuid;
 
-use super::values::{Label, Locations, duration, positive_duration, tier2_endpoint};
+use super::values::{
+    Label, Locations, duration, lease_duration, positive_duration, tier2_endpoint,
+};
 
 /// What runs the deployments.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -32,21 +34,89 @@ pub struct ClusterArgs {
         default_value = "RECIPES"
     )]
     pub recipes: RecipeSource,
-    /// Credentials of the Kubernetes cluster; the sandbox needs none
+    /// Credentials of the Kubernetes cluster [default: KUBECONFIG, ~/.kube/config, or those of the pod]
     #[arg(long, env = "SINFONIA_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Context to use of --kubeconfig; the sandbox needs none
+    /// Context to use of the credentials [default: the current one]
     #[arg(long, env = "SINFONIA_KUBECONTEXT", value_name = "NAME")]
     pub kubecontext: Option<String>,
-    /// Prometheus of the Kubernetes cluster; the sandbox needs none
-    #[arg(long, env = "SINFONIA_PROMETHEUS", value_name = "URL")]
-    pub prometheus: Option<Url>,
+    /// Prometheus of the Kubernetes cluster
+    #[arg(
+        long,
+        env = "SINFONIA_PROMETHEUS",
+        value_name = "URL",
+        default_value = "http://kube-prometheus-stack-prometheus.monitoring:9090"
+    )]
+    pub prometheus: Url,
+}
+
+/// How it works on a Kubernetes cluster; the sandbox makes no use of these.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub struct KubernetesArgs {
+    /// Namespace of the records and the leader's lease [default: that of the context or the pod]
+    #[arg(long, env = "SINFONIA_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// What tells whether a tunnel is in use
+    #[arg(long, env = "SINFONIA_ACTIVITY", value_name = "SOURCE", value_enum, default_value_t = ActivitySource::Prometheus)]
+    pub activity: ActivitySource,
+    /// Time after which a leader that died is replaced by another replica
+    #[arg(long, env = "SINFONIA_LEADER_LEASE", value_name = "TIME", default_value = "15s", value_parser = lease_duration)]
+    pub leader_lease: SignedDuration,
+    /// Time after which a deployment is compared with the cluster although nothing was heard of it
+    #[arg(long, env = "SINFONIA_RESYNC_INTERVAL", value_name = "TIME", default_value = "10m", value_parser = positive_duration)]
+    pub resync_interval: SignedDuration,
+}
+
+/// How helm is run; the sandbox makes no use of these.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Helm")]
+pub struct HelmArgs {
+    /// The helm program, version 3 or 4
+    #[arg(
+        long,
+        env = "SINFONIA_HELM",
+        value_name = "PROGRAM",
+        default_value = "helm"
+    )]
+    pub helm: PathBuf,
+    /// Installations and removals at once
+    #[arg(
+        long,
+        env = "SINFONIA_HELM_CONCURRENCY",
+        value_name = "N",
+        default_value = "4"
+    )]
+    pub helm_concurrency: NonZeroUsize,
+    /// Installations that may wait for their turn; more are turned away for a while
+    #[arg(
+        long,
+        env = "SINFONIA_HELM_QUEUE",
+        value_name = "N",
+        default_value_t = 64
+    )]
+    pub helm_queue: usize,
+    /// Time for the hooks of a chart, and for helm itself
+    #[arg(long, env = "SINFONIA_HELM_TIMEOUT", value_name = "TIME", default_value = "5m", value_parser = positive_duration)]
+    pub helm_timeout: SignedDuration,
+    /// Folder for charts and helm's own files [default: sinfonia-tier2 in the user's cache]
+    #[arg(long, env = "SINFONIA_CACHE", value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
+}
+
+/// What tells whether a tunnel is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ActivitySource {
+    /// The handshakes and bytes that Prometheus (--prometheus) knows of
+    Prometheus,
+    /// Nothing: only requests keep a deployment
+    None,
 }
 
 /// A kind of cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ClusterKind {
-    /// A Kubernetes cluster with Kilo; this build does not support it yet
+    /// A Kubernetes cluster with Kilo
     Kubernetes,
     /// In memory: installs nothing, loses everything when it ends
     Sandbox,
@@ -146,6 +216,9 @@ pub struct LifeArgs {
     /// Time for which a deployment can be brought back after its lease
     #[arg(long, env = "SINFONIA_GRACE", value_name = "TIME", default_value = "300s", value_parser = duration)]
     pub grace: SignedDuration,
+    /// Time for which a deployment is kept when nobody can tell whether it is used
+    #[arg(long, env = "SINFONIA_MAX_UNKNOWN", value_name = "TIME", default_value = "24h", value_parser = duration)]
+    pub max_unknown: SignedDuration,
     /// Time after which a deployment ends, however much it is used [default: never]
     #[arg(long, env = "SINFONIA_MAX_LIFETIME", value_name = "TIME", value_parser = positive_duration)]
     pub max_lifetime: Option<SignedDuration>,
@@ -166,7 +239,7 @@ pub struct TunnelArgs {
         default_value = "10.5.0.0/16"
     )]
     pub client_network: Network,
-    /// Where devices reach the tunnel, UDP [default: port 51820 of the host of --tier2-url, else of where it listens]
+    /// Where devices reach the tunnel, UDP [default: what Kilo says; in the sandbox port 51820 of the host of --tier2-url, else of where it listens]
     #[arg(long, env = "SINFONIA_TUNNEL_ENDPOINT", value_name = "HOST:PORT")]
     pub tunnel_endpoint: Option<HostPort>,
 }
@@ -180,12 +253,14 @@ impl LifeArgs {
             ready_deadline,
             lease,
             grace,
+            max_unknown,
             max_lifetime,
         } = self;
         Policy {
             lease: *lease,
             grace: *grace,
             ready_deadline: *ready_deadline,
+            max_unknown: *max_unknown,
             max_lifetime: *max_lifetime,
             ..Policy::default()
         }

@@ -18,6 +18,9 @@ pub(super) enum DurationError {
     /// It is zero.
     #[error("must be longer than nothing")]
     Zero,
+    /// It has a fraction of a second.
+    #[error("must be whole seconds")]
+    NotWhole,
     /// It is negative or longer than a year.
     #[error("must be between nothing and a year")]
     OutOfRange,
@@ -99,6 +102,15 @@ pub(super) fn positive_duration(text: &str) -> Result<SignedDuration, DurationEr
     let duration = duration(text)?;
     if duration.is_zero() {
         return Err(DurationError::Zero);
+    }
+    Ok(duration)
+}
+
+/// Reads a time that a Lease object can last: it counts whole seconds.
+pub(super) fn lease_duration(text: &str) -> Result<SignedDuration, DurationError> {
+    let duration = positive_duration(text)?;
+    if duration.subsec_nanos() != 0 {
+        return Err(DurationError::NotWhole);
     }
     Ok(duration)
 }

@@ -5,7 +5,7 @@ use rstest::rstest;
 
 /// What it says before it would do anything.
 const NO_CLUSTER: &str = "\
-error: this build has no Kubernetes support yet
+error: there is no Kubernetes cluster to work on: none is named by --kubeconfig, KUBECONFIG or ~/.kube/config, and this is no pod of one
 hint: sinfonia-tier2 --cluster sandbox runs without a cluster
 ";
 

@@ -17,7 +17,7 @@ use sinfonia_service::path::App;
 use sinfonia_service::settings::try_parse_from;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_tier2::clock::Clock;
-use sinfonia_tier2::service::Service;
+use sinfonia_tier2::service::{Ground, Service};
 use sinfonia_tier2::settings::Settings;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -76,14 +76,10 @@ impl Tier2 {
         let network = settings.tunnel.client_network.to_string();
         let cluster = Arc::new(TroubledCluster::new(&network));
         let stopping = CancellationToken::new();
-        let service = Service::start(
-            &settings,
-            Arc::clone(&cluster) as _,
-            clock(),
-            stopping.clone(),
-        )
-        .await
-        .unwrap();
+        let ground = Ground::in_memory(&settings, Arc::clone(&cluster) as _).unwrap();
+        let service = Service::start(&settings, ground, clock(), stopping.clone())
+            .await
+            .unwrap();
         Self {
             cluster,
             stopping,

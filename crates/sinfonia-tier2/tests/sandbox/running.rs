@@ -1,14 +1,13 @@
 //! The whole service on sockets.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
 use sinfonia_service::listen::Listeners;
-use sinfonia_service::settings::{ListenArgs, try_parse_from};
+use sinfonia_service::settings::ListenArgs;
 use sinfonia_service::shutdown::CancellationToken;
-use sinfonia_tier2::{RunError, run, run_on};
+use sinfonia_tier2::{RunError, run_on};
 use tokio::task::JoinHandle;
 
 use crate::harness::{deployment, settings, write_recipes};
@@ -35,24 +34,6 @@ async fn the_tunnel_leads_to_where_it_listens_unless_something_else_is_said() {
     let deployed = running.post().await;
 
     assert_eq!(deployed[0]["TunnelConfig"]["endpoint"], "127.0.0.1:51820");
-}
-
-#[tokio::test]
-async fn without_a_cluster_it_stops_with_a_hint_that_names_the_sandbox() {
-    let arguments = ["sinfonia-tier2"].map(OsString::from);
-    let settings = try_parse_from(arguments, |_| None).unwrap();
-
-    let error = run(settings, CancellationToken::new()).await.unwrap_err();
-
-    assert!(error.is_fixable());
-    assert_eq!(
-        error.to_string(),
-        "this build has no Kubernetes support yet"
-    );
-    assert_eq!(
-        error.hint(),
-        Some("sinfonia-tier2 --cluster sandbox runs without a cluster")
-    );
 }
 
 #[tokio::test]

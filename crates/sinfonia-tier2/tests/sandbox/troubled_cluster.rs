@@ -10,7 +10,7 @@ use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{
-    Activity, Failure, FailureClass, Namespace, Observed, PeerState, RecordSpec, Release, Step,
+    Activity, Failure, FailureClass, Namespace, Observed, PeerState, Record, Release, Step,
     TunnelFacts,
 };
 use sinfonia_tier2::cluster::sandbox::Sandbox;
@@ -124,9 +124,9 @@ impl TroubledCluster {
     async fn take(
         &self,
         name: &DeploymentName,
-        spec: &RecordSpec,
+        record: &Record,
         step: Step,
-    ) -> Result<(), StepError> {
+    ) -> Result<Option<String>, StepError> {
         self.names.lock().unwrap().insert(name.clone());
         match step {
             Step::Install => {
@@ -138,7 +138,11 @@ impl TroubledCluster {
                     .unwrap();
                 if let Install::Fails(class) = how {
                     let message = "the chart is no good".to_owned();
-                    return Err(StepError::Failed(Failure { class, message }));
+                    return Err(StepError::Failed(Failure {
+                        class,
+                        message,
+                        detail: Some("helm: no".to_owned()),
+                    }));
                 }
             }
             Step::Uninstall { .. } => {
@@ -149,7 +153,7 @@ impl TroubledCluster {
             }
             _ => {}
         }
-        self.sandbox.apply(name, spec, step).await
+        self.sandbox.apply(name, record, step).await
     }
 }
 
@@ -176,10 +180,10 @@ impl Cluster for TroubledCluster {
     fn apply<'a>(
         &'a self,
         name: &'a DeploymentName,
-        spec: &'a RecordSpec,
+        record: &'a Record,
         step: Step,
-    ) -> BoxFuture<'a, Result<(), StepError>> {
-        self.take(name, spec, step).boxed()
+    ) -> BoxFuture<'a, Result<Option<String>, StepError>> {
+        self.take(name, record, step).boxed()
     }
 
     fn readiness<'a>(

@@ -273,6 +273,7 @@ fn bad_values() -> Failure {
     Failure {
         class: FailureClass::BadValues,
         message: "replicas: not a number".to_owned(),
+        detail: None,
     }
 }
 

@@ -276,6 +276,7 @@ impl World {
                 let failure = Failure {
                     class: FailureClass::BadValues,
                     message: String::new(),
+                    detail: None,
                 };
                 let status = fail(record, failure, at(self.now)).unwrap();
                 self.write(number, &status);

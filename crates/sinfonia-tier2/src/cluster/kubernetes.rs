@@ -1,0 +1,144 @@
+//! A Kubernetes cluster with Kilo: Namespaces, Peers and Helm releases.
+
+mod adoption;
+mod api_server;
+mod charts;
+mod disturbances;
+#[cfg(test)]
+mod fake_api;
+mod gateway;
+mod helm;
+mod leader;
+mod mirror;
+mod objects;
+mod observation;
+mod prometheus;
+mod releases;
+mod start;
+mod steps;
+mod workloads;
+
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::stream::{BoxStream, StreamExt};
+use jiff::SignedDuration;
+use kube::Client;
+use sinfonia_core::cloudlet::Resources;
+use sinfonia_core::deployment::DeploymentName;
+use sinfonia_core::lifecycle::{Found, Observed, Record, Step, TunnelFacts};
+use sinfonia_service::recipes::RecipeRepository;
+use tokio::sync::{Mutex, watch};
+use uuid::Uuid;
+
+use self::charts::Charts;
+use self::disturbances::Disturbances;
+use self::helm::Helm;
+use self::leader::Candidate;
+use self::prometheus::Prometheus;
+pub use self::start::StartError;
+pub(crate) use self::start::{Parts, start};
+use self::workloads::Workloads;
+use super::{Activities, Cluster, ClusterError, StepError};
+use crate::clock::Clock;
+
+/// Who writes, as the API server notes it at each field.
+const FIELD_MANAGER: &str = "sinfonia-tier2";
+
+/// Seconds that a watch lasts before it is renewed. A connection that died without a word is noticed a little later than that.
+pub(crate) const WATCH_SECONDS: u32 = 90;
+
+/// A Kubernetes cluster.
+pub(crate) struct Kubernetes {
+    client: Client,
+    helm: std::sync::Arc<Helm>,
+    charts: Charts,
+    recipes: RecipeRepository,
+    workloads: Workloads,
+    prometheus: Prometheus,
+    /// Whether leases depend on the tunnels' traffic, and how far back that counts.
+    activity: Option<SignedDuration>,
+    clock: Clock,
+    tunnel: watch::Receiver<Result<TunnelFacts, String>>,
+    disturbances: Disturbances,
+    resync: Duration,
+    leading: watch::Sender<bool>,
+    candidate: std::sync::Arc<Mutex<Candidate>>,
+    uid: watch::Receiver<Option<Uuid>>,
+}
+
+impl Cluster for Kubernetes {
+    fn tunnel(&self) -> watch::Receiver<Result<TunnelFacts, String>> {
+        self.tunnel.clone()
+    }
+
+    fn observe<'a>(
+        &'a self,
+        name: &'a DeploymentName,
+    ) -> BoxFuture<'a, Result<Observed, ClusterError>> {
+        observation::observe(&self.client, name).boxed()
+    }
+
+    fn apply<'a>(
+        &'a self,
+        name: &'a DeploymentName,
+        record: &'a Record,
+        step: Step,
+    ) -> BoxFuture<'a, Result<Option<String>, StepError>> {
+        self.take(name, record, step).boxed()
+    }
+
+    fn readiness<'a>(
+        &'a self,
+        name: &'a DeploymentName,
+    ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>> {
+        self.workloads
+            .readiness(name)
+            .map(|readiness| readiness.map_err(|error| ClusterError(error.into())))
+            .boxed()
+    }
+
+    fn disturbances(&self) -> BoxStream<'static, DeploymentName> {
+        self.disturbances.subscribe().boxed()
+    }
+
+    fn resync_interval(&self) -> Option<Duration> {
+        Some(self.resync)
+    }
+
+    fn leadership(&self) -> watch::Receiver<bool> {
+        self.leading.subscribe()
+    }
+
+    fn resign(&self) -> BoxFuture<'_, ()> {
+        self.leave_leadership().boxed()
+    }
+
+    fn adoptable(&self) -> BoxFuture<'_, Result<Vec<Found>, ClusterError>> {
+        self.find_adoptable().boxed()
+    }
+
+    fn adopt<'a>(&'a self, name: &'a DeploymentName) -> BoxFuture<'a, Result<(), ClusterError>> {
+        self.mark_adopted(name).boxed()
+    }
+
+    fn uid(&self) -> Option<Uuid> {
+        *self.uid.borrow()
+    }
+
+    fn activities(&self) -> BoxFuture<'_, Activities> {
+        let Some(lease) = self.activity else {
+            return ready(Activities::NotAsked).boxed();
+        };
+        let activities = self.prometheus.activities(lease, self.clock.now());
+        activities.map(Activities::Known).boxed()
+    }
+
+    fn resources(&self) -> BoxFuture<'_, Resources> {
+        self.prometheus.resources().boxed()
+    }
+}
+
+fn cluster_error(error: kube::Error) -> ClusterError {
+    ClusterError(error.into())
+}

@@ -1,0 +1,297 @@
+//! From settings to a cluster that is followed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcetera::{AppStrategy, AppStrategyArgs};
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use sinfonia_service::readiness::{Condition, Readiness};
+use sinfonia_service::recipes::RecipeRepository;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+
+use super::charts::Charts;
+use super::disturbances::Disturbances;
+use super::gateway::{self, GatewaySettings};
+use super::helm::{Helm, HelmSettings};
+use super::leader::Candidate;
+use super::prometheus::Prometheus;
+use super::workloads::Workloads;
+use super::{Kubernetes, api_server};
+use crate::clock::Clock;
+use crate::records::Records;
+use crate::records::kubernetes::RecordApi;
+use crate::settings::{ActivitySource, Settings};
+
+/// Time to reach the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for which the API server may be silent within an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for which a watch may be silent, longer than one lasts.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(100);
+/// Time between two looks at helm while it does not work.
+const HELM_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why there is no cluster to work on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There are no credentials of a cluster.
+    #[error(
+        "there is no Kubernetes cluster to work on: none is named by --kubeconfig, KUBECONFIG or ~/.kube/config, and this is no pod of one"
+    )]
+    NoCluster,
+    /// The credentials of a cluster cannot be used.
+    #[error("the credentials of the Kubernetes cluster cannot be used")]
+    Credentials(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The client cannot be made.
+    #[error("cannot set up the client of the API server")]
+    Client(#[source] kube::Error),
+    /// There is no folder for charts and helm.
+    #[error("there is no folder for charts, give one with --cache")]
+    NoCache,
+    /// The folder for charts cannot be used.
+    #[error("the folder for charts (--cache) cannot be used")]
+    Cache(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Helm cannot be set up.
+    #[error("helm cannot be used")]
+    Helm(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The system gives no randomness.
+    #[error("the system has no randomness for a name")]
+    Randomness(#[source] getrandom::Error),
+}
+
+/// A cluster, its records, and the tasks that follow them; none of those ends by itself.
+pub(crate) struct Parts {
+    pub(crate) cluster: Kubernetes,
+    pub(crate) records: Records,
+    pub(crate) tasks: JoinSet<&'static str>,
+}
+
+/// Begins to follow the cluster that the settings name.
+///
+/// # Errors
+/// Something that the settings name cannot be used. A cluster that does not answer is no error; readiness tells.
+pub(crate) async fn start(
+    settings: &Settings,
+    clock: &Clock,
+    recipes: &RecipeRepository,
+    http: &reqwest::Client,
+    readiness: &Readiness,
+) -> Result<Parts, StartError> {
+    let config = config(settings).await?;
+    let namespace = settings.kubernetes.namespace.as_ref();
+    let namespace = namespace.unwrap_or(&config.default_namespace).clone();
+    let (client, watching) = clients(config)?;
+    let helm = Arc::new(helm(settings)?);
+    let charts = Charts::new(
+        settings.cluster.recipes.clone(),
+        http.clone(),
+        cache(settings)?.join("charts"),
+        Arc::clone(&helm),
+    )
+    .map_err(|error| StartError::Cache(error.into()))?;
+    let (tunnel_sender, tunnel) =
+        watch::channel(Err("the cluster was not looked at yet".to_owned()));
+    let (uid_sender, uid) = watch::channel(None);
+    let leading = watch::Sender::new(false);
+    let lease = settings.kubernetes.leader_lease.unsigned_abs();
+    let candidate = Candidate::new(client.clone(), &namespace, identity()?, lease);
+    let record_api = RecordApi::new(client.clone(), watching.clone(), &namespace);
+    let cluster = Kubernetes {
+        helm: Arc::clone(&helm),
+        charts,
+        recipes: recipes.clone(),
+        workloads: Workloads::new(watching.clone()),
+        prometheus: Prometheus::new(settings.cluster.prometheus.clone(), http.clone()),
+        activity: match settings.kubernetes.activity {
+            ActivitySource::Prometheus => Some(settings.life.lease),
+            ActivitySource::None => None,
+        },
+        clock: clock.clone(),
+        tunnel,
+        disturbances: Disturbances::new(),
+        resync: settings.kubernetes.resync_interval.unsigned_abs(),
+        leading: leading.clone(),
+        candidate: Arc::new(Mutex::new(candidate)),
+        uid,
+        client: client.clone(),
+    };
+    let mut tasks = JoinSet::new();
+    let mut essential = |name: &'static str, task: futures_util::future::BoxFuture<'static, ()>| {
+        tasks.spawn(async move {
+            task.await;
+            name
+        });
+    };
+    let condition = readiness.condition("api_server");
+    essential(
+        "watch on the API server",
+        Box::pin(api_server::follow(client, uid_sender, condition)),
+    );
+    let gateway = GatewaySettings {
+        endpoint: settings.tunnel.tunnel_endpoint.clone(),
+        client_network: settings.tunnel.client_network,
+    };
+    essential(
+        "watch on the gateway",
+        Box::pin(gateway::follow(
+            watching.clone(),
+            gateway,
+            clock.clone(),
+            tunnel_sender,
+        )),
+    );
+    essential(
+        "watch on namespaces and peers",
+        Box::pin(cluster.disturbances.follow(&watching)),
+    );
+    essential(
+        "watch on the records",
+        Box::pin(record_api.clone().follow()),
+    );
+    let condition = readiness.condition("records");
+    essential(
+        "watch on the records' state",
+        Box::pin(follow_records(record_api.synchronised(), condition)),
+    );
+    let condition = readiness.condition("helm");
+    essential("look at helm", Box::pin(look_at_helm(helm, condition)));
+    let candidate = Arc::clone(&cluster.candidate);
+    essential(
+        "leader election",
+        Box::pin(async move { candidate.lock().await.run(&leading).await }),
+    );
+    Ok(Parts {
+        cluster,
+        records: Records::in_kubernetes(record_api),
+        tasks,
+    })
+}
+
+impl Kubernetes {
+    /// Frees the Lease, so that another replica need not wait until it has run out.
+    pub(super) async fn leave_leadership(&self) {
+        if !self.leading.send_replace(false) {
+            return;
+        }
+        if let Err(error) = self.candidate.lock().await.release().await {
+            let error: &dyn std::error::Error = &error;
+            tracing::info!(error, "the lease could not be freed, it runs out");
+        }
+    }
+}
+
+async fn config(settings: &Settings) -> Result<Config, StartError> {
+    let cluster = &settings.cluster;
+    let options = KubeConfigOptions {
+        context: cluster.kubecontext.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let wrong = |error: KubeconfigError| StartError::Credentials(error.into());
+    let mut config = match (&cluster.kubeconfig, &cluster.kubecontext) {
+        (Some(file), _) => {
+            let file = Kubeconfig::read_from(file).map_err(wrong)?;
+            Config::from_custom_kubeconfig(file, &options)
+                .await
+                .map_err(wrong)?
+        }
+        (None, context) if context.is_some() || has_kubeconfig() => {
+            Config::from_kubeconfig(&options).await.map_err(wrong)?
+        }
+        (None, _) if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
+            Config::incluster().map_err(|error| StartError::Credentials(error.into()))?
+        }
+        (None, _) => return Err(StartError::NoCluster),
+    };
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    Ok(config)
+}
+
+/// Whether a kubeconfig is named, or is where everybody looks for it.
+fn has_kubeconfig() -> bool {
+    let named = std::env::var_os("KUBECONFIG").is_some_and(|files| !files.is_empty());
+    let home = etcetera::home_dir().map(|home| home.join(".kube/config"));
+    named || home.is_ok_and(|file| file.is_file())
+}
+
+/// What asks, and what watches.
+fn clients(config: Config) -> Result<(Client, Client), StartError> {
+    let mut asking = config.clone();
+    asking.read_timeout = Some(ANSWER_TIMEOUT);
+    asking.write_timeout = Some(ANSWER_TIMEOUT);
+    let mut watching = config;
+    watching.read_timeout = Some(SILENCE_TIMEOUT);
+    let build = |config| {
+        let builder = ClientBuilder::try_from(config).map_err(StartError::Client)?;
+        Ok(builder.build())
+    };
+    Ok((build(asking)?, build(watching)?))
+}
+
+fn helm(settings: &Settings) -> Result<Helm, StartError> {
+    let options = &settings.helm;
+    Helm::new(HelmSettings {
+        program: options.helm.clone(),
+        home: cache(settings)?.join("helm"),
+        concurrency: options.helm_concurrency.get(),
+        timeout: options.helm_timeout.unsigned_abs(),
+        kubeconfig: settings.cluster.kubeconfig.clone(),
+        context: settings.cluster.kubecontext.clone(),
+    })
+    .map_err(|error| StartError::Helm(error.into()))
+}
+
+/// The folder for what can be fetched again.
+fn cache(settings: &Settings) -> Result<PathBuf, StartError> {
+    if let Some(folder) = &settings.helm.cache {
+        return Ok(folder.clone());
+    }
+    let strategy = etcetera::app_strategy::choose_app_strategy(AppStrategyArgs {
+        app_name: "sinfonia-tier2".to_owned(),
+        ..AppStrategyArgs::default()
+    });
+    Ok(strategy.map_err(|_| StartError::NoCache)?.cache_dir())
+}
+
+/// A name of this process that no other has.
+fn identity() -> Result<String, StartError> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let mut entropy = [0; 16];
+    getrandom::fill(&mut entropy).map_err(StartError::Randomness)?;
+    let unique = uuid::Builder::from_random_bytes(entropy).into_uuid();
+    Ok(format!("{}_{unique}", host.trim()))
+}
+
+async fn follow_records(mut state: watch::Receiver<Result<(), String>>, condition: Condition) {
+    loop {
+        match &*state.borrow_and_update() {
+            Ok(()) => condition.ready(),
+            Err(reason) => condition.not_ready(reason),
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Looks until helm has worked once; it does not go away later.
+async fn look_at_helm(helm: Arc<Helm>, condition: Condition) {
+    loop {
+        match helm.version().await {
+            Ok(version) => {
+                tracing::info!(version, "helm works");
+                condition.ready();
+                return std::future::pending().await;
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "helm does not work");
+                condition.not_ready("helm does not work, see the log (--helm)");
+            }
+        }
+        tokio::time::sleep(HELM_INTERVAL).await;
+    }
+}

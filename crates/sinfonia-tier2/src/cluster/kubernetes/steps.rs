@@ -1,0 +1,182 @@
+//! Taking the steps of a plan.
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::DeleteParams;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use sinfonia_core::deployment::DeploymentName;
+use sinfonia_core::lifecycle::{Failure, FailureClass, Peer, Record, RecordStatus, Step};
+use sinfonia_core::recipe::Recipe;
+use sinfonia_service::recipes::RecipeLookupError;
+
+use super::charts::Chart;
+use super::helm::HelmError;
+use super::objects::{self, DEPLOYER};
+use super::{Kubernetes, cluster_error};
+use crate::cluster::{ClusterError, StepError};
+use crate::crd;
+
+/// Why a step is not taken that may be, later.
+#[derive(Debug, thiserror::Error)]
+enum NotNow {
+    #[error("the namespace {0} is still being removed")]
+    Terminating(DeploymentName),
+    #[error("the record has no name yet")]
+    Nameless,
+}
+
+impl Kubernetes {
+    /// Takes a step.
+    ///
+    /// # Errors
+    /// It does not work this time, or what is to be installed never can be.
+    pub(super) async fn take(
+        &self,
+        name: &DeploymentName,
+        record: &Record,
+        step: Step,
+    ) -> Result<Option<String>, StepError> {
+        match step {
+            Step::AwaitNamespaceGone => self.await_namespace_gone(name).await?,
+            Step::PrepareNamespace => self.prepare_namespace(name, record).await?,
+            Step::ApplyPeer(peer) => self.apply_peer(name, record, peer).await?,
+            Step::Install => return self.install(name, record).await.map(Some),
+            Step::DeletePeer => self.delete_peer(name).await?,
+            Step::Uninstall { .. } => {
+                let uninstalled = self.helm.uninstall(name, DEPLOYER).await;
+                uninstalled.map_err(again)?;
+                self.workloads.forget(name);
+            }
+            Step::DeleteNamespace => self.delete_namespace(name).await?,
+            // The record is not the cluster's.
+            Step::RemoveRecord => {}
+        }
+        Ok(None)
+    }
+
+    async fn await_namespace_gone(&self, name: &DeploymentName) -> Result<(), ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = namespaces.get_metadata_opt(name.as_str()).await;
+        match namespace.map_err(cluster_error)? {
+            Some(namespace) if namespace.metadata.deletion_timestamp.is_some() => {
+                Err(not_now(NotNow::Terminating(name.clone())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn prepare_namespace(
+        &self,
+        name: &DeploymentName,
+        record: &Record,
+    ) -> Result<(), ClusterError> {
+        let namespace = objects::namespace(name, record, status(record)?);
+        self.apply_object(None, &namespace).await?;
+        let (account, binding) = (objects::service_account(), objects::role_binding(name));
+        futures_util::future::try_join(
+            self.apply_object(Some(name), &account),
+            self.apply_object(Some(name), &binding),
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn apply_peer(
+        &self,
+        name: &DeploymentName,
+        record: &Record,
+        peer: Peer,
+    ) -> Result<(), ClusterError> {
+        let peer = objects::peer(name, record, status(record)?, peer);
+        self.apply_object(None, &peer).await
+    }
+
+    async fn apply_object(
+        &self,
+        namespace: Option<&DeploymentName>,
+        object: &serde_json::Value,
+    ) -> Result<(), ClusterError> {
+        objects::apply(&self.client, namespace, object)
+            .await
+            .map_err(cluster_error)
+    }
+
+    async fn install(&self, name: &DeploymentName, record: &Record) -> Result<String, StepError> {
+        let recipe = match self.recipes.get(record.spec.uuid).await {
+            Ok(recipe) => recipe,
+            Err(error @ RecipeLookupError::Unknown(_)) => return Err(gone(&error)),
+            Err(error) => return Err(ClusterError(error.into()).into()),
+        };
+        let chart = self.charts.get(&recipe.chart, &recipe.version).await;
+        let chart = chart.map_err(|error| match error.failure() {
+            Some(failure) => StepError::Failed(failure),
+            None => ClusterError(error.into()).into(),
+        })?;
+        let installed = self
+            .helm
+            .install(name, DEPLOYER, &chart.path, recipe.values.as_ref())
+            .await;
+        match installed {
+            Ok(()) => {
+                // What was seen before must not tell that it runs.
+                self.workloads.forget(name);
+                Ok(digest(&recipe, &chart))
+            }
+            Err(error) => Err(match error.failure() {
+                Some(failure) => StepError::Failed(failure),
+                None => again(error).into(),
+            }),
+        }
+    }
+
+    async fn delete_peer(&self, name: &DeploymentName) -> Result<(), ClusterError> {
+        let peers: Api<crd::Peer> = Api::all(self.client.clone());
+        let deleted = peers.delete(name.as_str(), &DeleteParams::default()).await;
+        unless_gone(deleted.map(drop))
+    }
+
+    async fn delete_namespace(&self, name: &DeploymentName) -> Result<(), ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let deleted = namespaces
+            .delete(name.as_str(), &DeleteParams::background())
+            .await;
+        unless_gone(deleted.map(drop))
+    }
+}
+
+/// What was installed: the recipe as it was read and the chart's file.
+fn digest(recipe: &Recipe, chart: &Chart) -> String {
+    let text = json!({"recipe": recipe, "chart": chart.digest}).to_string();
+    let digest = Sha256::digest(text.as_bytes());
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// A recipe that was there when the deployment was asked for.
+fn gone(error: &RecipeLookupError) -> StepError {
+    StepError::Failed(Failure {
+        class: FailureClass::ChartNotFound,
+        message: error.to_string(),
+        detail: None,
+    })
+}
+
+fn status(record: &Record) -> Result<&RecordStatus, ClusterError> {
+    record.status.as_ref().ok_or(not_now(NotNow::Nameless))
+}
+
+fn again(error: HelmError) -> ClusterError {
+    ClusterError(error.into())
+}
+
+fn not_now(reason: NotNow) -> ClusterError {
+    ClusterError(reason.into())
+}
+
+fn unless_gone(deleted: Result<(), kube::Error>) -> Result<(), ClusterError> {
+    match deleted {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map_err(cluster_error),
+    }
+}

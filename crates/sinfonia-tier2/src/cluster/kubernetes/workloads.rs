@@ -1,0 +1,151 @@
+//! Whether what was installed in a Namespace runs, watched while somebody waits for it.
+//!
+//! A watch begins with a list that names no resource version, which the API server answers as of now and not from a cache that may be behind
+//! (since Kubernetes 1.31 from its cache, after making sure of that, so it costs etcd nothing). From there the watch continues without a
+//! gap, so that what is known may lag behind by the time an event travels, but never goes back. Whoever changes what is installed has to
+//! [`Workloads::forget`] what was known, because that lag can span the end of the change.
+
+mod following;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kube::Client;
+use kube::runtime::watcher;
+use sinfonia_core::deployment::DeploymentName;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use self::following::Following;
+
+/// Time until the first state of a Namespace must be known.
+const FIRST_STATE: Duration = Duration::from_secs(10);
+
+/// Time that a Namespace is followed after nobody waits any more; a device that waits asks once a second.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Why it is not known whether what was installed runs. All who waited for the same answer get it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum WorkloadsError {
+    /// The API server refuses to list or watch, or does not answer.
+    #[error("the workloads in namespace {namespace} cannot be watched")]
+    Watch {
+        /// The Namespace.
+        namespace: DeploymentName,
+        /// What the watch said.
+        #[source]
+        source: Arc<watcher::Error>,
+    },
+    /// The API server took too long.
+    #[error("the workloads in namespace {namespace} were not listed within {} s", FIRST_STATE.as_secs())]
+    TooSlow {
+        /// The Namespace.
+        namespace: DeploymentName,
+    },
+    /// Nobody watches any more.
+    #[error("the workloads in namespace {namespace} are not watched any more")]
+    Stopped {
+        /// The Namespace.
+        namespace: DeploymentName,
+    },
+}
+
+/// Tells whether what was installed runs, with one set of watches per Namespace for all who wait. Dropping it ends them.
+pub(crate) struct Workloads {
+    client: Client,
+    followed: Followed,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// The Namespaces that are followed.
+type Followed = Arc<Mutex<HashMap<DeploymentName, Shared>>>;
+
+/// Whether the first state is known, or cannot be; `None` as long as that is open.
+type First = watch::Receiver<Option<Result<(), WorkloadsError>>>;
+
+/// What those who wait for a Namespace share.
+#[derive(Clone)]
+struct Shared {
+    /// Whether everything runs; means nothing before the first state is known.
+    ready: watch::Sender<bool>,
+    first: First,
+    /// Told that somebody has come.
+    joined: Arc<Notify>,
+}
+
+impl Workloads {
+    /// Nothing is followed yet.
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            followed: Arc::default(),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Whether everything in a Namespace runs: every Deployment, StatefulSet, DaemonSet and Pod. It resolves once that is known; the receiver
+    /// is kept up to date while it is held. An empty Namespace, or one that is not there, has nothing that does not run.
+    ///
+    /// # Errors
+    /// The API server refuses, or does not answer. The next call tries anew.
+    pub(crate) async fn readiness(
+        &self,
+        namespace: &DeploymentName,
+    ) -> Result<watch::Receiver<bool>, WorkloadsError> {
+        let (ready, mut first) = self.join(namespace);
+        let outcome = match first.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone(),
+            Err(_) => None,
+        };
+        let stopped = || WorkloadsError::Stopped {
+            namespace: namespace.clone(),
+        };
+        outcome.unwrap_or_else(|| Err(stopped())).map(|()| ready)
+    }
+
+    /// Forgets what is known of a Namespace, so that the next who asks gets to know it as it is then. Receivers that are held are kept up to
+    /// date all the same.
+    pub(crate) fn forget(&self, namespace: &DeploymentName) {
+        lock(&self.followed).remove(namespace);
+    }
+
+    /// Takes part in following a Namespace, which begins if nobody does yet.
+    fn join(&self, namespace: &DeploymentName) -> (watch::Receiver<bool>, First) {
+        let mut followed = lock(&self.followed);
+        // A task takes its Namespace off before it ends, unless it panics.
+        followed.retain(|_, shared| shared.first.has_changed().is_ok());
+        let shared = followed
+            .entry(namespace.clone())
+            .or_insert_with(|| self.start(namespace));
+        shared.joined.notify_one();
+        (shared.ready.subscribe(), shared.first.clone())
+    }
+
+    fn start(&self, namespace: &DeploymentName) -> Shared {
+        let (told_first, first) = watch::channel(None);
+        let shared = Shared {
+            ready: watch::Sender::new(false),
+            first,
+            joined: Arc::default(),
+        };
+        let following = Following {
+            client: self.client.clone(),
+            namespace: namespace.clone(),
+            shared: shared.clone(),
+            first: told_first,
+            followed: Arc::clone(&self.followed),
+        };
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(following.run());
+        shared
+    }
+}
+
+fn lock(followed: &Followed) -> MutexGuard<'_, HashMap<DeploymentName, Shared>> {
+    followed.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,244 @@
+//! A cloudlet of a test's own: a Namespace for its records, rights for its Tier 2, recipes with charts, and Tier 2s at work.
+
+mod answer;
+mod charts;
+mod objects;
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder};
+use sinfonia_core::key::PublicKey;
+use sinfonia_service::client::{ClientSettings, build};
+use sinfonia_testbed::{
+    Cluster, ControlPlane, Programs, Service, SharedCluster, TestFolder, TestNamespace, command,
+};
+
+pub(crate) use self::answer::{Answer, Ask};
+pub(crate) use self::charts::{FAILING, HOOK, OTHER, PLAIN, WEB, write_recipes};
+
+/// The rights that an operator gives to Tier 2.
+const RIGHTS: &str = include_str!("../../../../deploy/tier2/rbac.yaml");
+/// The definition of the records that an operator gives to the cluster.
+const DEFINITION: &str = include_str!("../../../../deploy/tier2/crd.yaml");
+/// Longest time that a test waits for something that takes a second or two on a quiet machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A cloudlet on a control plane. What its Tier 2s leave behind is not cleaned up: names are unique, and the control plane goes in the end.
+pub(crate) struct Cloudlet {
+    cluster: Cluster,
+    _shared: Option<SharedCluster>,
+    namespace: TestNamespace,
+    folder: TestFolder,
+    kubeconfig: PathBuf,
+    client: Client,
+}
+
+/// A Tier 2 at work.
+pub(crate) struct Tier2 {
+    service: Service,
+    client: Client,
+}
+
+impl Cloudlet {
+    /// A cloudlet on the control plane that all tests share.
+    pub(crate) fn new() -> Self {
+        let shared = ControlPlane::shared();
+        static DEFINED: Once = Once::new();
+        DEFINED.call_once(|| drop(shared.apply(DEFINITION).unwrap()));
+        Self::on((*shared).clone(), Some(shared))
+    }
+
+    /// A cloudlet on a control plane of a test's own.
+    pub(crate) fn alone_on(cluster: Cluster) -> Self {
+        cluster.apply(DEFINITION).unwrap();
+        Self::on(cluster, None)
+    }
+
+    fn on(cluster: Cluster, shared: Option<SharedCluster>) -> Self {
+        let namespace = cluster.namespace("sinfonia").unwrap();
+        cluster.apply(&rights_in(namespace.name())).unwrap();
+        let folder = TestFolder::new().unwrap();
+        write_recipes(folder.path());
+        let kubeconfig = cluster
+            .kubeconfig_as(namespace.name(), "sinfonia-tier2", folder.path())
+            .unwrap();
+        Self {
+            cluster,
+            _shared: shared,
+            namespace,
+            folder,
+            kubeconfig,
+            client: build(&ClientSettings::new("test")).unwrap(),
+        }
+    }
+
+    /// The administrator's view of the cluster.
+    pub(crate) const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The Namespace of the records.
+    pub(crate) fn namespace(&self) -> &str {
+        self.namespace.name()
+    }
+
+    /// The folder of the test's files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts a Tier 2 that leads soon, with these options, and waits until it is ready.
+    pub(crate) async fn tier2(&self, options: &[&str]) -> Tier2 {
+        self.tier2_with("tier2", &self.kubeconfig, options).await
+    }
+
+    /// Starts a Tier 2 of this name with other credentials.
+    pub(crate) async fn tier2_with(
+        &self,
+        name: &str,
+        kubeconfig: &Path,
+        options: &[&str],
+    ) -> Tier2 {
+        let tier2 = self.start(name, kubeconfig, options);
+        tier2.until_ready().await;
+        tier2
+    }
+
+    /// Starts a Tier 2 and does not wait until it is ready.
+    pub(crate) fn start(&self, name: &str, kubeconfig: &Path, options: &[&str]) -> Tier2 {
+        let programs = Programs::find_or_hint().unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_sinfonia-tier2"));
+        let mut command = command(program);
+        command
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .arg("--recipes")
+            .arg(self.folder().join("recipes"))
+            .arg("--cache")
+            .arg(self.folder().join(format!("{name}-cache")))
+            .arg("--helm")
+            .arg(programs.helm4)
+            .args(["--activity", "none", "--leader-lease", "2s"])
+            .args(["--job-interval", "1s", "--client-rate", "0"])
+            .args(["--max-deployments-per-client", "1000"])
+            .args(options)
+            .env("RUST_LOG", "info,sinfonia_tier2=debug");
+        Tier2 {
+            service: Service::start(name, command, self.folder()).unwrap(),
+            client: self.client.clone(),
+        }
+    }
+
+    /// The credentials of this cloudlet's Tier 2.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+}
+
+impl Tier2 {
+    /// `POST` for a recipe and a key.
+    pub(crate) fn post(&self, recipe: &str, key: u8) -> Ask {
+        self.ask(Method::POST, &deployment(recipe, key))
+    }
+
+    /// `GET` for a recipe and a key.
+    pub(crate) fn get(&self, recipe: &str, key: u8) -> Ask {
+        self.ask(Method::GET, &deployment(recipe, key))
+    }
+
+    /// `DELETE` for a recipe and a key.
+    pub(crate) fn delete(&self, recipe: &str, key: u8) -> Ask {
+        self.ask(Method::DELETE, &deployment(recipe, key))
+    }
+
+    /// Any request.
+    pub(crate) fn ask(&self, method: Method, path: &str) -> Ask {
+        let request: RequestBuilder = self
+            .client
+            .request(method, format!("{}{path}", self.service.url()));
+        Ask::new(request)
+    }
+
+    /// The process and its log.
+    pub(crate) const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(self) {
+        self.service.kill().unwrap();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn stop(self) {
+        let stopped = tokio::task::spawn_blocking(|| self.service.stop());
+        assert!(stopped.await.unwrap().unwrap().success());
+    }
+
+    /// What `/readyz` says.
+    pub(crate) async fn readiness(&self) -> Answer {
+        let url = format!("http://{}/readyz", self.service.admin());
+        Ask::new(self.client.get(url)).answer().await
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn until_ready(&self) {
+        eventually(async || {
+            let answer = self.readiness().await;
+            if answer.status == 200 {
+                Ok(())
+            } else {
+                Err(format!("{answer:?}"))
+            }
+        })
+        .await;
+    }
+}
+
+/// Asks again and again until it is well; fails with the last reason when that takes too long.
+pub(crate) async fn eventually<T>(attempt: impl AsyncFn() -> Result<T, String>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(reason) if tokio::time::Instant::now() > deadline => {
+                panic!("not within {PATIENCE:?}: {reason}")
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// The public key of a device of this number.
+pub(crate) fn key(number: u8) -> PublicKey {
+    PublicKey::from_bytes([number; 32])
+}
+
+fn deployment(recipe: &str, number: u8) -> String {
+    format!("/api/v1/deploy/{recipe}/{}", key(number).url_safe())
+}
+
+/// The operator's rights for a Tier 2 in another Namespace than the usual one; who has them in the whole cluster gets a name of its own.
+fn rights_in(namespace: &str) -> String {
+    let documents = RIGHTS.split("\n---\n");
+    let adapted = documents
+        .filter(|document| !document.contains("kind: Namespace\n"))
+        .map(|document| {
+            let moved = format!("{document}\n").replace(
+                "namespace: sinfonia\n",
+                &format!("namespace: {namespace}\n"),
+            );
+            let reaches_beyond = moved.contains("kind: ClusterRoleBinding\n")
+                || (moved.contains("kind: RoleBinding\n")
+                    && moved.contains("namespace: kube-system\n"));
+            if reaches_beyond {
+                let name = format!("name: sinfonia-tier2-{namespace}\n");
+                moved.replacen("name: sinfonia-tier2\n", &name, 1)
+            } else {
+                moved
+            }
+        });
+    adapted.collect::<Vec<_>>().join("---\n")
+}
