@@ -1,5 +1,6 @@
 //! Running cargo on this workspace.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -13,10 +14,16 @@ pub(crate) fn workspace() -> &'static Path {
 
 /// Runs cargo with these arguments in the workspace, its output shown.
 pub(crate) fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    cargo_with(arguments, &[])
+}
+
+/// Runs cargo as [`cargo`] does, with these variables in its environment.
+pub(crate) fn cargo_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let line = format!("cargo {}", arguments.join(" "));
     let status: ExitStatus = Command::new(cargo)
         .args(arguments)
+        .envs(environment.iter().copied())
         .current_dir(workspace())
         .status()
         .with_context(|| format!("cannot run `{line}`"))?;

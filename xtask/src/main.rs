@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod quickstart;
 mod test;
+mod testbed;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,9 @@ enum Task {
     Quickstart(quickstart::Options),
     /// Builds everything and runs all tests.
     Test(test::Options),
+    /// Real programs to test with: Kubernetes' control plane, helm, Prometheus.
+    #[command(subcommand)]
+    Testbed(testbed::Task),
     /// Measures; every figure comes beside a baseline of the same run.
     #[command(subcommand)]
     Bench(bench::Benchmark),
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Quickstart(options) => quickstart::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Testbed(task) => testbed::run(&task),
         Task::Bench(benchmark) => bench::run(&benchmark),
     };
     match outcome {

@@ -1,13 +1,19 @@
 //! `cargo xtask test`: everything there is.
 
-use clap::Args;
+use std::env;
 
-use crate::cargo::cargo;
+use anstream::eprintln;
+use anyhow::Context;
+use clap::Args;
+use sinfonia_testbed::{ControlPlane, Programs, RunFolder, VARIABLE};
+
+use crate::cargo::{cargo, cargo_with};
+use crate::testbed::build_missing;
 
 /// What to test.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only tests whose name holds this text.
+    /// Only tests whose name holds this text. Tests that need a control plane start one of their own.
     filter: Option<String>,
 }
 
@@ -15,6 +21,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // The end-to-end tests start the programs of the same build.
     cargo(&["build", "--locked", "--workspace", "--bins"])?;
     let mut arguments = vec!["test", "--locked", "--workspace"];
-    arguments.extend(options.filter.as_deref());
-    cargo(&arguments)
+    if let Some(filter) = &options.filter {
+        arguments.push(filter);
+        return cargo(&arguments);
+    }
+    build_missing()?;
+    if env::var_os(VARIABLE).is_some() {
+        return cargo(&arguments);
+    }
+    let folder = RunFolder::new().context("cannot make a folder for the control plane")?;
+    let control_plane = ControlPlane::start(&Programs::find_or_hint()?, folder.path())?;
+    let outcome = cargo_with(&arguments, &[(VARIABLE, folder.path().as_os_str())]);
+    drop(control_plane);
+    if folder.is_kept() {
+        eprintln!(
+            "logs of the control plane are kept in {}",
+            folder.path().display()
+        );
+    }
+    outcome
 }

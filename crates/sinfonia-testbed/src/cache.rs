@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use etcetera::BaseStrategy;
 
-/// `$XDG_CACHE_HOME/sinfonia-testbed`, or `~/.cache/sinfonia-testbed`.
-pub(crate) fn cache_folder() -> PathBuf {
+/// Where the test bed keeps what outlives a run: `$XDG_CACHE_HOME/sinfonia-testbed`, or `~/.cache/sinfonia-testbed`.
+pub fn cache_folder() -> PathBuf {
     let cache = etcetera::base_strategy::choose_native_strategy()
         .map_or_else(|_| env::temp_dir(), |strategy| strategy.cache_dir());
     cache.join("sinfonia-testbed")

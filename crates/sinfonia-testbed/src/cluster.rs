@@ -160,9 +160,25 @@ impl Cluster {
         self.folder.join(CA_FILE)
     }
 
-    /// The administrator's token.
+    /// The token that its requests bear, the administrator's by default.
     pub fn token(&self) -> &str {
         &self.access.token
+    }
+
+    /// The same cluster, asked at another URL, such as a fault proxy's.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        let mut other = self.clone();
+        url.clone_into(&mut other.access.url);
+        other
+    }
+
+    /// The same cluster, asked by the bearer of another token, such as a ServiceAccount's.
+    #[must_use]
+    pub fn bearing(&self, token: &str) -> Self {
+        let mut other = self.clone();
+        token.clone_into(&mut other.access.token);
+        other
     }
 
     pub(crate) fn access(&self) -> &Access {

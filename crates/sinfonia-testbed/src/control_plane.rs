@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub use self::node::{
     KUBE_DNS_ADDRESS, NODE_ENDPOINT, NODE_NAME, NODE_PUBLIC_KEY, NODE_WIREGUARD_IP,
 };
-pub use self::shared::SharedCluster;
+pub use self::shared::{SharedCluster, VARIABLE};
 use crate::cluster::{Access, STATE_FILE, random_hex, write_private};
 use crate::process::Process;
 use crate::{Cluster, ClusterError, MissingProgram, Programs, ReservedPort, ServiceError};

@@ -1,30 +1,38 @@
 //! Starts and stops real programs for tests and for the quickstart, on free loopback ports, each with its log kept.
 //!
 //! The tiers' own binaries are a [`Service`] each. [`ControlPlane`] is a Kubernetes control plane of real programs that tests share and
-//! use as a [`Cluster`]. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
+//! use as a [`Cluster`], directly or through a [`FaultProxy`]. [`Prometheus`] scrapes [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
 
 mod binaries;
 mod cache;
 mod chart;
 mod cluster;
 mod control_plane;
+mod exporter;
+mod fault_proxy;
 mod folder;
 mod port;
 mod process;
 mod programs;
+mod prometheus;
 mod run_folder;
 mod runtime;
 mod service;
 
 pub use self::binaries::{Binaries, MissingBinary, command};
+
+pub use self::cache::cache_folder;
 pub use self::chart::write_chart;
 pub use self::cluster::{Cluster, ClusterError, TestNamespace, unique_name};
 pub use self::control_plane::{
     ControlPlane, ControlPlaneError, KUBE_DNS_ADDRESS, NODE_ENDPOINT, NODE_NAME, NODE_PUBLIC_KEY,
-    NODE_WIREGUARD_IP, SharedCluster,
+    NODE_WIREGUARD_IP, SharedCluster, VARIABLE,
 };
+pub use self::exporter::Exporter;
+pub use self::fault_proxy::{Answer, ApiCall, Fault, FaultProxy, FaultProxyError, Rule};
 pub use self::folder::TestFolder;
 pub use self::port::ReservedPort;
 pub use self::programs::{BuildError, MissingProgram, ProgramSet, Programs, Progress};
+pub use self::prometheus::{Prometheus, PrometheusError};
 pub use self::run_folder::RunFolder;
 pub use self::service::{Service, ServiceError};

@@ -6,4 +6,9 @@
 
 mod control_plane {
     mod cluster;
+    mod fault_proxy;
+    mod peers;
+    mod processes;
+    mod prometheus;
+    mod second;
 }

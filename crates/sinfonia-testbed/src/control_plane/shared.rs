@@ -12,8 +12,8 @@ use super::{ControlPlane, ControlPlaneError};
 use crate::run_folder::RunFolder;
 use crate::{Cluster, Programs};
 
-/// The folder of a control plane that runs already.
-pub(crate) const VARIABLE: &str = "SINFONIA_TESTBED";
+/// The environment variable that names the folder of a control plane that runs already, for [`ControlPlane::shared`].
+pub const VARIABLE: &str = "SINFONIA_TESTBED";
 
 /// Lives as long as the process; statics are not dropped, but the processes die with this one, and the folder goes with it.
 static OF_THIS_PROCESS: OnceLock<Result<Running, String>> = OnceLock::new();

@@ -88,22 +88,57 @@ fn a_manifest_may_define_a_kind_and_use_it() {
 #[test]
 fn a_service_account_may_do_what_its_roles_say_and_nothing_else() {
     let cluster = ControlPlane::shared();
+    let namespace = cluster.namespace("testbed").unwrap();
+    let name = namespace.name();
+    let manifest = format!(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: tier2, namespace: {name}}}\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: tier2, namespace: {name}}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}}\n\
+         subjects: [{{kind: ServiceAccount, name: tier2, namespace: {name}}}]\n"
+    );
+    cluster.apply(&manifest).unwrap();
+
+    let token = cluster.token_of(name, "tier2").unwrap();
+
+    let account = cluster.bearing(&token);
+    let status = |path: &str| account.request("GET", path, "", "").unwrap().0;
+    assert_eq!(
+        status(&format!("/api/v1/namespaces/{name}/configmaps")),
+        200
+    );
+    assert_eq!(status(&format!("/api/v1/namespaces/{name}/secrets")), 403);
+    assert_eq!(status("/api/v1/nodes"), 403);
+}
+
+#[test]
+fn a_kubeconfig_names_the_server_the_namespace_and_the_token_of_a_service_account() {
+    let cluster = ControlPlane::shared();
     let folder = TestFolder::new().unwrap();
     let namespace = cluster.namespace("testbed").unwrap();
-    let account = format!(
-        "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: tier2, namespace: {}}}}}",
-        namespace.name()
-    );
-    cluster.apply(&account).unwrap();
+    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", namespace.name());
+    let account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "tier2"}});
+    cluster.create(&accounts, &account).unwrap();
 
-    let kubeconfig = cluster
-        .kubeconfig_as(namespace.name(), "tier2", folder.path())
+    let path = cluster
+        .kubeconfig_as_through(
+            "https://proxy.example",
+            namespace.name(),
+            "tier2",
+            folder.path(),
+        )
         .unwrap();
 
-    let text = std::fs::read_to_string(kubeconfig).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
     let kubeconfig: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let context = &kubeconfig["contexts"][0]["context"];
-    assert_eq!(context["namespace"], namespace.name());
+    assert_eq!(
+        kubeconfig["clusters"][0]["cluster"]["server"],
+        "https://proxy.example"
+    );
+    assert_eq!(
+        kubeconfig["contexts"][0]["context"]["namespace"],
+        namespace.name()
+    );
     let token = kubeconfig["users"][0]["user"]["token"].as_str().unwrap();
     let review = json!({
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token},
