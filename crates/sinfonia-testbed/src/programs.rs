@@ -3,6 +3,7 @@
 pub(crate) mod set;
 
 use std::env;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -29,7 +30,7 @@ pub struct Programs {
 }
 
 /// A program is nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{program} is neither in {ASSETS}, nor on PATH, nor in {}\nhint: cargo xtask testbed build",
     folder.display()
@@ -39,6 +40,13 @@ pub struct MissingProgram {
     pub program: &'static str,
     /// Where the test bed would have built it.
     pub folder: PathBuf,
+}
+
+impl fmt::Debug for MissingProgram {
+    /// The text with the hint: it is what a test shows that unwraps.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
 }
 
 impl Programs {
@@ -161,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_told_with_the_command_that_builds_it() {
-        let missing = ProgramSet::Helm4.missing().to_string();
+        let missing = format!("{:?}", ProgramSet::Helm4.missing());
 
         assert!(missing.starts_with("helm 4 is neither in KUBEBUILDER_ASSETS, nor on PATH"));
         assert!(missing.ends_with("\nhint: cargo xtask testbed build"));

@@ -1,6 +1,6 @@
 //! The folder of a control plane that tests share: gone with the process that made it, however that ends, unless a test failed.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use crate::cache::cache_folder;
 
 /// The file that says that logs are wanted.
 const KEEP: &str = "failed";
+/// The file that is locked while the process lives.
+const LOCK: &str = "lock";
 /// How long logs of failed tests are kept at least.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Waits for the end of the process at the other end of its standard input, then for what that has started and what still writes, and
@@ -29,6 +31,7 @@ done 2>/dev/null
 pub struct RunFolder {
     path: PathBuf,
     janitor: Child,
+    _lock: File,
 }
 
 impl RunFolder {
@@ -44,6 +47,8 @@ impl RunFolder {
             .prefix(&format!("{}-", std::process::id()))
             .tempdir_in(&runs)?
             .keep();
+        let lock = File::create(path.join(LOCK))?;
+        lock.lock()?;
         let janitor = Command::new("sh")
             .args(["-c", JANITOR, "janitor"])
             .arg(&path)
@@ -53,7 +58,11 @@ impl RunFolder {
             // It is not interrupted with this process.
             .process_group(0)
             .spawn()?;
-        Ok(Self { path, janitor })
+        Ok(Self {
+            path,
+            janitor,
+            _lock: lock,
+        })
     }
 
     /// Where it is.
@@ -82,21 +91,75 @@ impl Drop for RunFolder {
 
 fn remove_old(runs: &Path) {
     for run in fs::read_dir(runs).into_iter().flatten().flatten() {
-        let name = run.file_name();
-        let process = name
-            .to_str()
-            .and_then(|name| name.split('-').next())
-            .unwrap_or_default();
-        let runs = !process.is_empty() && Path::new("/proc").join(process).exists();
-        if !runs && !is_wanted(&run.path()) {
+        let path = run.path();
+        if has_ended(&path) && !is_wanted(&path) {
             // Another run may have removed it meanwhile.
-            let _ = fs::remove_dir_all(run.path());
+            let _ = fs::remove_dir_all(path);
         }
     }
+}
+
+/// Whether the process that made this folder has ended. One that has not locked it yet is just beginning.
+fn has_ended(folder: &Path) -> bool {
+    File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 fn is_wanted(folder: &Path) -> bool {
     fs::metadata(folder.join(KEEP))
         .and_then(|file| file.modified())
         .is_ok_and(|failed| failed.elapsed().is_ok_and(|age| age < KEPT_FOR))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_run_goes_with_it() {
+        let folder = RunFolder::new().unwrap();
+        let path = folder.path().to_owned();
+        fs::write(path.join("etcd.log"), "").unwrap();
+        assert!(!folder.is_kept());
+
+        drop(folder);
+
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn logs_that_a_failed_test_wants_stay_without_the_data() {
+        let folder = RunFolder::new().unwrap();
+        let path = folder.path().to_owned();
+        fs::write(path.join("etcd.log"), "").unwrap();
+        fs::create_dir(path.join("etcd")).unwrap();
+        RunFolder::keep(&path);
+        assert!(folder.is_kept());
+
+        drop(folder);
+
+        assert!(path.join("etcd.log").exists());
+        assert!(!path.join("etcd").exists());
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn only_folders_of_runs_that_have_ended_and_that_nobody_wants_are_removed() {
+        let runs = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let path = runs.path().join(name);
+            fs::create_dir(&path).unwrap();
+            (File::create(path.join(LOCK)).unwrap(), path)
+        };
+        let (running, _) = make("running");
+        running.lock().unwrap();
+        let (_, ended) = make("ended");
+        let (_, failed) = make("failed");
+        RunFolder::keep(&failed);
+        fs::create_dir(runs.path().join("beginning")).unwrap();
+
+        remove_old(runs.path());
+
+        let left = fs::read_dir(runs.path()).unwrap().count();
+        assert_eq!((left, ended.exists()), (3, false));
+    }
 }

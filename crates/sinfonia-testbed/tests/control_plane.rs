@@ -7,6 +7,7 @@
 mod control_plane {
     mod cluster;
     mod fault_proxy;
+    mod helm;
     mod peers;
     mod processes;
     mod prometheus;

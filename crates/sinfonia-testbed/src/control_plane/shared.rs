@@ -97,3 +97,35 @@ fn with_causes(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TestFolder;
+    use crate::cluster::Access;
+    use crate::control_plane::certificates;
+
+    #[test]
+    fn a_test_that_fails_keeps_the_logs_of_the_shared_control_plane() {
+        let folder = TestFolder::new().unwrap();
+        certificates::write_all(folder.path()).unwrap();
+        let access = Access {
+            url: String::new(),
+            etcd: String::new(),
+            token: String::new(),
+        };
+        let shared = SharedCluster(Cluster::new(folder.path(), access).unwrap());
+        let passing = shared.clone();
+        let marker = folder.path().join("failed");
+
+        drop(passing);
+        let before = marker.exists();
+        let failing = thread::spawn(move || {
+            let _shared = shared;
+            std::panic::resume_unwind(Box::new("failed"));
+        });
+
+        assert!(failing.join().is_err());
+        assert_eq!((before, marker.exists()), (false, true));
+    }
+}
