@@ -23,7 +23,7 @@ pub(crate) enum Task {
     ///
     /// `eval "$(cargo xtask testbed up)"` does both. Tests that are run with its variables use it, too.
     Up,
-    /// Stops the control plane that `up` started, and removes its files.
+    /// Stops the control plane that `up` started from this checkout, and removes its files.
     Down,
     /// Is the control plane that `up` started, until it is told to end.
     #[command(hide = true)]

@@ -1,13 +1,15 @@
 //! Where the programs of others are that the test bed starts.
 
-pub(crate) mod set;
+mod build;
+mod set;
 
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-pub use self::set::{BuildError, ProgramSet, Progress};
+pub use self::build::{BuildError, Progress};
+pub use self::set::ProgramSet;
 
 /// The folder of Kubernetes' programs, as other test suites know it.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";

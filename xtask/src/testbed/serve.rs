@@ -1,6 +1,7 @@
 //! The process that is the control plane of `cargo xtask testbed up`: its programs die with it, however it ends.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
@@ -8,14 +9,18 @@ use anyhow::{Context, bail};
 use sinfonia_testbed::{ControlPlane, Programs, cache_folder};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The folder of its control plane.
+use crate::cargo::workspace;
+
+/// The folder of its control plane. Each checkout has its own, so that none stops another's.
 pub(super) fn folder() -> PathBuf {
-    cache_folder().join("up")
+    let mut hash = DefaultHasher::new();
+    workspace().hash(&mut hash);
+    cache_folder().join(format!("up-{:016x}", hash.finish()))
 }
 
 /// The file that it locks while it runs, and that holds its process id.
 pub(super) fn lock_file() -> PathBuf {
-    cache_folder().join("up.lock")
+    folder().with_extension("lock")
 }
 
 pub(super) fn serve() -> anyhow::Result<()> {

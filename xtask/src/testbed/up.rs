@@ -58,7 +58,7 @@ pub(super) fn down() -> anyhow::Result<()> {
 
 /// What the process says when it cannot start.
 fn log_file() -> PathBuf {
-    cache_folder().join("up.log")
+    folder().with_extension("log")
 }
 
 /// The process that is the control plane.
