@@ -10,14 +10,14 @@ use futures_util::StreamExt;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{AddressPool, Policy};
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::settle::{Rest, SettleError};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, until_ready};
-use crate::records::Records;
+use crate::records::{Records, Seen};
 
 /// Time before the first new try of what did not work; it doubles with each.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -99,8 +99,9 @@ impl Controller {
                 Ok(rest) => rest,
                 Err(error) => {
                     log_failure(&error, key);
-                    // A change may be that nobody wants it any more.
-                    let _ = tokio::time::timeout(retry_after(failures), changes.changed()).await;
+                    if is_gone_within(retry_after(failures), &mut changes).await {
+                        return;
+                    }
                     failures += 1;
                     continue;
                 }
@@ -111,8 +112,9 @@ impl Controller {
                 0
             };
             if plans > PLANS_AT_ONCE {
-                let _ = tokio::time::timeout(retry_after(plans - PLANS_AT_ONCE), changes.changed())
-                    .await;
+                if is_gone_within(retry_after(plans - PLANS_AT_ONCE), &mut changes).await {
+                    return;
+                }
                 continue;
             }
             let readiness = match rest {
@@ -123,13 +125,28 @@ impl Controller {
             };
             failures = 0;
             tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
+                () = until_worth_a_look(&mut changes, &seen) => if changes.has_changed().is_err() { return },
                 () = until_ready(readiness) => {}
                 () = waker.notified() => {}
                 () = until_resync(self.cluster.resync_interval()) => {}
             }
         }
     }
+}
+
+/// Waits before the next try, less where the record changes, which may be that nobody wants it any more; true when it is gone.
+async fn is_gone_within(pause: Duration, changes: &mut watch::Receiver<Seen>) -> bool {
+    matches!(timeout(pause, changes.changed()).await, Ok(Err(_)))
+}
+
+/// Resolves when a record that has settled was changed by more than renewals, or is gone.
+async fn until_worth_a_look(changes: &mut watch::Receiver<Seen>, settled: &Seen) {
+    // An error is that the record is gone.
+    let _ = changes
+        .wait_for(|seen| {
+            seen != settled && !seen.record().was_only_renewed_since(settled.record())
+        })
+        .await;
 }
 
 /// Resolves after about this time; the records' looks are spread over it.

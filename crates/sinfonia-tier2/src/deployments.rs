@@ -66,7 +66,7 @@ impl Deployments {
     /// The deployment of a recipe for a key as it is now.
     ///
     /// # Errors
-    /// There is none, or it failed or expired.
+    /// There is none, it failed or expired, or the cluster does not say.
     pub(crate) async fn get(
         &self,
         uuid: Uuid,
@@ -75,7 +75,9 @@ impl Deployments {
         self.synchronised()?;
         let seen = self
             .records
-            .get(key)
+            .find(key)
+            .await
+            .map_err(Refusal::Cluster)?
             .filter(|seen| seen.record().spec.uuid == uuid)
             .ok_or(Refusal::Absent)?;
         match seen.record().stage() {
@@ -105,7 +107,7 @@ impl Deployments {
         self.synchronised()?;
         let mut withdrawn = self.withdrawn.lock().await;
         loop {
-            let seen = self.records.get(key);
+            let seen = self.records.find(key).await.map_err(Refusal::Cluster)?;
             match (
                 delete(seen.as_ref().map(Seen::record), uuid, created_by),
                 &seen,

@@ -88,6 +88,17 @@ impl Records {
         self.cache.get(key)
     }
 
+    /// The record of a key, as it is now where memory knows none: another process may have made it a moment ago.
+    ///
+    /// # Errors
+    /// Memory knows none and the cluster does not answer.
+    pub(crate) async fn find(&self, key: &PublicKey) -> Result<Option<Seen>, ClusterError> {
+        match (&self.store, self.get(key)) {
+            (Store::Kubernetes(api), None) => api.find(key).await,
+            (_, known) => Ok(known),
+        }
+    }
+
     /// Follows the record of a key until it is removed, which closes the channel.
     pub(crate) fn follow(&self, key: &PublicKey) -> Option<watch::Receiver<Seen>> {
         self.cache.follow(key)

@@ -158,6 +158,15 @@ impl Record {
         })
     }
 
+    /// Whether all that happened since an earlier look is that requests came which a running deployment need not do anything for.
+    pub fn was_only_renewed_since(&self, earlier: &Self) -> bool {
+        let runs = self
+            .status
+            .as_ref()
+            .is_some_and(|status| status.phase == Phase::Deployed && status.first_ready.is_some());
+        runs && self.status == earlier.status && self.deleting == earlier.deleting
+    }
+
     /// When the lease ends, renewals included that the controller has not seen yet.
     pub fn lease_end(&self, policy: &Policy) -> Timestamp {
         let renewed = policy.lease_from(self.spec.renewed);

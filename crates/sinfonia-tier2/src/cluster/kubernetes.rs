@@ -28,7 +28,7 @@ use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::lifecycle::{Found, Observed, Record, Step, TunnelFacts};
 use sinfonia_service::recipes::RecipeRepository;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use uuid::Uuid;
 
 use self::charts::Charts;
@@ -65,7 +65,11 @@ pub(crate) struct Kubernetes {
     leading: watch::Sender<bool>,
     candidate: std::sync::Arc<Mutex<Candidate>>,
     uid: watch::Receiver<Option<Uuid>>,
+    looks: Semaphore,
 }
+
+/// Deployments that are looked at at the same time.
+const LOOKS_AT_ONCE: usize = 16;
 
 impl Cluster for Kubernetes {
     fn tunnel(&self) -> watch::Receiver<Result<TunnelFacts, String>> {
@@ -76,7 +80,12 @@ impl Cluster for Kubernetes {
         &'a self,
         name: &'a DeploymentName,
     ) -> BoxFuture<'a, Result<Observed, ClusterError>> {
-        observation::observe(&self.client, name).boxed()
+        let look = async {
+            // Nobody closes it. A new leader looks at everything at once, which must not look like an attack to the API server.
+            let _permit = self.looks.acquire().await.ok();
+            observation::observe(&self.client, name).await
+        };
+        look.boxed()
     }
 
     fn apply<'a>(

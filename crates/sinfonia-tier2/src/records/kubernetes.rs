@@ -210,6 +210,14 @@ impl RecordApi {
         }
     }
 
+    pub(super) async fn find(&self, key: &PublicKey) -> Result<Option<Seen>, ClusterError> {
+        let object = self.api.get_opt(&key.record_name()).await;
+        if let Some(seen) = object.map_err(cluster_error)?.as_ref().and_then(readable) {
+            self.cache.learn(seen);
+        }
+        Ok(self.cache.get(key))
+    }
+
     fn learn(&self, object: &CloudletDeployment) -> Result<(), WriteError> {
         self.cache.learn(read(object).map_err(unreadable)?);
         Ok(())

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Name of the Lease.
 const NAME: &str = "sinfonia-tier2";
@@ -54,24 +54,29 @@ impl Candidate {
     pub(super) async fn run(&mut self, leading: &watch::Sender<bool>) {
         let pause = self.lasts / TRIES;
         let patience = self.lasts * 2 / 3;
-        let mut renewed = None;
+        // Until when this candidate leads although it hears nothing more.
+        let mut leads_until = None;
         loop {
+            let begun = Instant::now();
             // A try that hangs must not outlast the right to lead.
-            let tried = timeout(pause * 2, self.try_once()).await;
+            let deadline = leads_until.unwrap_or(begun + patience);
+            let tried = timeout_at(deadline, self.try_once()).await;
             match tried {
-                Ok(Ok(true)) => renewed = Some(Instant::now()),
-                Ok(Ok(false)) => renewed = None,
+                Ok(Ok(true)) => leads_until = Some(begun + patience),
+                Ok(Ok(false)) => leads_until = None,
                 Ok(Err(error)) => {
                     let error: &dyn std::error::Error = &error;
                     tracing::info!(error, "the lease cannot be read or written");
                 }
                 Err(_) => tracing::info!("the API server does not answer about the lease"),
             }
-            let leads = renewed.is_some_and(|renewed| renewed.elapsed() < patience);
+            leads_until = leads_until.filter(|until| *until > Instant::now());
+            let leads = leads_until.is_some();
             if leading.send_if_modified(|leading| std::mem::replace(leading, leads) != leads) {
                 tracing::info!(leads, identity = self.identity, "leadership changed");
             }
-            sleep(pause).await;
+            let next = Instant::now() + pause;
+            sleep_until(leads_until.map_or(next, |until| until.min(next))).await;
         }
     }
 

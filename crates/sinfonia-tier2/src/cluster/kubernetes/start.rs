@@ -10,7 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use sinfonia_service::readiness::{Condition, Readiness};
 use sinfonia_service::recipes::RecipeRepository;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::charts::Charts;
@@ -20,7 +20,7 @@ use super::helm::{Helm, HelmSettings};
 use super::leader::Candidate;
 use super::prometheus::Prometheus;
 use super::workloads::Workloads;
-use super::{Kubernetes, api_server};
+use super::{Kubernetes, LOOKS_AT_ONCE, api_server};
 use crate::clock::Clock;
 use crate::records::Records;
 use crate::records::kubernetes::RecordApi;
@@ -117,6 +117,7 @@ pub(crate) async fn start(
         leading: leading.clone(),
         candidate: Arc::new(Mutex::new(candidate)),
         uid,
+        looks: Semaphore::new(LOOKS_AT_ONCE),
         client: client.clone(),
     };
     let mut tasks = JoinSet::new();
