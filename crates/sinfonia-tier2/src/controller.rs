@@ -139,12 +139,12 @@ async fn is_gone_within(pause: Duration, changes: &mut watch::Receiver<Seen>) ->
     matches!(timeout(pause, changes.changed()).await, Ok(Err(_)))
 }
 
-/// Resolves when a record that has settled was changed by more than renewals, or is gone.
+/// Resolves when a record that has settled was changed by more than a longer lease, or is gone.
 async fn until_worth_a_look(changes: &mut watch::Receiver<Seen>, settled: &Seen) {
     // An error is that the record is gone.
     let _ = changes
         .wait_for(|seen| {
-            seen != settled && !seen.record().was_only_renewed_since(settled.record())
+            seen != settled && !seen.record().was_only_prolonged_since(settled.record())
         })
         .await;
 }

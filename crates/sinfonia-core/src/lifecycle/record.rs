@@ -158,13 +158,19 @@ impl Record {
         })
     }
 
-    /// Whether all that happened since an earlier look is that requests came which a running deployment need not do anything for.
-    pub fn was_only_renewed_since(&self, earlier: &Self) -> bool {
-        let runs = self
-            .status
-            .as_ref()
-            .is_some_and(|status| status.phase == Phase::Deployed && status.first_ready.is_some());
-        runs && self.status == earlier.status && self.deleting == earlier.deleting
+    /// Whether all that happened since an earlier look is that a running deployment was prolonged, by requests or by activity: nothing
+    /// has to be done for that in the cluster.
+    pub fn was_only_prolonged_since(&self, earlier: &Self) -> bool {
+        let (Some(status), Some(before)) = (&self.status, &earlier.status) else {
+            return false;
+        };
+        let lease_aside = RecordStatus {
+            lease_end: before.lease_end,
+            unknown_since: before.unknown_since,
+            ..status.clone()
+        };
+        let runs = status.phase == Phase::Deployed && status.first_ready.is_some();
+        runs && lease_aside == *before && self.deleting == earlier.deleting
     }
 
     /// When the lease ends, renewals included that the controller has not seen yet.

@@ -1,7 +1,7 @@
 use rstest::rstest;
 use uuid::Uuid;
 
-use crate::lifecycle::fixtures::{at, called, new_record, record, request};
+use crate::lifecycle::fixtures::{at, called, new_record, record, request, with};
 use crate::lifecycle::{
     DeleteDecision, DeployDecision, Phase, Policy, Record, RecordSpec, Request, delete, deploy,
 };
@@ -13,6 +13,25 @@ fn an_unknown_key_gets_a_record() {
     let decision = deploy(None, &request("first"), at(0), &Policy::default());
 
     assert_eq!(decision, DeployDecision::Create(new_record().spec));
+}
+
+#[test]
+fn a_running_deployment_that_is_only_prolonged_needs_no_look() {
+    let before = record(Phase::Deployed);
+    let renewed = called(before.clone(), 150);
+    let active = with(before.clone(), |status| status.lease_end = at(450));
+    let expiring = with(before.clone(), |status| status.phase = Phase::Expiring);
+    let deleted = Record {
+        deleting: true,
+        ..before.clone()
+    };
+
+    assert!(renewed.was_only_prolonged_since(&before));
+    assert!(active.was_only_prolonged_since(&before));
+    assert!(!expiring.was_only_prolonged_since(&before));
+    assert!(!deleted.was_only_prolonged_since(&before));
+    let called_back = called(expiring.clone(), 400);
+    assert!(!called_back.was_only_prolonged_since(&expiring));
 }
 
 #[rstest]
