@@ -28,7 +28,7 @@ pub(crate) use self::refusal::Refusal;
 use self::withdrawn::Withdrawn;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::records::{Records, Seen, WriteError};
+use crate::records::{Records, Seen, unless_stale};
 
 /// The API's side of all deployments. It writes what is asked for, never how far it is.
 pub(crate) struct Deployments {
@@ -117,7 +117,7 @@ impl Deployments {
                     if created_by.is_none() && !may_delete(creator) {
                         return Err(Refusal::NotCreator);
                     }
-                    if unless_stale(self.records.delete(seen).await)? {
+                    if unless_stale(self.records.delete(seen).await).map_err(Refusal::Cluster)? {
                         return Ok(());
                     }
                 }
@@ -199,14 +199,5 @@ impl Deployments {
 
     fn synchronised(&self) -> Result<(), Refusal> {
         self.records.synchronised().map_err(Refusal::NoRecords)
-    }
-}
-
-/// Whether something was written; whoever was quicker made another decision necessary.
-fn unless_stale(written: Result<(), WriteError>) -> Result<bool, Refusal> {
-    match written {
-        Ok(()) => Ok(true),
-        Err(WriteError::Stale) => Ok(false),
-        Err(WriteError::Cluster(error)) => Err(Refusal::Cluster(error)),
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::cluster::ClusterError;
 use crate::controller::Controller;
 use crate::job_runner::JobRunner;
-use crate::records::WriteError;
+use crate::records::unless_stale;
 
 /// Time after which a cluster that did not answer is asked again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -98,13 +98,5 @@ async fn record(controller: &Controller, found: &Found) -> Result<bool, ClusterE
         }
         None => Ok(false),
         Some(known) => Ok(known.deployment_name == found.name),
-    }
-}
-
-fn unless_stale(written: Result<(), WriteError>) -> Result<bool, ClusterError> {
-    match written {
-        Ok(()) => Ok(true),
-        Err(WriteError::Stale) => Ok(false),
-        Err(WriteError::Cluster(error)) => Err(error),
     }
 }

@@ -35,6 +35,18 @@ pub(crate) enum WriteError {
     Cluster(#[from] ClusterError),
 }
 
+/// Whether something was written. Whoever was quicker made another decision necessary.
+///
+/// # Errors
+/// The cluster does not take it.
+pub(crate) fn unless_stale(written: Result<(), WriteError>) -> Result<bool, ClusterError> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(WriteError::Stale) => Ok(false),
+        Err(WriteError::Cluster(error)) => Err(error),
+    }
+}
+
 /// The records, by key.
 pub(crate) struct Records {
     cache: Arc<Cache>,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::Controller;
 use crate::cluster::{ClusterError, StepError};
-use crate::records::{Seen, WriteError};
+use crate::records::{Seen, unless_stale};
 
 /// When a record needs work again.
 pub(super) enum Rest {
@@ -79,7 +79,9 @@ impl Controller {
         let moved = before.is_none_or(|before| before.phase != status.phase);
         let (name, phase) = (status.deployment_name.clone(), status.phase);
         let key = seen.record().spec.public_key;
-        if !unless_stale(self.records.write_status(seen, status).await)? {
+        if !unless_stale(self.records.write_status(seen, status).await)
+            .map_err(SettleError::Write)?
+        {
             return Ok(());
         }
         if moved {
@@ -120,11 +122,12 @@ impl Controller {
             Ok(placement) => {
                 let status = start(record, placement, self.clock.now(), &self.policy);
                 tracing::info!(key = %record.spec.public_key.short(), recipe = %record.spec.uuid, name = %status.deployment_name, "deployment starts");
-                unless_stale(self.records.write_status(seen, status).await)?;
+                unless_stale(self.records.write_status(seen, status).await)
+                    .map_err(SettleError::Write)?;
             }
             Err(error @ (PlacementError::Addresses(_) | PlacementError::Names)) => {
                 tracing::warn!(%error, key = %record.spec.public_key.short(), "deployment cannot be placed");
-                unless_stale(self.records.delete(seen).await)?;
+                unless_stale(self.records.delete(seen).await).map_err(SettleError::Write)?;
             }
         }
         Ok(Rest::Changed)
@@ -196,7 +199,9 @@ impl Controller {
             let Some(status) = fail(seen.record(), failure.clone(), self.clock.now()) else {
                 return Ok(());
             };
-            if unless_stale(self.records.write_status(&seen, status).await)? {
+            if unless_stale(self.records.write_status(&seen, status).await)
+                .map_err(SettleError::Write)?
+            {
                 return Ok(());
             }
         }
@@ -204,20 +209,11 @@ impl Controller {
     }
 
     async fn remove(&self, seen: &Seen) -> Result<Rest, SettleError> {
-        if !unless_stale(self.records.remove(seen).await)? {
+        if !unless_stale(self.records.remove(seen).await).map_err(SettleError::Write)? {
             return Ok(Rest::Changed);
         }
         tracing::info!(key = %seen.record().spec.public_key.short(), "deployment removed");
         Ok(Rest::Gone)
-    }
-}
-
-/// Whether something was written; whoever was quicker made another decision necessary.
-fn unless_stale(written: Result<(), WriteError>) -> Result<bool, SettleError> {
-    match written {
-        Ok(()) => Ok(true),
-        Err(WriteError::Stale) => Ok(false),
-        Err(WriteError::Cluster(error)) => Err(SettleError::Write(error)),
     }
 }
 

@@ -6,8 +6,8 @@ use sinfonia_core::lifecycle::{AddressPool, Phase, Record, RecordSpec, Stage};
 use sinfonia_service::limits::ClientKey;
 use tokio::time::Instant;
 
-use super::{Deployments, Refusal, unless_stale};
-use crate::records::Seen;
+use super::{Deployments, Refusal};
+use crate::records::{Seen, unless_stale};
 
 /// How many deployments are taken.
 #[derive(Debug, Clone)]
@@ -51,10 +51,11 @@ impl Deployments {
         seen: Option<&Seen>,
         spec: RecordSpec,
     ) -> Result<bool, Refusal> {
-        unless_stale(match seen {
+        let written = match seen {
             None => self.records.create(spec).await,
             Some(seen) => self.records.write_spec(seen, spec).await,
-        })
+        };
+        unless_stale(written).map_err(Refusal::Cluster)
     }
 }
 
