@@ -208,6 +208,8 @@ async fn config(settings: &Settings) -> Result<Config, StartError> {
         (None, _) => return Err(StartError::NoCluster),
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // As everywhere in Sinfonia; helm takes none either.
+    config.proxy_url = None;
     Ok(config)
 }
 
