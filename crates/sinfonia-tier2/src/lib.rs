@@ -12,6 +12,8 @@ pub mod cluster;
 mod controller;
 pub mod crd;
 mod deployments;
+#[cfg(feature = "fail-points")]
+mod fail_points;
 mod job_runner;
 mod leading;
 mod metrics;
@@ -19,6 +21,9 @@ mod records;
 mod reports;
 pub mod service;
 pub mod settings;
+
+#[cfg(all(feature = "fail-points", not(debug_assertions)))]
+compile_error!("fail points are for tests; a release build must have none");
 
 pub use reports::ReportTokenError;
 pub use service::{RunError, run, run_on};

@@ -229,6 +229,8 @@ fn clients(config: Config) -> Result<(Client, Client), StartError> {
     watching.read_timeout = Some(SILENCE_TIMEOUT);
     let build = |config| {
         let builder = ClientBuilder::try_from(config).map_err(StartError::Client)?;
+        #[cfg(feature = "fail-points")]
+        let builder = builder.with_layer(&crate::fail_points::AroundRequests);
         Ok(builder.build())
     };
     Ok((build(asking)?, build(watching)?))

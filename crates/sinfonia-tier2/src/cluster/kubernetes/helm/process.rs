@@ -30,6 +30,10 @@ pub(super) struct Finished {
 impl Invocation<'_> {
     /// Runs it to its end. It is killed when the future is dropped, and when this process ends.
     pub(super) async fn run(self) -> io::Result<Finished> {
+        #[cfg(feature = "fail-points")]
+        let points = crate::fail_points::AroundHelm::of(&self.arguments);
+        #[cfg(feature = "fail-points")]
+        points.before();
         let mut command = Command::new(self.program);
         command
             .args(self.arguments)
@@ -42,10 +46,14 @@ impl Invocation<'_> {
             .process_group(0)
             .kill_on_drop(true);
         let mut child = spawn_bound_async(command)?;
+        #[cfg(feature = "fail-points")]
+        points.begun();
         let write = feed(child.stdin.take(), self.stdin);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (written, stdout, stderr, status) =
             tokio::join!(write, tail(stdout), tail(stderr), child.wait());
+        #[cfg(feature = "fail-points")]
+        points.after();
         written?;
         Ok(Finished {
             succeeded: status?.success(),
