@@ -2,13 +2,16 @@
 
 mod answer;
 mod charts;
+mod invariants;
 mod objects;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder};
+use sha2::{Digest, Sha256};
 use sinfonia_core::key::PublicKey;
 use sinfonia_service::client::{ClientSettings, build};
 use sinfonia_testbed::{
@@ -108,6 +111,17 @@ impl Cloudlet {
 
     /// Starts a Tier 2 and does not wait until it is ready.
     pub(crate) fn start(&self, name: &str, kubeconfig: &Path, options: &[&str]) -> Tier2 {
+        self.start_in(name, kubeconfig, options, &[])
+    }
+
+    /// Starts a Tier 2 with these variables in its environment and does not wait until it is ready.
+    pub(crate) fn start_in(
+        &self,
+        name: &str,
+        kubeconfig: &Path,
+        options: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> Tier2 {
         let programs = Programs::find_or_hint().unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_sinfonia-tier2"));
         let mut command = command(program);
@@ -124,11 +138,18 @@ impl Cloudlet {
             .args(["--job-interval", "1s", "--client-rate", "0"])
             .args(["--max-deployments-per-client", "1000"])
             .args(options)
+            .envs(environment.iter().copied())
             .env("RUST_LOG", "info,sinfonia_tier2=debug");
         Tier2 {
             service: Service::start(name, command, self.folder()).unwrap(),
             client: self.client.clone(),
         }
+    }
+
+    /// The public key of a device of this number that no other cloudlet's test has.
+    pub(crate) fn own_key(&self, number: u8) -> PublicKey {
+        let digest = Sha256::digest(format!("{}/{number}", self.namespace()));
+        PublicKey::from_bytes(digest.into())
     }
 
     /// The credentials of this cloudlet's Tier 2.
@@ -164,6 +185,11 @@ impl Tier2 {
     /// The process and its log.
     pub(crate) const fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.service.wait().unwrap()
     }
 
     /// Ends it at once, as a crash would.

@@ -31,14 +31,19 @@ impl Ask {
 
     /// Sends it and waits for the answer.
     pub(crate) async fn answer(self) -> Answer {
-        let response = self.0.send().await.unwrap();
+        self.answer_if_any().await.unwrap()
+    }
+
+    /// Sends it and waits for the answer, which may not come.
+    pub(crate) async fn answer_if_any(self) -> Result<Answer, reqwest::Error> {
+        let response = self.0.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.unwrap();
-        Answer {
+        let text = response.text().await?;
+        Ok(Answer {
             status,
             headers,
             body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        }
+        })
     }
 
     /// Sends it, and asserts that it is granted; gives the deployment.
