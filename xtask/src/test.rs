@@ -10,6 +10,9 @@ use sinfonia_testbed::{ControlPlane, Programs, RunFolder, VARIABLE};
 use crate::cargo::{cargo, cargo_with};
 use crate::testbed::build_missing;
 
+/// What the tests need beyond a build for use: a Tier 2 that a test can have crash wherever it wants.
+const FEATURES: [&str; 2] = ["--features", "sinfonia-tier2/fail-points"];
+
 /// What to test.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -19,8 +22,8 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // The end-to-end tests start the programs of the same build.
-    cargo(&["build", "--locked", "--workspace", "--bins"])?;
-    let mut arguments = vec!["test", "--locked", "--workspace"];
+    cargo(&[&["build", "--locked", "--workspace", "--bins"], &FEATURES[..]].concat())?;
+    let mut arguments = [&["test", "--locked", "--workspace"], &FEATURES[..]].concat();
     if let Some(filter) = &options.filter {
         arguments.push(filter);
         return cargo(&arguments);
