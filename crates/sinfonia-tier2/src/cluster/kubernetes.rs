@@ -5,7 +5,7 @@ mod api_server;
 mod charts;
 mod disturbances;
 #[cfg(test)]
-mod fake_api;
+pub(crate) mod fake_api;
 mod gateway;
 mod helm;
 mod leader;

@@ -122,22 +122,16 @@ impl Cache {
         self.write(|known| forget(known, key, version));
     }
 
-    /// Takes over all records that there were at this version, and gives the keys of those that were not among them but are known in a
-    /// newer version: somebody has to look.
-    pub(super) fn reset(&self, all: Vec<Seen>, version: u64) -> Vec<PublicKey> {
+    /// Takes over all records that there were at this version. What is known in a newer version stays.
+    pub(super) fn reset(&self, all: Vec<Seen>, version: u64) {
         self.write(|known| {
             let keys: HashSet<PublicKey> = all
                 .iter()
                 .map(|seen| seen.record().spec.public_key)
                 .collect();
-            let mut in_doubt = Vec::new();
-            known.by_key.retain(|key, current| {
-                let newer = current.borrow().version > version;
-                if newer && !keys.contains(key) {
-                    in_doubt.push(*key);
-                }
-                newer || keys.contains(key)
-            });
+            known
+                .by_key
+                .retain(|key, current| current.borrow().version > version || keys.contains(key));
             let newest = version >= known.heard;
             for seen in all {
                 let is_known = known.by_key.contains_key(&seen.record().spec.public_key);
@@ -148,8 +142,7 @@ impl Cache {
                 }
             }
             known.heard = known.heard.max(version);
-            in_doubt
-        })
+        });
     }
 
     fn take(&self, known: &mut Known, seen: Seen) {
@@ -198,3 +191,6 @@ fn forget(known: &mut Known, key: &PublicKey, version: u64) {
         known.by_key.remove(key);
     }
 }
+
+#[cfg(test)]
+mod tests;

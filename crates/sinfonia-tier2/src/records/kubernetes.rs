@@ -3,6 +3,7 @@
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
@@ -13,7 +14,7 @@ use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{RecordSpec, RecordStatus};
 use tokio::sync::watch;
 
-use self::wire::{FINALIZER, Unreadable, new_object, read, version_of};
+use self::wire::{FINALIZER, Unreadable, key_of, new_object, read, version_of};
 use super::cache::Cache;
 use super::{Seen, WriteError};
 use crate::cluster::ClusterError;
@@ -24,6 +25,8 @@ use crate::crd::CloudletDeployment;
 const FIELD_MANAGER: &str = "sinfonia-tier2";
 /// Records that one answer to a list holds at most.
 const PAGE: u32 = 500;
+/// Time between two tries to read all records.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The API of the records' custom resources, in one Namespace.
 #[derive(Clone)]
@@ -58,36 +61,38 @@ impl RecordApi {
     pub(crate) async fn follow(self) {
         let config = watcher::Config::default().timeout(WATCH_SECONDS);
         let mut events = std::pin::pin!(watcher(self.watched.clone(), config).default_backoff());
-        let (mut listed, mut newest) = (Vec::new(), 0);
         loop {
             match events.try_next().await {
-                Ok(Some(watcher::Event::Init)) => listed.clear(),
-                Ok(Some(watcher::Event::InitApply(object))) => {
-                    newest = newest.max(version_of(&object));
-                    listed.extend(readable(&object));
-                }
+                // Which version this list is of is not told, and without that a late answer could bring back what it lacks.
+                Ok(Some(watcher::Event::Init | watcher::Event::InitApply(_))) => {}
                 Ok(Some(watcher::Event::InitDone)) => {
-                    for key in self.cache.reset(std::mem::take(&mut listed), newest) {
-                        self.look(&key).await;
-                    }
+                    self.refresh_at_last().await;
                     self.tell(Ok(()));
                 }
                 Ok(Some(watcher::Event::Apply(object))) => {
-                    newest = newest.max(version_of(&object));
                     if let Some(seen) = readable(&object) {
                         self.cache.hear(seen);
                     }
                 }
                 Ok(Some(watcher::Event::Delete(object))) => {
-                    newest = newest.max(version_of(&object));
-                    if let Some(seen) = readable(&object) {
-                        self.cache
-                            .hear_gone(&seen.record().spec.public_key, seen.version);
+                    if let Some(key) = key_of(&object) {
+                        self.cache.hear_gone(&key, version_of(&object));
                     }
                 }
                 Ok(None) => return,
                 Err(error) => self.tell_failure(&error),
             }
+        }
+    }
+
+    /// Reads all records, however often that has to be tried. What is known in a newer version than the list is told by the watch.
+    async fn refresh_at_last(&self) {
+        while let Err(error) = self.refresh().await {
+            {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "records cannot be read, trying on");
+            }
+            tokio::time::sleep(RETRY).await;
         }
     }
 
@@ -313,3 +318,6 @@ fn cluster_error(error: kube::Error) -> ClusterError {
 fn unreadable(error: Unreadable) -> ClusterError {
     ClusterError(error.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
+use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{Phase, Record, RecordSpec, RecordStatus};
 
 use super::super::Seen;
@@ -51,6 +52,12 @@ pub(super) fn read(object: &CloudletDeployment) -> Result<Seen, Unreadable> {
         record: Arc::new(record),
         version: version_of(object),
     })
+}
+
+/// The key whose record an object is or was, whether the rest of it can be understood or not.
+pub(super) fn key_of(object: &CloudletDeployment) -> Option<PublicKey> {
+    let key: PublicKey = object.spec.public_key.parse().ok()?;
+    (object.name_any() == key.record_name()).then_some(key)
 }
 
 /// The object that replaces the status of a record that was seen.
