@@ -15,4 +15,5 @@ async fn a_request_becomes_a_namespace_a_peer_and_a_release() {
     assert!(cloudlet.find_namespace(name).is_some());
     assert!(cloudlet.find_peer(name).is_some());
     assert_eq!(cloudlet.release(name).as_deref(), Some("deployed"));
+    cloudlet.check_invariants().await;
 }

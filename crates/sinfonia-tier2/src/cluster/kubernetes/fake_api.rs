@@ -174,14 +174,14 @@ impl FakeApi {
             while self.state().collection(path).answers_held {
                 tokio::task::yield_now().await;
             }
-            return written.map_or_else(refusal, respond);
+            return written.map_or_else(refusal, |object| respond(&object));
         }
         let mut state = self.state();
         let version = state.version;
         let collection = state.collection(path);
         if let Some(name) = &target.name {
             let found = collection.objects.get(name);
-            return found.map_or_else(|| refusal(404), |object| respond(object.clone()));
+            return found.map_or_else(|| refusal(404), respond);
         }
         if query.contains_key("watch") {
             return Response::new(collection.watch(query["resourceVersion"].parse().unwrap()));
@@ -191,7 +191,7 @@ impl FakeApi {
     }
 }
 
-fn respond(object: Value) -> Response<Body> {
+fn respond(object: &Value) -> Response<Body> {
     Response::new(Body::from(object.to_string()))
 }
 
@@ -236,7 +236,7 @@ impl State {
     fn write(&mut self, method: &Method, target: &Target, body: &[u8]) -> Result<Value, u16> {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         self.version += 1;
-        let version = self.version.to_string();
+        let version = self.version;
         let collection = self.collection(&target.collection);
         let Some(name) = &target.name else {
             let name = body["metadata"]["name"].as_str().unwrap().to_owned();
@@ -256,7 +256,7 @@ impl State {
         }
         match *method {
             Method::DELETE => {
-                object["metadata"]["deletionTimestamp"] = json!("2026-11-22T15:00:00Z")
+                object["metadata"]["deletionTimestamp"] = json!("2026-11-22T15:00:00Z");
             }
             Method::PUT if target.status => object["status"] = body["status"].clone(),
             _ => merge(&mut object, body),
@@ -273,15 +273,14 @@ impl State {
 
 impl Collection {
     /// Stores an object, or lets it go, and gives it as it is then.
-    fn store(&mut self, kind: &str, name: &str, version: String, mut object: Value) -> Value {
-        object["metadata"]["resourceVersion"] = json!(version);
+    fn store(&mut self, kind: &str, name: &str, version: u64, mut object: Value) -> Value {
+        object["metadata"]["resourceVersion"] = json!(version.to_string());
         if kind == "DELETED" {
             self.objects.remove(name);
         } else {
             self.objects.insert(name.to_owned(), object.clone());
         }
-        let number = version.parse().unwrap();
-        self.tell(number, &json!({ "type": kind, "object": object }));
+        self.tell(version, &json!({ "type": kind, "object": object }));
         object
     }
 
