@@ -19,7 +19,7 @@ use crate::harness::eventually;
 
 /// Crashes at once, over all scenarios: each is two starts of a program and some runs of helm.
 static AT_ONCE: Semaphore = Semaphore::const_new(CRASHES);
-const CRASHES: usize = 4;
+const CRASHES: usize = 6;
 /// The signal of `kill -9`.
 const SIGKILL: i32 = 9;
 
