@@ -4,6 +4,7 @@ mod answer;
 mod charts;
 mod invariants;
 mod objects;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -20,6 +21,8 @@ use sinfonia_testbed::{
 
 pub(crate) use self::answer::{Answer, Ask};
 pub(crate) use self::charts::{FAILING, HOOK, OTHER, PLAIN, WEB, write_recipes};
+pub(crate) use self::objects::{items, namespace_path, peer_path};
+pub(crate) use self::waiting::{name_of, phase_of};
 
 /// The rights that an operator gives to Tier 2.
 const RIGHTS: &str = include_str!("../../../../deploy/tier2/rbac.yaml");
@@ -134,12 +137,15 @@ impl Cloudlet {
             .arg(self.folder().join(format!("{name}-cache")))
             .arg("--helm")
             .arg(programs.helm4)
-            .args(["--activity", "none", "--leader-lease", "2s"])
-            .args(["--job-interval", "1s", "--client-rate", "0"])
-            .args(["--max-deployments-per-client", "1000"])
             .args(options)
-            .envs(environment.iter().copied())
-            .env("RUST_LOG", "info,sinfonia_tier2=debug");
+            // The options of a test win over these.
+            .env("SINFONIA_ACTIVITY", "none")
+            .env("SINFONIA_LEADER_LEASE", "2s")
+            .env("SINFONIA_JOB_INTERVAL", "1s")
+            .env("SINFONIA_CLIENT_RATE", "0")
+            .env("SINFONIA_MAX_DEPLOYMENTS_PER_CLIENT", "1000")
+            .env("RUST_LOG", "info,sinfonia_tier2=debug")
+            .envs(environment.iter().copied());
         Tier2 {
             service: Service::start(name, command, self.folder()).unwrap(),
             client: self.client.clone(),

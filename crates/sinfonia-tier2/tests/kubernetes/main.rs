@@ -4,5 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod crash;
+mod adoption;
 mod harness;
+mod healing;
+mod lease;
 mod life;
+mod objects;
+mod prometheus;
+mod replicas;

@@ -30,9 +30,7 @@ impl Cloudlet {
 
     /// A Namespace.
     pub(crate) fn find_namespace(&self, name: &str) -> Option<Value> {
-        self.cluster()
-            .find(&format!("/api/v1/namespaces/{name}"))
-            .unwrap()
+        self.cluster().find(&namespace_path(name)).unwrap()
     }
 
     /// A Peer.
@@ -71,6 +69,11 @@ impl Cloudlet {
             self.cluster().patch(&path, &status).unwrap();
         }
     }
+}
+
+/// The path of a Namespace.
+pub(crate) fn namespace_path(name: &str) -> String {
+    format!("/api/v1/namespaces/{name}")
 }
 
 /// The path of a Peer.
