@@ -81,22 +81,28 @@ async fn take_over(controller: &Controller) -> Result<(), ClusterError> {
 }
 
 /// Makes a record of what was found; false when its key has another one. Nobody works on records meanwhile, so one without a status was
-/// made here before a crash, or by a request that has to be served with what there is.
+/// made here before a crash, or by a request. A request for the same recipe is served with what there is; one for another has to go, because
+/// a second Peer with this key would break both tunnels.
 async fn record(controller: &Controller, found: &Found) -> Result<bool, ClusterError> {
     let records = &controller.records;
     let Record { spec, status, .. } = adopt(found, controller.clock.now(), &controller.policy);
-    let (key, uuid) = (spec.public_key, spec.uuid);
-    if records.get(&key).is_none() {
-        unless_stale(records.create(spec).await)?;
-    }
-    let (Some(seen), Some(status)) = (records.get(&key), status) else {
+    let Some(status) = status else {
         return Ok(false);
     };
-    match &seen.record().status {
-        None if seen.record().spec.uuid == uuid => {
-            unless_stale(records.write_status(&seen, status).await)
-        }
-        None => Ok(false),
-        Some(known) => Ok(known.deployment_name == found.name),
+    loop {
+        let Some(seen) = records.get(&spec.public_key) else {
+            unless_stale(records.create(spec.clone()).await)?;
+            continue;
+        };
+        let record = seen.record();
+        let written = match &record.status {
+            Some(known) => return Ok(known.deployment_name == found.name),
+            None if record.spec.uuid == spec.uuid => {
+                records.write_status(&seen, status.clone()).await
+            }
+            None if record.deleting => records.remove(&seen).await,
+            None => records.delete(&seen).await,
+        };
+        unless_stale(written)?;
     }
 }
