@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder};
 use sha2::{Digest, Sha256};
+use serde_json::Value;
 use sinfonia_core::key::PublicKey;
 use sinfonia_service::client::{ClientSettings, build};
 use sinfonia_testbed::{
@@ -178,6 +179,19 @@ impl Tier2 {
     /// `DELETE` for a recipe and a key.
     pub(crate) fn delete(&self, recipe: &str, key: u8) -> Ask {
         self.ask(Method::DELETE, &deployment(recipe, key))
+    }
+
+    /// `POST` by a request of this name, which waits until the deployment is ready; gives that.
+    pub(crate) async fn post_as(&self, recipe: &str, key: u8, id: &str) -> Value {
+        let post = self.post(recipe, key).header("x-request-id", id);
+        post.wait(60).granted().await
+    }
+
+    /// `DELETE` of what the request of this name created.
+    pub(crate) async fn delete_created_by(&self, recipe: &str, key: u8, id: &str) {
+        let path = format!("{}?created-by={id}", deployment(recipe, key));
+        let deleted = self.ask(Method::DELETE, &path).answer().await;
+        assert_eq!(deleted.status, 204, "{deleted:?}");
     }
 
     /// Any request.

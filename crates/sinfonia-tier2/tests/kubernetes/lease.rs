@@ -1,6 +1,8 @@
 //! The end of leases, where only requests renew them.
 
-use crate::harness::{Cloudlet, OTHER, PLAIN, WEB, name_of, namespace_path, peer_path, phase_of};
+use crate::harness::{
+    Cloudlet, OTHER, PLAIN, WEB, items, name_of, namespace_path, peer_path, phase_of,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_expires_leaves_its_namespace_and_comes_back_under_the_same_name_and_address() {
@@ -25,6 +27,29 @@ async fn what_expires_leaves_its_namespace_and_comes_back_under_the_same_name_an
         assert_eq!(after[field], before[field]);
     }
     assert_eq!(after["Status"], "Deployed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_is_not_ready_before_it_runs_again() {
+    let cloudlet = Cloudlet::new();
+    let tier2 = cloudlet.tier2(&["--lease", "2s", "--grace", "1h"]).await;
+    let first = tier2.post(WEB, 1).wait(0).granted().await;
+    let name = name_of(&first).to_owned();
+    cloudlet.record_in(1, "Deployed");
+    cloudlet.run_pods(&name, true);
+    cloudlet.record_in(1, "Expiring");
+    cloudlet.when(&format!("{}/pods", namespace_path(&name)), |pods| {
+        pods.is_some_and(|pods| items(pods).is_empty())
+    });
+
+    let waited = tier2.post(WEB, 1).wait(5).granted().await;
+
+    assert_eq!(waited["Ready"], false, "{waited}");
+    let record = cloudlet.record_in(1, "Deployed");
+    assert!(record["status"]["firstReady"].is_null(), "{record}");
+    cloudlet.run_pods(&name, true);
+    let ready = tier2.post(WEB, 1).wait(60).granted().await;
+    assert_eq!((&ready["Ready"], name_of(&ready)), (&true.into(), &*name));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Cloudlet, HOOK, OTHER, PLAIN, Tier2, WEB, eventually, key, name_of, namespace_path, peer_path,
+    Cloudlet, HOOK, OTHER, PLAIN, Tier2, WEB, eventually, name_of, namespace_path, peer_path,
     phase_of,
 };
 
@@ -34,10 +33,10 @@ async fn a_request_becomes_a_namespace_a_peer_and_a_release() {
 async fn a_repeat_gives_the_same_and_writes_nothing_while_most_of_the_lease_is_left() {
     let cloudlet = Cloudlet::new();
     let tier2 = cloudlet.tier2(&[]).await;
-    let first = post_as(&tier2, 1, "first").await;
+    let first = tier2.post_as(PLAIN, 1, "first").await;
     let before = cloudlet.record_when(1, was_ready);
 
-    let again = post_as(&tier2, 1, "first").await;
+    let again = tier2.post_as(PLAIN, 1, "first").await;
 
     assert_eq!(again, first);
     assert_eq!(cloudlet.record(1), Some(before));
@@ -49,11 +48,11 @@ async fn a_repeat_after_a_third_of_the_lease_extends_it() {
     let tier2 = cloudlet
         .tier2(&["--lease", "3s", "--job-interval", "1h"])
         .await;
-    let first = post_as(&tier2, 1, "first").await;
+    let first = tier2.post_as(PLAIN, 1, "first").await;
     let before = cloudlet.record_when(1, was_ready);
     tokio::time::sleep(Duration::from_millis(1100)).await;
 
-    let again = post_as(&tier2, 1, "first").await;
+    let again = tier2.post_as(PLAIN, 1, "first").await;
 
     for field in ["DeploymentName", "Created", "TunnelConfig"] {
         assert_eq!(again[field], first[field]);
@@ -108,15 +107,15 @@ async fn a_key_carries_one_application_at_a_time() {
 async fn what_one_request_created_goes_with_it_unless_another_relies_on_it() {
     let cloudlet = Cloudlet::new();
     let tier2 = cloudlet.tier2(&[]).await;
-    let alone = post_as(&tier2, 1, "first").await;
-    let shared = post_as(&tier2, 2, "first").await;
-    post_as(&tier2, 2, "second").await;
+    let alone = tier2.post_as(PLAIN, 1, "first").await;
+    let shared = tier2.post_as(PLAIN, 2, "first").await;
+    tier2.post_as(PLAIN, 2, "second").await;
 
-    delete_created_by(&tier2, 1, "second").await;
+    tier2.delete_created_by(PLAIN, 1, "second").await;
     assert_eq!(tier2.get(PLAIN, 1).answer().await.status, 200);
-    delete_created_by(&tier2, 1, "first").await;
-    delete_created_by(&tier2, 2, "first").await;
-    delete_created_by(&tier2, 3, "third").await;
+    tier2.delete_created_by(PLAIN, 1, "first").await;
+    tier2.delete_created_by(PLAIN, 2, "first").await;
+    tier2.delete_created_by(PLAIN, 3, "third").await;
 
     assert_eq!(tier2.get(PLAIN, 1).answer().await.status, 404);
     cloudlet.until_gone(&peer_path(name_of(&alone)));
@@ -150,7 +149,15 @@ async fn what_was_installed_is_ready_when_somebody_runs_it_and_as_long_as_it_run
 async fn fifty_clients_at_once_get_fifty_names_and_addresses() {
     let cloudlet = Cloudlet::new();
     let tier2 = cloudlet
-        .tier2(&["--helm-concurrency", "6", "--helm-queue", "50"])
+        .tier2(&[
+            "--helm-concurrency",
+            "6",
+            "--helm-queue",
+            "50",
+            // So few addresses that many a device cannot have the one that its key leads to.
+            "--client-network",
+            "10.78.0.0/26",
+        ])
         .await;
 
     let posts = (1..=50).map(|number| tier2.post(PLAIN, number).wait(60).granted());
@@ -199,18 +206,6 @@ async fn a_busy_cloudlet_takes_no_more_until_an_installation_is_cancelled() {
     cloudlet.until_gone(&cloudlet.record_path(1));
     let granted = tier2.post(PLAIN, 2).wait(60).granted().await;
     assert_eq!(granted["Status"], "Deployed");
-}
-
-async fn post_as(tier2: &Tier2, number: u8, id: &'static str) -> Value {
-    let post = tier2.post(PLAIN, number).header("x-request-id", id);
-    post.wait(60).granted().await
-}
-
-async fn delete_created_by(tier2: &Tier2, number: u8, id: &str) {
-    let key = key(number).url_safe();
-    let path = format!("/api/v1/deploy/{PLAIN}/{key}?created-by={id}");
-    let deleted = tier2.ask(Method::DELETE, &path).answer().await;
-    assert_eq!(deleted.status, 204, "{deleted:?}");
 }
 
 /// Asks for the deployment of the first key until the answer is as wanted.

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use sinfonia_testbed::{Fault, FaultProxy, Rule};
 
 use crate::harness::{
     Cloudlet, HOOK, PLAIN, Tier2, eventually, items, name_of, namespace_path, peer_path, phase_of,
@@ -82,6 +83,46 @@ async fn a_leader_that_is_stopped_frees_the_lease() {
         .await;
     let deployment = next.post(PLAIN, 1).wait(60).granted().await;
     assert_eq!(deployment["Status"], "Deployed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replica_decides_from_an_old_record_is_decided_anew() {
+    let cloudlet = Cloudlet::new();
+    let leader = cloudlet.tier2(&[]).await;
+    let proxy = FaultProxy::start(cloudlet.cluster()).unwrap();
+    let behind = behind(&cloudlet, &proxy).await;
+    for number in [1, 2] {
+        leader.post_as(PLAIN, number, "first").await;
+        eventually(async || match behind.get(PLAIN, number).answer().await {
+            answer if answer.status == 200 => Ok(()),
+            answer => Err(format!("{answer:?}")),
+        })
+        .await;
+    }
+    proxy.inject(Rule::on("watch", "cloudletdeployments", Fault::Hang));
+    proxy.cut_connections();
+    for number in [1, 2] {
+        leader.post_as(PLAIN, number, "second").await;
+    }
+
+    behind.delete_created_by(PLAIN, 1, "first").await;
+    behind.post_as(PLAIN, 2, "third").await;
+
+    let records = [1, 2].map(|number| cloudlet.record(number).unwrap());
+    assert!(records[0]["metadata"]["deletionTimestamp"].is_null());
+    assert_eq!(records[1]["spec"]["renewals"], 2);
+    assert_eq!(records[1]["spec"]["renewedBy"], "second");
+}
+
+/// A Tier 2 that reaches the API server through a proxy.
+async fn behind(cloudlet: &Cloudlet, proxy: &FaultProxy) -> Tier2 {
+    let folder = cloudlet.folder().join("behind");
+    std::fs::create_dir(&folder).unwrap();
+    let cluster = cloudlet.cluster();
+    let kubeconfig = cluster
+        .kubeconfig_as_through(proxy.url(), cloudlet.namespace(), "sinfonia-tier2", &folder)
+        .unwrap();
+    cloudlet.tier2_with("behind", &kubeconfig, &[]).await
 }
 
 /// A Tier 2 that leads and one that does not.
