@@ -6,6 +6,7 @@ mod invariants;
 mod objects;
 mod waiting;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Once;
@@ -17,7 +18,8 @@ use serde_json::Value;
 use sinfonia_core::key::PublicKey;
 use sinfonia_service::client::{ClientSettings, build};
 use sinfonia_testbed::{
-    Cluster, ControlPlane, Programs, Service, SharedCluster, TestFolder, TestNamespace, command,
+    Cluster, ControlPlane, FaultProxy, Programs, Service, SharedCluster, TestFolder, TestNamespace,
+    command,
 };
 
 pub(crate) use self::answer::{Answer, Ask};
@@ -111,6 +113,17 @@ impl Cloudlet {
         let tier2 = self.start(name, kubeconfig, options);
         tier2.until_ready().await;
         tier2
+    }
+
+    /// Starts a Tier 2 that reaches the API server through a proxy.
+    pub(crate) async fn tier2_through(&self, proxy: &FaultProxy, options: &[&str]) -> Tier2 {
+        let folder = self.folder().join("proxied");
+        fs::create_dir(&folder).unwrap();
+        let kubeconfig = self
+            .cluster()
+            .kubeconfig_as_through(proxy.url(), self.namespace(), "sinfonia-tier2", &folder)
+            .unwrap();
+        self.tier2_with("proxied", &kubeconfig, options).await
     }
 
     /// Starts a Tier 2 and does not wait until it is ready.

@@ -1,5 +1,7 @@
 //! The end of leases, where only requests renew them.
 
+use sinfonia_testbed::{ApiCall, Fault, FaultProxy, Rule};
+
 use crate::harness::{
     Cloudlet, OTHER, PLAIN, WEB, items, name_of, namespace_path, peer_path, phase_of,
 };
@@ -30,26 +32,37 @@ async fn what_expires_leaves_its_namespace_and_comes_back_under_the_same_name_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_back_is_not_ready_before_it_runs_again() {
+async fn what_comes_back_is_not_taken_for_ready_because_it_was() {
     let cloudlet = Cloudlet::new();
-    let tier2 = cloudlet.tier2(&["--lease", "2s", "--grace", "1h"]).await;
-    let first = tier2.post(WEB, 1).wait(0).granted().await;
-    let name = name_of(&first).to_owned();
-    cloudlet.record_in(1, "Deployed");
-    cloudlet.run_pods(&name, true);
+    let proxy = FaultProxy::start(cloudlet.cluster()).unwrap();
+    let options = ["--lease", "2s", "--grace", "1h"];
+    let tier2 = cloudlet.tier2_through(&proxy, &options).await;
+    tier2.post(WEB, 1).wait(0).granted().await;
+    let record = cloudlet.record_in(1, "Deployed");
+    let name = record["status"]["deploymentName"].as_str().unwrap();
+    cloudlet.run_pods(name, true);
+    cloudlet.record_when(1, |record| !record["status"]["firstReady"].is_null());
+    // From now on nobody is told that what runs goes.
+    let workloads = |call: &ApiCall| {
+        call.verb == "watch" && ["deployments", "pods"].contains(&call.resource.as_str())
+    };
+    proxy.inject(Rule::when(workloads, Fault::Hang));
+    proxy.cut_connections();
     cloudlet.record_in(1, "Expiring");
-    cloudlet.when(&format!("{}/pods", namespace_path(&name)), |pods| {
+    cloudlet.when(&format!("{}/pods", namespace_path(name)), |pods| {
         pods.is_some_and(|pods| items(pods).is_empty())
     });
 
-    let waited = tier2.post(WEB, 1).wait(5).granted().await;
+    let early = tier2.post(WEB, 1).wait(3).granted().await;
 
-    assert_eq!(waited["Ready"], false, "{waited}");
+    assert_eq!(early["Ready"], false, "{early}");
     let record = cloudlet.record_in(1, "Deployed");
     assert!(record["status"]["firstReady"].is_null(), "{record}");
-    cloudlet.run_pods(&name, true);
+    proxy.clear();
+    proxy.cut_connections();
+    cloudlet.run_pods(name, true);
     let ready = tier2.post(WEB, 1).wait(60).granted().await;
-    assert_eq!((&ready["Ready"], name_of(&ready)), (&true.into(), &*name));
+    assert_eq!((&ready["Ready"], name_of(&ready)), (&true.into(), name));
 }
 
 #[tokio::test(flavor = "multi_thread")]

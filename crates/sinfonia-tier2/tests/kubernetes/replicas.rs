@@ -90,7 +90,7 @@ async fn what_a_replica_decides_from_an_old_record_is_decided_anew() {
     let cloudlet = Cloudlet::new();
     let leader = cloudlet.tier2(&[]).await;
     let proxy = FaultProxy::start(cloudlet.cluster()).unwrap();
-    let behind = behind(&cloudlet, &proxy).await;
+    let behind = cloudlet.tier2_through(&proxy, &[]).await;
     for number in [1, 2] {
         leader.post_as(PLAIN, number, "first").await;
         eventually(async || match behind.get(PLAIN, number).answer().await {
@@ -112,17 +112,6 @@ async fn what_a_replica_decides_from_an_old_record_is_decided_anew() {
     assert!(records[0]["metadata"]["deletionTimestamp"].is_null());
     assert_eq!(records[1]["spec"]["renewals"], 2);
     assert_eq!(records[1]["spec"]["renewedBy"], "second");
-}
-
-/// A Tier 2 that reaches the API server through a proxy.
-async fn behind(cloudlet: &Cloudlet, proxy: &FaultProxy) -> Tier2 {
-    let folder = cloudlet.folder().join("behind");
-    std::fs::create_dir(&folder).unwrap();
-    let cluster = cloudlet.cluster();
-    let kubeconfig = cluster
-        .kubeconfig_as_through(proxy.url(), cloudlet.namespace(), "sinfonia-tier2", &folder)
-        .unwrap();
-    cloudlet.tier2_with("behind", &kubeconfig, &[]).await
 }
 
 /// A Tier 2 that leads and one that does not.
