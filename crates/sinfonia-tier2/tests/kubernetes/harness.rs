@@ -149,10 +149,9 @@ impl Cloudlet {
             .arg(self.folder().join("recipes"))
             .arg("--cache")
             .arg(self.folder().join(format!("{name}-cache")))
-            .arg("--helm")
-            .arg(programs.helm4)
             .args(options)
             // The options of a test win over these.
+            .env("SINFONIA_HELM", programs.helm4)
             .env("SINFONIA_ACTIVITY", "none")
             .env("SINFONIA_LEADER_LEASE", "2s")
             .env("SINFONIA_JOB_INTERVAL", "1s")
@@ -175,6 +174,15 @@ impl Cloudlet {
     /// The credentials of this cloudlet's Tier 2.
     pub(crate) fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// The same for one that comes through a proxy.
+    pub(crate) fn kubeconfig_through(&self, proxy: &FaultProxy) -> PathBuf {
+        let folder = self.folder().join("proxied");
+        fs::create_dir_all(&folder).unwrap();
+        self.cluster
+            .kubeconfig_as_through(proxy.url(), self.namespace(), "sinfonia-tier2", &folder)
+            .unwrap()
     }
 }
 

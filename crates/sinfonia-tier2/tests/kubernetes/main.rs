@@ -5,6 +5,7 @@
 
 mod crash;
 mod adoption;
+mod failing;
 mod harness;
 mod healing;
 mod lease;
@@ -12,3 +13,6 @@ mod life;
 mod objects;
 mod prometheus;
 mod replicas;
+mod readiness;
+mod records;
+mod rights;

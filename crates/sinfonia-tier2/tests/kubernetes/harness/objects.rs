@@ -28,6 +28,35 @@ impl Cloudlet {
         )
     }
 
+    /// The name of the deployment of a key, once it has one.
+    pub(crate) fn name_of(&self, number: u8) -> String {
+        let name = |record: &Value| {
+            let name = record["status"]["deploymentName"].as_str();
+            name.map(str::to_owned)
+        };
+        let path = self.record_path(number);
+        let record = self
+            .cluster()
+            .wait_for(&path, PATIENCE, |record| record.and_then(name).is_some());
+        name(&record.unwrap().unwrap()).unwrap()
+    }
+
+    /// Waits until the record of a key is in a phase.
+    pub(crate) fn wait_for_phase(&self, number: u8, phase: &str) {
+        let reached = |record: Option<&Value>| {
+            record.is_some_and(|record| record["status"]["phase"] == phase)
+        };
+        let path = self.record_path(number);
+        self.cluster().wait_for(&path, PATIENCE, reached).unwrap();
+    }
+
+    /// Waits until neither Namespace nor Peer of a deployment are left.
+    pub(crate) fn wait_until_reclaimed(&self, name: &str) {
+        for path in [namespace_path(name), peer_path(name)] {
+            self.cluster().wait_until_gone(&path, PATIENCE).unwrap();
+        }
+    }
+
     /// A Namespace.
     pub(crate) fn find_namespace(&self, name: &str) -> Option<Value> {
         self.cluster().find(&namespace_path(name)).unwrap()
@@ -53,6 +82,17 @@ impl Cloudlet {
 
     /// Plays kubelet: everything in a Namespace that has to run, runs, or does not.
     pub(crate) fn run_pods(&self, name: &str, ready: bool) {
+        let ready = if ready { "True" } else { "False" };
+        let conditions = [json!({"type": "Ready", "status": ready})];
+        self.play_pods(name, &json!({"phase": "Running", "conditions": conditions}));
+    }
+
+    /// Plays kubelet: what was to run in a Namespace has ended, in this phase.
+    pub(crate) fn end_pods(&self, name: &str, phase: &str) {
+        self.play_pods(name, &json!({"phase": phase}));
+    }
+
+    fn play_pods(&self, name: &str, status: &Value) {
         let pods = self
             .cluster()
             .wait_for(
@@ -64,9 +104,9 @@ impl Cloudlet {
         for pod in items(&pods.unwrap()) {
             let pod = pod["metadata"]["name"].as_str().unwrap();
             let path = format!("/api/v1/namespaces/{name}/pods/{pod}/status");
-            let ready = if ready { "True" } else { "False" };
-            let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}});
-            self.cluster().patch(&path, &status).unwrap();
+            self.cluster()
+                .patch(&path, &json!({"status": status}))
+                .unwrap();
         }
     }
 }

@@ -1,0 +1,100 @@
+//! What Tier 2 and the deployments may do in the cluster, as the API server sees it.
+
+use rstest::rstest;
+use serde_json::{Value, json};
+use sinfonia_testbed::Cluster;
+
+use crate::harness::{Cloudlet, OTHER, PLAIN};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_account_of_a_deployment_reaches_no_further_than_its_namespace() {
+    let cloudlet = Cloudlet::new();
+    let tier2 = cloudlet.tier2(&[]).await;
+    tier2.post(PLAIN, 1).wait(60).granted().await;
+    tier2.post(OTHER, 2).wait(60).granted().await;
+    let (own, foreign) = (cloudlet.name_of(1), cloudlet.name_of(2));
+    let token = cloudlet.cluster().token_of(&own, "sinfonia-deployer");
+    let deployer = cloudlet.cluster().bearing(&token.unwrap());
+    let get = |path: String| deployer.request("GET", &path, "", "").unwrap().0;
+
+    assert_eq!(get(format!("/api/v1/namespaces/{own}/secrets")), 200);
+    for resource in ["secrets", "configmaps", "pods", "serviceaccounts"] {
+        for namespace in [&foreign, cloudlet.namespace(), "kube-system", "default"] {
+            let path = format!("/api/v1/namespaces/{namespace}/{resource}");
+            assert_eq!(get(path.clone()), 403, "{path}");
+        }
+    }
+    for path in ["namespaces", "nodes", "secrets"] {
+        assert_eq!(get(format!("/api/v1/{path}")), 403, "{path}");
+    }
+    assert_eq!(get("/apis/kilo.squat.ai/v1alpha1/peers".to_owned()), 403);
+    assert_eq!(bind(&deployer, &own, "cluster-admin"), 403);
+    assert_eq!(bind(&deployer, &own, "sinfonia-deployer"), 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tier_2_reads_no_secrets_and_binds_no_other_role() {
+    let cloudlet = Cloudlet::new();
+    let tier2 = as_tier2(&cloudlet);
+    let get = |path: &str| tier2.request("GET", path, "", "").unwrap().0;
+
+    for namespace in [cloudlet.namespace(), "kube-system", "default"] {
+        assert_eq!(get(&format!("/api/v1/namespaces/{namespace}/secrets")), 403);
+        assert_eq!(bind(&tier2, namespace, "cluster-admin"), 403);
+        assert_eq!(bind(&tier2, namespace, "admin"), 403);
+    }
+    let everywhere = json!({
+        "metadata": {"name": cloudlet.namespace()},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "sinfonia-deployer"},
+    });
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    assert_eq!(post(&tier2, path, &everywhere), 403);
+}
+
+#[rstest]
+#[case::deployer("serviceaccounts", "sinfonia-deployer", true)]
+#[case::another_account("serviceaccounts", "default", false)]
+#[case::itself_elsewhere("serviceaccounts", "sinfonia-tier2", false)]
+#[case::user("users", "testbed-admin", false)]
+#[case::group("groups", "system:masters", false)]
+#[tokio::test(flavor = "multi_thread")]
+async fn tier_2_acts_as_no_other_account_than_the_deployments(
+    #[case] resource: &str,
+    #[case] name: &str,
+    #[case] expected: bool,
+) {
+    let cloudlet = Cloudlet::new();
+    let question = json!({"spec": {"resourceAttributes": {
+        "verb": "impersonate", "resource": resource, "name": name, "namespace": "kube-system",
+    }}});
+
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let review = as_tier2(&cloudlet).create(path, &question).unwrap();
+
+    assert_eq!(review["status"]["allowed"], expected);
+}
+
+fn as_tier2(cloudlet: &Cloudlet) -> Cluster {
+    let cluster = cloudlet.cluster();
+    let token = cluster.token_of(cloudlet.namespace(), "sinfonia-tier2");
+    cluster.bearing(&token.unwrap())
+}
+
+/// Tries to give the account `default` a role in a Namespace.
+fn bind(as_whom: &Cluster, namespace: &str, role: &str) -> u16 {
+    let binding = json!({
+        "metadata": {"name": "more"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
+    });
+    let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
+    post(as_whom, &path, &binding)
+}
+
+fn post(as_whom: &Cluster, path: &str, object: &Value) -> u16 {
+    let body = object.to_string();
+    as_whom
+        .request("POST", path, "application/json", body)
+        .unwrap()
+        .0
+}
