@@ -22,6 +22,8 @@ use crate::cluster::ClusterError;
 pub(crate) struct Seen {
     record: Arc<Record>,
     version: u64,
+    /// Whether it stays until everything it holds is reclaimed, whoever deletes it.
+    kept: bool,
 }
 
 /// Why a decision was not written.
@@ -222,6 +224,7 @@ fn next(versions: &AtomicU64, record: Record) -> Seen {
     Seen {
         record: Arc::new(record),
         version: versions.fetch_add(1, Ordering::Relaxed),
+        kept: true,
     }
 }
 

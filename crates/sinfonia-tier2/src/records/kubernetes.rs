@@ -153,6 +153,11 @@ impl RecordApi {
         seen: &Seen,
         status: &RecordStatus,
     ) -> Result<(), WriteError> {
+        if !seen.kept && !seen.record().deleting {
+            // Somebody made it by hand; from its first status on it may hold something.
+            self.keep(seen).await?;
+            return Err(WriteError::Stale);
+        }
         let key = &seen.record().spec.public_key;
         let object = wire::with_status(seen, status).map_err(unreadable)?;
         let written = self
@@ -188,29 +193,62 @@ impl RecordApi {
 
     /// Takes our finalizer off, which lets the API server remove the record.
     pub(super) async fn remove(&self, seen: &Seen) -> Result<(), WriteError> {
-        let key = &seen.record().spec.public_key;
-        let name = key.record_name();
-        let current = match self.api.get_opt(&name).await.map_err(cluster_error)? {
-            Some(object) if version_of(&object) == seen.version => object,
-            _ => {
-                self.look(key).await;
-                return Err(WriteError::Stale);
-            }
-        };
-        let finalizers: Vec<&String> = current
-            .finalizers()
-            .iter()
-            .filter(|finalizer| *finalizer != FINALIZER)
-            .collect();
-        let patch = Patch::Merge(json!({
-            "metadata": {"resourceVersion": seen.version.to_string(), "finalizers": finalizers},
-        }));
-        match self.api.patch(&name, &PatchParams::default(), &patch).await {
-            Ok(_) if finalizers.is_empty() => {
-                self.cache.learn_gone(key, seen.version);
+        let others = self.others_finalizers(seen).await?;
+        match self.write_finalizers(seen, &others).await {
+            Ok(_) if others.is_empty() => {
+                self.cache
+                    .learn_gone(&seen.record().spec.public_key, seen.version);
                 Ok(())
             }
             Ok(object) => self.learn(&object),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts our finalizer on a record that came without.
+    async fn keep(&self, seen: &Seen) -> Result<(), WriteError> {
+        let mut finalizers = self.others_finalizers(seen).await?;
+        finalizers.push(FINALIZER.to_owned());
+        let object = self.write_finalizers(seen, &finalizers).await?;
+        self.learn(&object)
+    }
+
+    /// The finalizers of others on a record, if it is still as it was seen.
+    async fn others_finalizers(&self, seen: &Seen) -> Result<Vec<String>, WriteError> {
+        let key = &seen.record().spec.public_key;
+        match self
+            .api
+            .get_opt(&key.record_name())
+            .await
+            .map_err(cluster_error)?
+        {
+            Some(object) if version_of(&object) == seen.version => {
+                let finalizers = object.metadata.finalizers.unwrap_or_default();
+                let others = finalizers.into_iter().filter(|name| name != FINALIZER);
+                Ok(others.collect())
+            }
+            _ => {
+                self.look(key).await;
+                Err(WriteError::Stale)
+            }
+        }
+    }
+
+    async fn write_finalizers(
+        &self,
+        seen: &Seen,
+        finalizers: &[String],
+    ) -> Result<CloudletDeployment, WriteError> {
+        let key = &seen.record().spec.public_key;
+        let patch = Patch::Merge(json!({
+            "metadata": {"resourceVersion": seen.version.to_string(), "finalizers": finalizers},
+        }));
+        let written = self
+            .api
+            .patch(&key.record_name(), &PatchParams::default(), &patch)
+            .await;
+        match written {
+            Ok(object) => Ok(object),
             Err(error) => Err(self.refused(key, error).await),
         }
     }

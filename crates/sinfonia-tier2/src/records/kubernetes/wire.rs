@@ -51,6 +51,7 @@ pub(super) fn read(object: &CloudletDeployment) -> Result<Seen, Unreadable> {
     Ok(Seen {
         record: Arc::new(record),
         version: version_of(object),
+        kept: object.finalizers().iter().any(|name| name == FINALIZER),
     })
 }
 
