@@ -40,7 +40,7 @@ const CHARTS_OWN: [&str; 9] = [
 ];
 
 /// Words and what they mean, in lower case, in the order in which they are searched.
-const WORDS: [(&str, HelmFailure); 50] = [
+const WORDS: [(&str, HelmFailure); 51] = [
     ("cluster unreachable", Unreachable),
     ("cannot re-use a name that is still in use", NameInUse),
     ("cannot reuse a name that is still in use", NameInUse),
@@ -74,6 +74,8 @@ const WORDS: [(&str, HelmFailure); 50] = [
     ("backofflimitexceeded", NotReady),
     ("deadlineexceeded", NotReady),
     ("podfailurepolicy", NotReady),
+    // Somebody wrote the same object at the same time, the quota of a Namespace for instance.
+    ("operation cannot be fulfilled", Unreachable),
     ("too many requests", Unreachable),
     ("try again later", Unreachable),
     ("unable to handle the request", Unreachable),

@@ -165,6 +165,10 @@ use super::*;
     "Error: INSTALLATION FAILED: create: failed to create: the server has received too many requests and has asked us to try again later\n",
     Unreachable
 )]
+#[case::quota_written_by_others(
+    "Error: INSTALLATION FAILED: create: failed to create: Operation cannot be fulfilled on resourcequotas \"all\": the object has been modified; please apply your changes to the latest version and try again\n",
+    Unreachable
+)]
 #[case::etcd(
     "Error: INSTALLATION FAILED: create: failed to create: etcdserver: request timed out\n",
     Unreachable
