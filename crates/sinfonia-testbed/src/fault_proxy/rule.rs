@@ -59,6 +59,22 @@ impl Answer {
             ..Self::new(429, "TooManyRequests")
         }
     }
+
+    /// What an API server says with it, for those who go by its words.
+    pub(super) const fn words(self) -> &'static str {
+        match self.reason.as_bytes() {
+            b"Conflict" => {
+                "Operation cannot be fulfilled: the object has been modified; please apply your changes to the latest version and try again"
+            }
+            b"AlreadyExists" => "already exists",
+            b"InternalError" => "Internal error occurred",
+            b"ServiceUnavailable" => "the server is currently unable to handle the request",
+            b"Timeout" => "Timeout: request did not complete within the allotted timeout",
+            b"TooManyRequests" => "too many requests, please try again later",
+            b"Forbidden" => "forbidden",
+            _ => "failed",
+        }
+    }
 }
 
 type Condition = Box<dyn Fn(&ApiCall) -> bool + Send + Sync>;

@@ -131,7 +131,7 @@ fn false_answer(answer: Answer) -> Response<Body> {
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": "injected by the fault proxy of the test bed",
+        "message": format!("{} (injected by the fault proxy of the test bed)", answer.words()),
         "reason": answer.reason,
         "details": answer.retry_after.map(|seconds| json!({"retryAfterSeconds": seconds})),
         "code": answer.status,

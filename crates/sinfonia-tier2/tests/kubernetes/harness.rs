@@ -28,9 +28,9 @@ pub(crate) use self::objects::{items, namespace_path, peer_path};
 pub(crate) use self::waiting::{name_of, phase_of};
 
 /// The rights that an operator gives to Tier 2.
-const RIGHTS: &str = include_str!("../../../../deploy/tier2/rbac.yaml");
+pub(crate) const RIGHTS: &str = include_str!("../../../../deploy/tier2/rbac.yaml");
 /// The definition of the records that an operator gives to the cluster.
-const DEFINITION: &str = include_str!("../../../../deploy/tier2/crd.yaml");
+pub(crate) const DEFINITION: &str = include_str!("../../../../deploy/tier2/crd.yaml");
 /// Longest time that a test waits for something that takes a second or two on a quiet machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -6,6 +6,8 @@
 mod crash;
 mod adoption;
 mod failing;
+mod faults;
+mod gateway;
 mod harness;
 mod healing;
 mod lease;
@@ -13,6 +15,7 @@ mod life;
 mod objects;
 mod prometheus;
 mod replicas;
+mod outage;
 mod readiness;
 mod records;
 mod rights;

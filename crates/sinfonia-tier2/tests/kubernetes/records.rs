@@ -4,9 +4,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use sinfonia_testbed::command;
 
-use crate::harness::{Cloudlet, PLAIN, eventually, key};
-
-const DEFINITION: &str = include_str!("../../../../deploy/tier2/crd.yaml");
+use crate::harness::{Cloudlet, DEFINITION, PLAIN, eventually, key};
 
 #[test]
 fn the_definition_that_operators_apply_is_that_of_the_program() {

@@ -1,10 +1,13 @@
 //! What Tier 2 and the deployments may do in the cluster, as the API server sees it.
 
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 use serde_json::{Value, json};
-use sinfonia_testbed::Cluster;
+use sinfonia_testbed::{Cluster, FaultProxy};
 
-use crate::harness::{Cloudlet, OTHER, PLAIN};
+use crate::harness::{Cloudlet, OTHER, PATIENCE, PLAIN, RIGHTS, WEB, peer_path};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_account_of_a_deployment_reaches_no_further_than_its_namespace() {
@@ -72,6 +75,86 @@ async fn tier_2_acts_as_no_other_account_than_the_deployments(
     let review = as_tier2(&cloudlet).create(path, &question).unwrap();
 
     assert_eq!(review["status"]["allowed"], expected);
+}
+
+/// What adoption needs beside the rest: taking away again what it looked for a release with.
+const OF_ADOPTION: [(&str, &str); 2] = [("delete", "rolebindings"), ("delete", "serviceaccounts")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_right_is_used() {
+    let cloudlet = Cloudlet::new();
+    let proxy = FaultProxy::start(cloudlet.cluster()).unwrap();
+    let kubeconfig = cloudlet.kubeconfig_through(&proxy);
+    let options = ["--lease", "5s", "--grace", "1s"];
+    let leader = cloudlet.tier2_with("first", &kubeconfig, &options).await;
+    let other = cloudlet.tier2_with("second", &kubeconfig, &options).await;
+
+    leader.post(WEB, 1).wait(0).granted().await;
+    let name = cloudlet.name_of(1);
+    cloudlet.run_pods(&name, true);
+    leader.post(WEB, 1).wait(60).granted().await;
+    let healed = cloudlet.find_peer(&name).unwrap()["metadata"]["uid"].clone();
+    cloudlet.cluster().delete(&peer_path(&name)).unwrap();
+    let is_new = |peer: Option<&Value>| peer.is_some_and(|peer| peer["metadata"]["uid"] != healed);
+    let peer = peer_path(&name);
+    cloudlet
+        .cluster()
+        .wait_for(&peer, PATIENCE, is_new)
+        .unwrap();
+    cloudlet.wait_for_phase(1, "Expired");
+    leader.post(PLAIN, 2).wait(60).granted().await;
+    let renewed = Timestamp::now() - SignedDuration::from_secs(3);
+    let patch = json!({"spec": {"renewed": renewed.to_string()}});
+    cloudlet
+        .cluster()
+        .patch(&cloudlet.record_path(2), &patch)
+        .unwrap();
+    leader.stop().await;
+    other.post(PLAIN, 2).wait(60).granted().await;
+    other.delete(PLAIN, 2).granted().await;
+    cloudlet
+        .cluster()
+        .wait_until_gone(&cloudlet.record_path(2), PATIENCE)
+        .unwrap();
+
+    let mut used: BTreeSet<_> = OF_ADOPTION.map(owned).into();
+    let calls = proxy.calls().into_iter();
+    let own = calls.filter(|call| !call.user_agent.starts_with("Helm"));
+    used.extend(own.map(|call| owned((call.verb, &call.resource))));
+    let unused: Vec<_> = granted_rights().difference(&used).cloned().collect();
+    assert_eq!(unused, []);
+}
+
+/// What the operator's rules give to Tier 2, except verbs that are no calls.
+fn granted_rights() -> BTreeSet<(String, String)> {
+    let documents = sinfonia_core::yaml::documents::<Value>(RIGHTS).unwrap();
+    let mut rights = BTreeSet::new();
+    for role in documents.into_iter().flatten() {
+        if role["metadata"]["name"] != "sinfonia-tier2" {
+            continue;
+        }
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            for (verb, resource) in texts(&rule["verbs"])
+                .flat_map(|verb| texts(&rule["resources"]).map(move |resource| (verb, resource)))
+            {
+                if !["bind", "impersonate"].contains(&verb) {
+                    rights.insert(owned((verb, resource)));
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
+fn owned((verb, resource): (&str, &str)) -> (String, String) {
+    (verb.to_owned(), resource.to_owned())
 }
 
 fn as_tier2(cloudlet: &Cloudlet) -> Cluster {

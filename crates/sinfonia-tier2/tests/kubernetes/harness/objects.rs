@@ -1,5 +1,7 @@
 //! What is in the cluster, and playing the parts of those who are not there.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Cloudlet, PATIENCE, key};
@@ -55,6 +57,26 @@ impl Cloudlet {
         for path in [namespace_path(name), peer_path(name)] {
             self.cluster().wait_until_gone(&path, PATIENCE).unwrap();
         }
+    }
+
+    /// The names of all Peers and Namespaces that are there for these keys, whoever made them, with how many of them there are.
+    pub(crate) fn made_for(&self, keys: impl IntoIterator<Item = u8>) -> BTreeMap<String, usize> {
+        let labels: Vec<_> = keys
+            .into_iter()
+            .map(|number| key(number).label_value())
+            .collect();
+        let mut names = BTreeMap::new();
+        for path in ["/api/v1/namespaces", "/apis/kilo.squat.ai/v1alpha1/peers"] {
+            for object in items(&self.cluster().get_json(path).unwrap()) {
+                let metadata = &object["metadata"];
+                let label = metadata["labels"]["findcloudlet.org/key"].as_str();
+                if label.is_some_and(|label| labels.iter().any(|wanted| wanted == label)) {
+                    let name = metadata["name"].as_str().unwrap();
+                    *names.entry(name.to_owned()).or_default() += 1;
+                }
+            }
+        }
+        names
     }
 
     /// A Namespace.
