@@ -4,7 +4,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use sinfonia_testbed::command;
 
-use crate::harness::{Cloudlet, DEFINITION, PLAIN, eventually, key};
+use crate::harness::{Cloudlet, DEFINITION, OTHER, PLAIN, eventually, key};
 
 #[test]
 fn the_definition_that_operators_apply_is_that_of_the_program() {
@@ -99,20 +99,23 @@ async fn a_record_made_by_hand_is_served_and_reclaimed() {
 async fn a_record_that_is_not_named_after_its_key_is_left_alone() {
     let cloudlet = Cloudlet::new();
     let tier2 = cloudlet.tier2(&[]).await;
+    let deployment = tier2.post(PLAIN, 1).wait(60).granted().await;
     let mut misnamed = record(1);
     misnamed["metadata"]["name"] = json!("wg-of-somebody-else");
+    misnamed["spec"]["uuid"] = json!(OTHER);
 
     let (status, answer) = create(&cloudlet, &misnamed);
 
     assert_eq!(status, 201, "{answer}");
+    let path = format!("{}/wg-of-somebody-else", records_path(&cloudlet));
+    // What comes later is seen later.
     tier2.post(PLAIN, 2).wait(60).granted().await;
-    let read = tier2.get(PLAIN, 1).answer().await;
-    assert_eq!(read.status, 404);
-    let untouched = |record: &Value| {
-        record["metadata"]["name"] != "wg-of-somebody-else" || record["status"].is_null()
-    };
-    assert!(cloudlet.records().iter().all(untouched));
-    tier2.post(PLAIN, 1).wait(60).granted().await;
+    assert_eq!(tier2.get(PLAIN, 1).granted().await, deployment);
+    assert_eq!(tier2.get(OTHER, 1).answer().await.status, 404);
+    assert_eq!(cloudlet.cluster().get_json(&path).unwrap(), answer);
+    cloudlet.cluster().delete(&path).unwrap();
+    tier2.post(PLAIN, 3).wait(60).granted().await;
+    assert_eq!(tier2.get(PLAIN, 1).granted().await, deployment);
 }
 
 /// A record as a person would write it.
@@ -136,13 +139,16 @@ fn record(number: u8) -> Value {
 }
 
 fn create(cloudlet: &Cloudlet, record: &Value) -> (u16, Value) {
-    let path = format!(
+    let (path, body) = (records_path(cloudlet), record.to_string());
+    let cluster = cloudlet.cluster();
+    cluster
+        .request("POST", &path, "application/json", body)
+        .unwrap()
+}
+
+fn records_path(cloudlet: &Cloudlet) -> String {
+    format!(
         "/apis/findcloudlet.org/v1alpha1/namespaces/{}/cloudletdeployments",
         cloudlet.namespace()
-    );
-    let body = record.to_string();
-    let answer = cloudlet
-        .cluster()
-        .request("POST", &path, "application/json", body);
-    answer.unwrap()
+    )
 }
