@@ -1,7 +1,11 @@
 //! Tier 2 as a program on a real control plane, with exactly the rights of `deploy/tier2/rbac.yaml`: a real API server, a real helm, and
 //! nobody who runs pods unless a test plays that part.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that meets an error has failed"
+)]
 
 mod crash;
 mod adoption;
