@@ -1,11 +1,12 @@
 //! Starts and stops real programs for tests and for the quickstart, on free loopback ports, each with its log kept.
 //!
 //! The tiers' own binaries are a [`Service`] each. [`ControlPlane`] is a Kubernetes control plane of real programs that tests share and
-//! use as a [`Cluster`], directly or through a [`FaultProxy`]. [`Prometheus`] scrapes [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
+//! use as a [`Cluster`], directly or through a [`FaultProxy`]; [`Cloudlet`] prepares one for a Tier 2. [`Prometheus`] scrapes [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
 
 mod binaries;
 mod cache;
 mod chart;
+mod cloudlet;
 mod cluster;
 mod control_plane;
 mod exporter;
@@ -23,6 +24,7 @@ pub use self::binaries::{Binaries, MissingBinary, command};
 
 pub use self::cache::cache_folder;
 pub use self::chart::write_chart;
+pub use self::cloudlet::Cloudlet;
 pub use self::cluster::{Cluster, ClusterError, TestNamespace, unique_name};
 pub use self::control_plane::{
     ControlPlane, ControlPlaneError, KUBE_DNS_ADDRESS, NODE_ENDPOINT, NODE_NAME, NODE_PUBLIC_KEY,

@@ -133,6 +133,11 @@ impl Service {
         })
     }
 
+    /// The id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it serves.
     pub const fn address(&self) -> SocketAddr {
         self.address

@@ -15,6 +15,7 @@ mod end_to_end {
     mod command_line;
     mod fakes;
     mod fall_over;
+    mod kubernetes;
     mod lease;
     mod logs;
     mod misbehaving;

@@ -205,14 +205,20 @@ impl World {
     }
 
     /// Adds the test's own repository unless the options name another one.
-    fn with_recipes(&self, mut command: Command, options: &[&str]) -> Command {
+    pub(super) fn with_recipes(&self, mut command: Command, options: &[&str]) -> Command {
         if !options.contains(&"--recipes") {
             command.arg("--recipes").arg(self.path().join(REPOSITORY));
         }
         command
     }
 
-    async fn start(&self, port: Option<&ReservedPort>, name: &str, command: Command) -> Service {
+    /// Starts a program of ours, on a port that was reserved or a free one.
+    pub(super) async fn start(
+        &self,
+        port: Option<&ReservedPort>,
+        name: &str,
+        command: Command,
+    ) -> Service {
         let (name, folder) = (name.to_owned(), self.path().to_owned());
         let port = port.map_or(0, ReservedPort::number);
         let starting = spawn_blocking(move || Service::start_on(port, &name, command, &folder));
