@@ -15,8 +15,6 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn of(tier2: &Service) -> anyhow::Result<Self> {
-        // One may be installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build()?;
         Ok(Self {
             http,

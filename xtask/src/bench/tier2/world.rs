@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use sinfonia_testbed::{
-    Binaries, Cloudlet, ControlPlane, Exporter, Programs, Prometheus, Service, write_chart,
+    Cloudlet, ControlPlane, Exporter, Programs, Prometheus, Service, write_chart,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -138,9 +138,9 @@ fn start(
     name: &str,
     options: &[&str],
 ) -> anyhow::Result<Service> {
-    let release = Binaries::in_folder(&self::programs("release"))?;
+    let program = self::programs("release").join("sinfonia-tier2");
     let cache = folder.join("tier2-cache");
-    let mut command = cloudlet.tier2(&release.tier2, &programs.helm4, &cache);
+    let mut command = cloudlet.tier2(&program, &programs.helm4, &cache);
     command
         .arg("--recipes")
         .arg(folder.join("recipes"))
