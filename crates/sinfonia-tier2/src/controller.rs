@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{AddressPool, Policy};
@@ -14,7 +14,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use self::settle::{Rest, SettleError};
+use self::settle::{Memory, Rest, SettleError};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, until_ready};
 use crate::records::{Records, Seen};
@@ -92,13 +92,18 @@ impl Controller {
         };
         let waker = self.waker(key);
         let (mut failures, mut plans) = (0, 0);
-        let mut digest = None;
+        let mut memory = Memory::default();
         loop {
+            // A look from now on sees what it was woken for.
+            if waker.notified().now_or_never().is_some() {
+                memory.forget();
+            }
             let seen = changes.borrow_and_update().clone();
-            let rest = match self.settle(&seen, &changes, &mut digest).await {
+            let rest = match self.settle(&seen, &changes, &mut memory).await {
                 Ok(rest) => rest,
                 Err(error) => {
                     log_failure(&error, key);
+                    memory.forget();
                     if is_gone_within(retry_after(failures), &mut changes).await {
                         return;
                     }
@@ -127,8 +132,8 @@ impl Controller {
             tokio::select! {
                 () = until_worth_a_look(&mut changes, &seen) => if changes.has_changed().is_err() { return },
                 () = until_ready(readiness) => {}
-                () = waker.notified() => {}
-                () = until_resync(self.cluster.resync_interval()) => {}
+                () = waker.notified() => memory.forget(),
+                () = until_resync(self.cluster.resync_interval()) => memory.forget(),
             }
         }
     }

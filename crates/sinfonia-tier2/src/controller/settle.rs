@@ -3,8 +3,8 @@
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{
-    Desired, Failure, Next, Observed, Phase, PlacementError, Record, RecordStatus, Step, desired,
-    fail, place, reconcile, start,
+    Desired, Failure, Next, Observed, Phase, PlacementError, Record, RecordSpec, RecordStatus,
+    Step, desired, fail, place, reconcile, start,
 };
 use tokio::sync::watch;
 
@@ -26,6 +26,15 @@ pub(super) enum Rest {
     Gone,
 }
 
+/// What the task of a record remembers from one look to the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// The digest of what is installed, until a status tells it.
+    digest: Option<String>,
+    /// What was observed last, for what was asked for then, unless steps were taken since.
+    observed: Option<(RecordSpec, DeploymentName, Observed)>,
+}
+
 /// Why the work on a record stopped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SettleError {
@@ -41,34 +50,71 @@ pub(super) enum SettleError {
 }
 
 impl Controller {
-    /// Does what is next for a record as it was seen; the channel tells of changes meanwhile. The digest of what is installed stays with
-    /// the caller until the next status tells it.
+    /// Does what is next for a record as it was seen; the channel tells of changes meanwhile.
+    ///
+    /// Where nobody has asked for anything since the last look, as after a write of its own or of the job runner, what was observed then
+    /// may tell that nothing is to be done in the cluster. Steps are taken only after a new look.
     pub(super) async fn settle(
         &self,
         seen: &Seen,
         changes: &watch::Receiver<Seen>,
-        digest: &mut Option<String>,
+        memory: &mut Memory,
     ) -> Result<Rest, SettleError> {
         let record = seen.record();
-        let name = record.status.as_ref().map(|status| &status.deployment_name);
-        let observed = match name {
-            Some(name) => self.cluster.observe(name).await?,
+        if let Some(observed) = memory.recall(record) {
+            let (next, readiness) = self.next(record, &observed).await?;
+            if matches!(next, Next::Write(_) | Next::Rest) {
+                return self.follow(seen, next, readiness, changes, memory).await;
+            }
+        }
+        memory.observed = None;
+        let observed = match record.status.as_ref().map(|status| &status.deployment_name) {
+            Some(name) => {
+                let observed = self.cluster.observe(name).await?;
+                memory.observed = Some((record.spec.clone(), name.clone(), observed));
+                observed
+            }
             None => Observed::default(),
         };
-        let readiness = self.readiness(record, &observed).await?;
+        let (next, readiness) = self.next(record, &observed).await?;
+        self.follow(seen, next, readiness, changes, memory).await
+    }
+
+    /// What is next for a record, and whether what was installed runs, where that matters.
+    async fn next(
+        &self,
+        record: &Record,
+        observed: &Observed,
+    ) -> Result<(Next, Option<watch::Receiver<bool>>), ClusterError> {
+        let readiness = self.readiness(record, observed).await?;
         let ready = readiness
             .as_ref()
             .is_some_and(|readiness| *readiness.borrow());
-        match reconcile(record, &observed, ready, self.clock.now(), &self.policy) {
+        let next = reconcile(record, observed, ready, self.clock.now(), &self.policy);
+        Ok((next, readiness))
+    }
+
+    async fn follow(
+        &self,
+        seen: &Seen,
+        next: Next,
+        readiness: Option<watch::Receiver<bool>>,
+        changes: &watch::Receiver<Seen>,
+        memory: &mut Memory,
+    ) -> Result<Rest, SettleError> {
+        match next {
             Next::Start => self.start(seen).await,
             Next::Write(mut status) => {
                 if status.phase == Phase::Deployed && status.recipe_digest.is_none() {
-                    status.recipe_digest = digest.take();
+                    status.recipe_digest = memory.digest.take();
                 }
                 self.write(seen, *status).await?;
                 Ok(Rest::Changed)
             }
-            Next::Apply(steps) => self.apply(seen, &steps, changes, digest).await,
+            Next::Apply(steps) => {
+                memory.observed = None;
+                self.apply(seen, &steps, changes, &mut memory.digest).await
+            }
             Next::Rest => Ok(readiness.map_or(Rest::UntilChanged, Rest::UntilReady)),
         }
     }
@@ -214,6 +260,20 @@ impl Controller {
         }
         tracing::info!(key = %seen.record().spec.public_key.short(), "deployment removed");
         Ok(Rest::Gone)
+    }
+}
+
+impl Memory {
+    /// Forgets what was observed: something may have changed in the cluster.
+    pub(super) fn forget(&mut self) {
+        self.observed = None;
+    }
+
+    /// What was observed last, if that was for what the record asks for now.
+    fn recall(&self, record: &Record) -> Option<Observed> {
+        let (spec, name, observed) = self.observed.as_ref()?;
+        let now = record.status.as_ref().map(|status| &status.deployment_name);
+        (*spec == record.spec && now == Some(name)).then_some(*observed)
     }
 }
 
