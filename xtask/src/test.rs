@@ -22,7 +22,13 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // The end-to-end tests start the programs of the same build.
-    cargo(&[&["build", "--locked", "--workspace", "--bins"], &FEATURES[..]].concat())?;
+    cargo(
+        &[
+            &["build", "--locked", "--workspace", "--bins"],
+            &FEATURES[..],
+        ]
+        .concat(),
+    )?;
     let mut arguments = [&["test", "--locked", "--workspace"], &FEATURES[..]].concat();
     if let Some(filter) = &options.filter {
         arguments.push(filter);

@@ -13,8 +13,8 @@ use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder};
-use sha2::{Digest, Sha256};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use sinfonia_core::key::PublicKey;
 use sinfonia_service::client::{ClientSettings, build};
 use sinfonia_testbed::{

@@ -7,8 +7,8 @@
     reason = "a test that meets an error has failed"
 )]
 
-mod crash;
 mod adoption;
+mod crash;
 mod failing;
 mod faults;
 mod gateway;
@@ -17,9 +17,9 @@ mod healing;
 mod lease;
 mod life;
 mod objects;
-mod prometheus;
-mod replicas;
 mod outage;
+mod prometheus;
 mod readiness;
 mod records;
+mod replicas;
 mod rights;
