@@ -10,7 +10,7 @@ use anstream::eprintln;
 use sinfonia_testbed::FaultProxy;
 
 use super::Options;
-use super::process::{cpu_seconds, mebibytes};
+use super::process::cpu_seconds;
 use super::table::{Row, Table};
 use super::world::{LEASE, World};
 
@@ -89,8 +89,6 @@ pub(super) fn measure(
         baseline: "one request for each".to_owned(),
         ratio: renewed.calls / each,
     });
-    let memory = mebibytes(counted.world.tier2())?;
-    eprintln!("memory after that start: {memory:.1} MiB");
     Ok(())
 }
 
