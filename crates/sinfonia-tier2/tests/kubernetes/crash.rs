@@ -69,7 +69,6 @@ async fn points_of(scenario: Scenario) -> Vec<Point> {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let points = points::choose(&world.passed(), world.changes_by_helm());
     assert!(points.len() > 5, "{points:?}");
-    println!("{scenario:?}: {} points: {points:?}", points.len());
     points
 }
 

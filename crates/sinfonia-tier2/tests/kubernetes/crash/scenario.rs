@@ -108,10 +108,11 @@ impl Scenario {
 
 impl World {
     pub(super) fn new() -> Self {
-        assert!(
-            cfg!(feature = "fail-points"),
-            "this test needs fail points: run `cargo xtask test`, or `cargo test -p sinfonia-tier2 --features fail-points`"
-        );
+        if !cfg!(feature = "fail-points") {
+            panic!(
+                "this test needs fail points: run `cargo xtask test`, or `cargo test -p sinfonia-tier2 --features fail-points`"
+            );
+        }
         let cloudlet = Cloudlet::new();
         let points = cloudlet.folder().join("points");
         fs::create_dir(&points).unwrap();
