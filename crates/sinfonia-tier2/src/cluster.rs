@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::{self, BoxStream, StreamExt};
+use jiff::Timestamp;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
@@ -39,10 +40,12 @@ pub trait Cluster: Send + Sync + 'static {
         step: Step,
     ) -> BoxFuture<'a, Result<Option<String>, StepError>>;
 
-    /// Whether all that was installed under a deployment's name runs. It is followed as long as the receiver is held.
+    /// Whether all that was installed under a deployment's name runs. It is followed as long as the receiver is held. What was seen for
+    /// another `since`, when the deployment was last installed, does not count.
     fn readiness<'a>(
         &'a self,
         name: &'a DeploymentName,
+        since: Timestamp,
     ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>>;
 
     /// The names under which somebody else may have changed something. Those who miss one find out when they look the next time.

@@ -100,7 +100,10 @@ impl Controller {
             }
             let seen = changes.borrow_and_update().clone();
             let rest = match self.settle(&seen, &changes, &mut memory).await {
-                Ok(rest) => rest,
+                Ok(rest) => {
+                    failures = 0;
+                    rest
+                }
                 Err(error) => {
                     log_failure(&error, key);
                     memory.forget();
@@ -128,7 +131,6 @@ impl Controller {
                 Rest::UntilChanged => None,
                 Rest::UntilReady(readiness) => Some(readiness),
             };
-            failures = 0;
             tokio::select! {
                 () = until_worth_a_look(&mut changes, &seen) => if changes.has_changed().is_err() { return },
                 () = until_ready(readiness) => {}

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::{BoxStream, StreamExt};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
@@ -100,9 +100,10 @@ impl Cluster for Kubernetes {
     fn readiness<'a>(
         &'a self,
         name: &'a DeploymentName,
+        since: Timestamp,
     ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>> {
         self.workloads
-            .readiness(name)
+            .readiness(name, since)
             .map(|readiness| readiness.map_err(|error| ClusterError(error.into())))
             .boxed()
     }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use jiff::Timestamp;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::endpoint::Endpoint;
@@ -136,6 +137,7 @@ impl Cluster for Sandbox {
     fn readiness<'a>(
         &'a self,
         name: &'a DeploymentName,
+        _since: Timestamp,
     ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>> {
         let deployments = self.deployments();
         let running = deployments

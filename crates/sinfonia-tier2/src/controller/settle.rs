@@ -151,7 +151,10 @@ impl Controller {
                     && !record.deleting
                     && observed.is_installed() =>
             {
-                let readiness = self.cluster.readiness(&status.deployment_name).await?;
+                let readiness = self
+                    .cluster
+                    .readiness(&status.deployment_name, status.since)
+                    .await?;
                 Ok(Some(readiness))
             }
             _ => Ok(None),

@@ -77,7 +77,11 @@ impl Deployments {
         if status.phase != Phase::Deployed {
             return None;
         }
-        match self.cluster.readiness(&status.deployment_name).await {
+        match self
+            .cluster
+            .readiness(&status.deployment_name, status.since)
+            .await
+        {
             Ok(readiness) => Some(readiness),
             Err(error) => {
                 let error: &dyn std::error::Error = &error;

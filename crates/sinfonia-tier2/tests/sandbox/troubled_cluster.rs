@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
+use jiff::Timestamp;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
@@ -189,6 +190,7 @@ impl Cluster for TroubledCluster {
     fn readiness<'a>(
         &'a self,
         _name: &'a DeploymentName,
+        _since: Timestamp,
     ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>> {
         futures_util::future::ready(Ok(self.ready.subscribe())).boxed()
     }

@@ -46,7 +46,6 @@ impl Kubernetes {
             Step::Uninstall { .. } => {
                 let uninstalled = self.helm.uninstall(name, DEPLOYER).await;
                 uninstalled.map_err(again)?;
-                self.workloads.forget(name);
             }
             Step::DeleteNamespace => self.delete_namespace(name).await?,
             // The record is not the cluster's.
@@ -118,11 +117,7 @@ impl Kubernetes {
             .install(name, DEPLOYER, &chart.path, recipe.values.as_ref())
             .await;
         match installed {
-            Ok(()) => {
-                // What was seen before must not tell that it runs.
-                self.workloads.forget(name);
-                Ok(digest(&recipe, &chart))
-            }
+            Ok(()) => Ok(digest(&recipe, &chart)),
             Err(error) => Err(match error.failure() {
                 Some(failure) => StepError::Failed(failure),
                 None => again(error).into(),

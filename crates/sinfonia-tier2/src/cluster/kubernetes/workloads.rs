@@ -2,8 +2,8 @@
 //!
 //! A watch begins with a list that names no resource version, which the API server answers as of now and not from a cache that may be behind
 //! (since Kubernetes 1.31 from its cache, after making sure of that, so it costs etcd nothing). From there the watch continues without a
-//! gap, so that what is known may lag behind by the time an event travels, but never goes back. Whoever changes what is installed has to
-//! [`Workloads::forget`] what was known, because that lag can span the end of the change.
+//! gap, so that what is known may lag behind by the time an event travels, but never goes back. That lag can span an installation, so what was
+//! known before one does not count after it.
 
 mod following;
 mod standing;
@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
 use kube::runtime::watcher;
 use sinfonia_core::deployment::DeploymentName;
@@ -70,6 +71,8 @@ type First = watch::Receiver<Option<Result<(), WorkloadsError>>>;
 /// What those who wait for a Namespace share.
 #[derive(Clone)]
 struct Shared {
+    /// What those who wait know of: when it was installed.
+    since: Timestamp,
     /// Whether everything runs; means nothing before the first state is known.
     ready: watch::Sender<bool>,
     first: First,
@@ -95,8 +98,9 @@ impl Workloads {
     pub(crate) async fn readiness(
         &self,
         namespace: &DeploymentName,
+        since: Timestamp,
     ) -> Result<watch::Receiver<bool>, WorkloadsError> {
-        let (ready, mut first) = self.join(namespace);
+        let (ready, mut first) = self.join(namespace, since);
         let outcome = match first.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone(),
             Err(_) => None,
@@ -107,27 +111,25 @@ impl Workloads {
         outcome.unwrap_or_else(|| Err(stopped())).map(|()| ready)
     }
 
-    /// Forgets what is known of a Namespace, so that the next who asks gets to know it as it is then. Receivers that are held are kept up to
-    /// date all the same.
-    pub(crate) fn forget(&self, namespace: &DeploymentName) {
-        lock(&self.followed).remove(namespace);
-    }
-
     /// Takes part in following a Namespace, which begins if nobody does yet.
-    fn join(&self, namespace: &DeploymentName) -> (watch::Receiver<bool>, First) {
+    fn join(&self, namespace: &DeploymentName, since: Timestamp) -> (watch::Receiver<bool>, First) {
         let mut followed = lock(&self.followed);
         // A task takes its Namespace off before it ends, unless it panics.
-        followed.retain(|_, shared| shared.first.has_changed().is_ok());
+        followed.retain(|name, shared| {
+            let outdated = name == namespace && shared.since != since;
+            shared.first.has_changed().is_ok() && !outdated
+        });
         let shared = followed
             .entry(namespace.clone())
-            .or_insert_with(|| self.start(namespace));
+            .or_insert_with(|| self.start(namespace, since));
         shared.joined.notify_one();
         (shared.ready.subscribe(), shared.first.clone())
     }
 
-    fn start(&self, namespace: &DeploymentName) -> Shared {
+    fn start(&self, namespace: &DeploymentName, since: Timestamp) -> Shared {
         let (told_first, first) = watch::channel(None);
         let shared = Shared {
+            since,
             ready: watch::Sender::new(false),
             first,
             joined: Arc::default(),

@@ -208,5 +208,6 @@ fn seen(number: u8, version: u64) -> Seen {
     Seen {
         record: Arc::new(record),
         version,
+        kept: true,
     }
 }

@@ -4,7 +4,10 @@ use tokio::time::{advance, sleep, timeout};
 
 use super::*;
 use crate::cluster::kubernetes::fake_api::FakeApi;
+use jiff::Timestamp;
 
+const INSTALLED: Timestamp = Timestamp::UNIX_EPOCH;
+const LATER: Timestamp = Timestamp::constant(60, 0);
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/brave-otter-x7k2p/deployments";
 const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/brave-otter-x7k2p/statefulsets";
 const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/brave-otter-x7k2p/daemonsets";
@@ -15,7 +18,7 @@ const ALL: [&str; 4] = [DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, PODS];
 async fn an_empty_namespace_has_nothing_that_does_not_run() {
     let (_api, workloads) = cluster();
 
-    let readiness = workloads.readiness(&name()).await.unwrap();
+    let readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
 
     assert!(*readiness.borrow());
 }
@@ -30,7 +33,7 @@ async fn every_kind_has_to_run() {
     ] {
         let (api, workloads) = cluster();
         api.put(path, unready);
-        let mut readiness = workloads.readiness(&name()).await.unwrap();
+        let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
         assert!(!*readiness.borrow_and_update(), "{path}");
 
         api.put(path, ready);
@@ -43,7 +46,7 @@ async fn every_kind_has_to_run() {
 async fn who_waits_is_told_of_every_change() {
     let (api, workloads) = cluster();
     api.put(DEPLOYMENTS, deployment(1));
-    let mut readiness = workloads.readiness(&name()).await.unwrap();
+    let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
     assert!(*readiness.borrow_and_update());
 
     api.put(PODS, pod("a", "True"));
@@ -58,7 +61,7 @@ async fn who_waits_is_told_of_every_change() {
 async fn what_a_new_list_lacks_is_gone() {
     let (api, workloads) = cluster();
     api.put(PODS, pod("a", "False"));
-    let mut readiness = workloads.readiness(&name()).await.unwrap();
+    let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
     assert!(!*readiness.borrow_and_update());
 
     api.delete_unseen(PODS, "a");
@@ -71,8 +74,11 @@ async fn all_who_wait_share_one_set_of_watches() {
     let (api, workloads) = cluster();
     let name = name();
 
-    let (first, second) = tokio::join!(workloads.readiness(&name), workloads.readiness(&name));
-    let third = workloads.readiness(&name).await;
+    let (first, second) = tokio::join!(
+        workloads.readiness(&name, INSTALLED),
+        workloads.readiness(&name, INSTALLED)
+    );
+    let third = workloads.readiness(&name, INSTALLED).await;
     settle().await;
 
     assert!(first.is_ok() && second.is_ok() && third.is_ok());
@@ -87,7 +93,7 @@ async fn a_device_that_polls_costs_no_new_watches() {
     let (api, workloads) = cluster();
 
     for _ in 0..120 {
-        drop(workloads.readiness(&name()).await.unwrap());
+        drop(workloads.readiness(&name(), INSTALLED).await.unwrap());
         sleep(Duration::from_secs(1)).await;
     }
 
@@ -98,8 +104,8 @@ async fn a_device_that_polls_costs_no_new_watches() {
 async fn watches_end_half_a_minute_after_nobody_waits_any_more() {
     let (api, workloads) = cluster();
     let receivers = [
-        workloads.readiness(&name()).await.unwrap(),
-        workloads.readiness(&name()).await.unwrap(),
+        workloads.readiness(&name(), INSTALLED).await.unwrap(),
+        workloads.readiness(&name(), INSTALLED).await.unwrap(),
     ];
     sleep(Duration::from_secs(100)).await;
     assert_eq!(ALL.map(|path| api.watches(path)), [1; 4]);
@@ -114,15 +120,14 @@ async fn watches_end_half_a_minute_after_nobody_waits_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_known_before_a_change_is_forgotten() {
+async fn what_was_known_before_a_new_installation_is_forgotten() {
     let (api, workloads) = cluster();
-    let mut old = workloads.readiness(&name()).await.unwrap();
+    let mut old = workloads.readiness(&name(), INSTALLED).await.unwrap();
     assert!(*old.borrow_and_update());
 
     // The watches have had no time to tell of it.
     api.put(DEPLOYMENTS, deployment(0));
-    workloads.forget(&name());
-    let new = workloads.readiness(&name()).await.unwrap();
+    let new = workloads.readiness(&name(), LATER).await.unwrap();
 
     assert!(!*new.borrow());
     becomes(&mut old, false).await;
@@ -141,7 +146,10 @@ async fn a_cluster_that_refuses_is_told_and_asked_anew_by_the_next(#[case] path:
     api.fail(path, Some(403));
     let name = name();
 
-    let (first, second) = tokio::join!(workloads.readiness(&name), workloads.readiness(&name));
+    let (first, second) = tokio::join!(
+        workloads.readiness(&name, INSTALLED),
+        workloads.readiness(&name, INSTALLED)
+    );
     for refused in [first, second] {
         assert!(
             matches!(refused, Err(WorkloadsError::Watch { .. })),
@@ -151,7 +159,7 @@ async fn a_cluster_that_refuses_is_told_and_asked_anew_by_the_next(#[case] path:
     assert!(lock(&workloads.followed).is_empty());
 
     api.fail(path, None);
-    assert!(workloads.readiness(&name).await.is_ok());
+    assert!(workloads.readiness(&name, INSTALLED).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +167,7 @@ async fn a_cluster_that_does_not_answer_is_given_up() {
     let (api, workloads) = cluster();
     api.fall_silent(STATEFUL_SETS);
 
-    let readiness = workloads.readiness(&name()).await;
+    let readiness = workloads.readiness(&name(), INSTALLED).await;
 
     assert!(
         matches!(readiness, Err(WorkloadsError::TooSlow { .. })),
@@ -172,7 +180,7 @@ async fn a_cluster_that_does_not_answer_is_given_up() {
 async fn a_watch_that_fails_later_is_tried_again() {
     let (api, workloads) = cluster();
     api.put(PODS, pod("a", "False"));
-    let mut readiness = workloads.readiness(&name()).await.unwrap();
+    let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
     api.fail(PODS, Some(503));
     sleep(Duration::from_secs(60)).await;
 
@@ -185,7 +193,7 @@ async fn a_watch_that_fails_later_is_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn watches_end_with_the_service() {
     let (api, workloads) = cluster();
-    let readiness = workloads.readiness(&name()).await.unwrap();
+    let readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
     settle().await;
     assert_eq!(ALL.map(|path| api.watches(path)), [1; 4]);
 
