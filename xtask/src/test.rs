@@ -13,6 +13,10 @@ use crate::testbed::build_missing;
 /// What the tests need beyond a build for use: a Tier 2 that a test can have crash wherever it wants.
 const FEATURES: [&str; 2] = ["--features", "sinfonia-tier2/fail-points"];
 
+/// Tells Rust's test programs how many tests to run at once. Those on the control plane mostly wait, so twice the usual two cores.
+const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
+const THREADS: &str = "4";
+
 /// What to test.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -35,12 +39,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         return cargo(&arguments);
     }
     build_missing()?;
+    let threads = env::var_os(THREADS_VARIABLE).unwrap_or_else(|| THREADS.into());
+    let threads = (THREADS_VARIABLE, threads.as_os_str());
     if env::var_os(VARIABLE).is_some() {
-        return cargo(&arguments);
+        return cargo_with(&arguments, &[threads]);
     }
     let folder = RunFolder::new().context("cannot make a folder for the control plane")?;
     let control_plane = ControlPlane::start(&Programs::find_or_hint()?, folder.path())?;
-    let outcome = cargo_with(&arguments, &[(VARIABLE, folder.path().as_os_str())]);
+    let outcome = cargo_with(
+        &arguments,
+        &[(VARIABLE, folder.path().as_os_str()), threads],
+    );
     drop(control_plane);
     if folder.is_kept() {
         eprintln!(

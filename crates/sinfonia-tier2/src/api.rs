@@ -15,6 +15,7 @@ use sinfonia_core::lifecycle::Request;
 use sinfonia_service::deploy_path::DeployPath;
 use sinfonia_service::json::Json;
 use sinfonia_service::problem::Problem;
+use sinfonia_service::reload::causes;
 use sinfonia_service::request_id::RequestId;
 use tokio::time::Instant;
 
@@ -140,8 +141,7 @@ fn request_id(text: &str) -> Result<RequestId, Problem> {
 
 /// Writes a refusal to the log, once and with all that is known, and makes the answer of it. What helm said is for those with a token.
 fn told(refusal: Refusal, path: &DeployPath, has_token: bool) -> Problem {
-    let error: &dyn std::error::Error = &refusal;
-    tracing::info!(error, recipe = %path.uuid, key = %path.key.short(), "deployment refused");
+    tracing::info!(error = %refusal, cause = causes(&refusal), recipe = %path.uuid, key = %path.key.short(), "deployment refused");
     if has_token {
         return refusal.in_detail().into();
     }

@@ -10,6 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{AddressPool, Policy};
+use sinfonia_service::reload::causes;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -98,6 +99,10 @@ impl Controller {
             if waker.notified().now_or_never().is_some() {
                 memory.forget();
             }
+            // What is decided about a record that is gone can never be written.
+            if changes.has_changed().is_err() {
+                return;
+            }
             let seen = changes.borrow_and_update().clone();
             let rest = match self.settle(&seen, &changes, &mut memory).await {
                 Ok(rest) => {
@@ -107,9 +112,7 @@ impl Controller {
                 Err(error) => {
                     log_failure(&error, key);
                     memory.forget();
-                    if is_gone_within(retry_after(failures), &mut changes).await {
-                        return;
-                    }
+                    pause(retry_after(failures), &mut changes).await;
                     failures += 1;
                     continue;
                 }
@@ -120,9 +123,7 @@ impl Controller {
                 0
             };
             if plans > PLANS_AT_ONCE {
-                if is_gone_within(retry_after(plans - PLANS_AT_ONCE), &mut changes).await {
-                    return;
-                }
+                pause(retry_after(plans - PLANS_AT_ONCE), &mut changes).await;
                 continue;
             }
             let readiness = match rest {
@@ -132,7 +133,7 @@ impl Controller {
                 Rest::UntilReady(readiness) => Some(readiness),
             };
             tokio::select! {
-                () = until_worth_a_look(&mut changes, &seen) => if changes.has_changed().is_err() { return },
+                () = until_worth_a_look(&mut changes, &seen) => {}
                 () = until_ready(readiness) => {}
                 () = waker.notified() => memory.forget(),
                 () = until_resync(self.cluster.resync_interval()) => memory.forget(),
@@ -141,9 +142,10 @@ impl Controller {
     }
 }
 
-/// Waits before the next try, less where the record changes, which may be that nobody wants it any more; true when it is gone.
-async fn is_gone_within(pause: Duration, changes: &mut watch::Receiver<Seen>) -> bool {
-    matches!(timeout(pause, changes.changed()).await, Ok(Err(_)))
+/// Waits before the next try, less where the record changes, which may be that nobody wants it any more.
+async fn pause(longest: Duration, changes: &mut watch::Receiver<Seen>) {
+    // An error is that the record is gone.
+    let _ = timeout(longest, changes.changed()).await;
 }
 
 /// Resolves when a record that has settled was changed by more than a longer lease, or is gone.
@@ -167,8 +169,7 @@ async fn until_resync(interval: Option<Duration>) {
 }
 
 fn log_failure(error: &SettleError, key: &PublicKey) {
-    let error: &dyn std::error::Error = error;
-    tracing::warn!(error, key = %key.short(), "deployment cannot be settled, another try follows");
+    tracing::warn!(%error, cause = causes(error), key = %key.short(), "deployment cannot be settled, another try follows");
 }
 
 fn retry_after(failures: u32) -> Duration {

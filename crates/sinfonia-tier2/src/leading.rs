@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sinfonia_core::lifecycle::{Found, Record, adopt};
+use sinfonia_core::lifecycle::{Found, Record, RecordSpec, adopt};
+use sinfonia_service::reload::causes;
 use tokio::time::sleep;
 
 use crate::cluster::ClusterError;
@@ -45,10 +46,7 @@ impl Work {
     async fn work(&self) {
         // Names and addresses are handed out from what is known, so nothing older may be known than what the last leader wrote.
         while let Err(error) = take_over(&self.controller).await {
-            {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "the work cannot be taken over yet");
-            }
+            tracing::warn!(%error, cause = causes(&error), "the work cannot be taken over yet");
             sleep(RETRY).await;
         }
         tokio::select! {
@@ -97,6 +95,15 @@ async fn record(controller: &Controller, found: &Found) -> Result<bool, ClusterE
         let record = seen.record();
         let written = match &record.status {
             Some(known) => return Ok(known.deployment_name == found.name),
+            None if record.spec.uuid == spec.uuid && record.spec.created_by != spec.created_by => {
+                // That request did not create it, so it must not take it along when it is withdrawn.
+                let taken_over = RecordSpec {
+                    created: spec.created,
+                    created_by: spec.created_by.clone(),
+                    ..record.spec.clone()
+                };
+                records.write_spec(&seen, taken_over).await
+            }
             None if record.spec.uuid == spec.uuid => {
                 records.write_status(&seen, status.clone()).await
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{Phase, RecordStatus, Stage};
+use sinfonia_service::reload::causes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
@@ -84,8 +85,7 @@ impl Deployments {
         {
             Ok(readiness) => Some(readiness),
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::info!(error, name = %status.deployment_name, "readiness is not known");
+                tracing::info!(%error, cause = causes(&error), name = %status.deployment_name, "readiness is not known");
                 None
             }
         }

@@ -2,6 +2,7 @@
 
 mod wire;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{RecordSpec, RecordStatus};
+use sinfonia_service::reload::causes;
 use tokio::sync::watch;
 
 use self::wire::{FINALIZER, Unreadable, key_of, new_object, read, version_of};
@@ -88,10 +90,7 @@ impl RecordApi {
     /// Reads all records, however often that has to be tried. What is known in a newer version than the list is told by the watch.
     async fn refresh_at_last(&self) {
         while let Err(error) = self.refresh().await {
-            {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "records cannot be read, trying on");
-            }
+            tracing::warn!(%error, cause = causes(&error), "records cannot be read, trying on");
             tokio::time::sleep(RETRY).await;
         }
     }
@@ -309,8 +308,7 @@ impl RecordApi {
 
     /// What is known stays known while a watch breaks off; only a first list that fails leaves Tier 2 without records.
     fn tell_failure(&self, error: &watcher::Error) {
-        let error: &dyn std::error::Error = error;
-        tracing::warn!(error, "records cannot be followed, trying on");
+        tracing::warn!(%error, cause = causes(error), "records cannot be followed, trying on");
         let cause = match error
             .source()
             .map(|source| source.downcast_ref::<kube::Error>())

@@ -32,7 +32,7 @@ pub(crate) const RIGHTS: &str = include_str!("../../../../deploy/tier2/rbac.yaml
 /// The definition of the records that an operator gives to the cluster.
 pub(crate) const DEFINITION: &str = include_str!("../../../../deploy/tier2/crd.yaml");
 /// Longest time that a test waits for something that takes a second or two on a quiet machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A cloudlet on a control plane. What its Tier 2s leave behind is not cleaned up: names are unique, and the control plane goes in the end.
 pub(crate) struct Cloudlet {

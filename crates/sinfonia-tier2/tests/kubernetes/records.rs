@@ -1,5 +1,6 @@
 //! Records that others than Tier 2 write.
 
+use jiff::Timestamp;
 use rstest::rstest;
 use serde_json::{Value, json};
 use sinfonia_testbed::command;
@@ -50,7 +51,7 @@ async fn the_api_server_lets_nobody_change_the_key_or_write_an_unknown_phase() {
     let path = cloudlet.record_path(1);
 
     let rekeyed = patch(&path, json!({"spec": {"publicKey": key(2).to_string()}}));
-    let now = "2026-11-22T15:09:00Z";
+    let now = Timestamp::now().to_string();
     let status = |phase: &str| {
         json!({"status": {
             "phase": phase, "since": now, "renewalsSeen": 1, "deploymentName": "brave-otter-x7k2p",
@@ -120,7 +121,7 @@ async fn a_record_that_is_not_named_after_its_key_is_left_alone() {
 
 /// A record as a person would write it.
 fn record(number: u8) -> Value {
-    let now = "2026-11-22T15:09:00Z";
+    let now = Timestamp::now().to_string();
     json!({
         "apiVersion": "findcloudlet.org/v1alpha1",
         "kind": "CloudletDeployment",

@@ -11,6 +11,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use sinfonia_service::reload::causes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -65,8 +66,7 @@ impl Candidate {
                 Ok(Ok(true)) => leads_until = Some(begun + patience),
                 Ok(Ok(false)) => leads_until = None,
                 Ok(Err(error)) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::info!(error, "the lease cannot be read or written");
+                    tracing::info!(%error, cause = causes(&error), "the lease cannot be read or written");
                 }
                 Err(_) => tracing::info!("the API server does not answer about the lease"),
             }

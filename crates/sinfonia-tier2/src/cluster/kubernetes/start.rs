@@ -10,6 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use sinfonia_service::readiness::{Condition, Readiness};
 use sinfonia_service::recipes::RecipeRepository;
+use sinfonia_service::reload::causes;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -179,8 +180,7 @@ impl Kubernetes {
             return;
         }
         if let Err(error) = self.candidate.lock().await.release().await {
-            let error: &dyn std::error::Error = &error;
-            tracing::info!(error, "the lease could not be freed, it runs out");
+            tracing::info!(%error, cause = causes(&error), "the lease could not be freed, it runs out");
         }
     }
 }
@@ -292,8 +292,7 @@ async fn look_at_helm(helm: Arc<Helm>, condition: Condition) {
                 return std::future::pending().await;
             }
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "helm does not work");
+                tracing::warn!(%error, cause = causes(&error), "helm does not work");
                 condition.not_ready("helm does not work, see the log (--helm)");
             }
         }
