@@ -43,7 +43,7 @@ use super::{Activities, Cluster, ClusterError, StepError};
 use crate::clock::Clock;
 
 /// Who writes, as the API server notes it at each field.
-const FIELD_MANAGER: &str = "sinfonia-tier2";
+pub(crate) const FIELD_MANAGER: &str = "sinfonia-tier2";
 
 /// Seconds that a watch lasts before it is renewed. A connection that died without a word is noticed a little later than that.
 pub(crate) const WATCH_SECONDS: u32 = 90;

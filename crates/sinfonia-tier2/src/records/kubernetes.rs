@@ -20,11 +20,9 @@ use self::wire::{FINALIZER, Unreadable, key_of, new_object, read, version_of};
 use super::cache::Cache;
 use super::{Seen, WriteError};
 use crate::cluster::ClusterError;
-use crate::cluster::kubernetes::WATCH_SECONDS;
+use crate::cluster::kubernetes::{FIELD_MANAGER, WATCH_SECONDS};
 use crate::crd::CloudletDeployment;
 
-/// Who writes, as the API server notes it at each field.
-const FIELD_MANAGER: &str = "sinfonia-tier2";
 /// Records that one answer to a list holds at most.
 const PAGE: u32 = 500;
 /// Time between two tries to read all records.

@@ -104,7 +104,7 @@ impl World {
         let control_plane =
             ControlPlane::second(&shared, &programs, &prefix, folder.path()).unwrap();
         Self {
-            cloudlet: Cloudlet::alone_on(control_plane.cluster()),
+            cloudlet: Cloudlet::alone_on(&control_plane.cluster()),
             _control_plane: control_plane,
             _folder: folder,
             _shared: shared,

@@ -64,7 +64,7 @@ async fn the_end_of_the_tunnel_moves_vanishes_and_comes_back() {
     let mut plane = ControlPlane::second(&first, &programs, &name, folder.path()).unwrap();
     plane.abandon_node();
     let cluster = plane.cluster();
-    let cloudlet = Cloudlet::alone_on(cluster.clone());
+    let cloudlet = Cloudlet::alone_on(&cluster);
     let tier2 = cloudlet.tier2(&[]).await;
     let deployment = tier2.post(PLAIN, 1).wait(60).granted().await;
     let name = deployment["DeploymentName"].as_str().unwrap();

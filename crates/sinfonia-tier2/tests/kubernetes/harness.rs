@@ -9,7 +9,6 @@ mod waiting;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder};
@@ -18,8 +17,8 @@ use sha2::{Digest, Sha256};
 use sinfonia_core::key::PublicKey;
 use sinfonia_service::client::{ClientSettings, build};
 use sinfonia_testbed::{
-    Cluster, ControlPlane, FaultProxy, Programs, Service, SharedCluster, TestFolder, TestNamespace,
-    command,
+    Cloudlet as Prepared, Cluster, ControlPlane, FaultProxy, Programs, Service, SharedCluster,
+    TestFolder, command,
 };
 
 pub(crate) use self::answer::{Answer, Ask};
@@ -36,11 +35,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A cloudlet on a control plane. What its Tier 2s leave behind is not cleaned up: names are unique, and the control plane goes in the end.
 pub(crate) struct Cloudlet {
-    cluster: Cluster,
+    prepared: Prepared,
     _shared: Option<SharedCluster>,
-    namespace: TestNamespace,
     folder: TestFolder,
-    kubeconfig: PathBuf,
     client: Client,
 }
 
@@ -54,43 +51,33 @@ impl Cloudlet {
     /// A cloudlet on the control plane that all tests share.
     pub(crate) fn new() -> Self {
         let shared = ControlPlane::shared();
-        static DEFINED: Once = Once::new();
-        DEFINED.call_once(|| drop(shared.apply(DEFINITION).unwrap()));
-        Self::on((*shared).clone(), Some(shared))
+        Self::on(&shared.clone(), Some(shared))
     }
 
     /// A cloudlet on a control plane of a test's own.
-    pub(crate) fn alone_on(cluster: Cluster) -> Self {
-        cluster.apply(DEFINITION).unwrap();
+    pub(crate) fn alone_on(cluster: &Cluster) -> Self {
         Self::on(cluster, None)
     }
 
-    fn on(cluster: Cluster, shared: Option<SharedCluster>) -> Self {
-        let namespace = cluster.namespace("sinfonia").unwrap();
-        cluster.apply(&rights_in(namespace.name())).unwrap();
+    fn on(cluster: &Cluster, shared: Option<SharedCluster>) -> Self {
         let folder = TestFolder::new().unwrap();
         write_recipes(folder.path());
-        let kubeconfig = cluster
-            .kubeconfig_as(namespace.name(), "sinfonia-tier2", folder.path())
-            .unwrap();
         Self {
-            cluster,
+            prepared: Prepared::on(cluster, folder.path()).unwrap(),
             _shared: shared,
-            namespace,
             folder,
-            kubeconfig,
             client: build(&ClientSettings::new("test")).unwrap(),
         }
     }
 
     /// The administrator's view of the cluster.
     pub(crate) const fn cluster(&self) -> &Cluster {
-        &self.cluster
+        self.prepared.cluster()
     }
 
     /// The Namespace of the records.
     pub(crate) fn namespace(&self) -> &str {
-        self.namespace.name()
+        self.prepared.namespace()
     }
 
     /// The folder of the test's files.
@@ -100,7 +87,7 @@ impl Cloudlet {
 
     /// Starts a Tier 2 that leads soon, with these options, and waits until it is ready.
     pub(crate) async fn tier2(&self, options: &[&str]) -> Tier2 {
-        self.tier2_with("tier2", &self.kubeconfig, options).await
+        self.tier2_with("tier2", self.kubeconfig(), options).await
     }
 
     /// Starts a Tier 2 of this name with other credentials.
@@ -117,12 +104,7 @@ impl Cloudlet {
 
     /// Starts a Tier 2 that reaches the API server through a proxy.
     pub(crate) async fn tier2_through(&self, proxy: &FaultProxy, options: &[&str]) -> Tier2 {
-        let folder = self.folder().join("proxied");
-        fs::create_dir(&folder).unwrap();
-        let kubeconfig = self
-            .cluster()
-            .kubeconfig_as_through(proxy.url(), self.namespace(), "sinfonia-tier2", &folder)
-            .unwrap();
+        let kubeconfig = self.kubeconfig_through(proxy);
         self.tier2_with("proxied", &kubeconfig, options).await
     }
 
@@ -173,16 +155,15 @@ impl Cloudlet {
 
     /// The credentials of this cloudlet's Tier 2.
     pub(crate) fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+        self.prepared.kubeconfig()
     }
 
     /// The same for one that comes through a proxy.
     pub(crate) fn kubeconfig_through(&self, proxy: &FaultProxy) -> PathBuf {
         let folder = self.folder().join("proxied");
         fs::create_dir_all(&folder).unwrap();
-        self.cluster
-            .kubeconfig_as_through(proxy.url(), self.namespace(), "sinfonia-tier2", &folder)
-            .unwrap()
+        let through = self.prepared.kubeconfig_through(proxy.url(), &folder);
+        through.unwrap()
     }
 }
 
@@ -285,27 +266,4 @@ pub(crate) fn key(number: u8) -> PublicKey {
 
 fn deployment(recipe: &str, number: u8) -> String {
     format!("/api/v1/deploy/{recipe}/{}", key(number).url_safe())
-}
-
-/// The operator's rights for a Tier 2 in another Namespace than the usual one; who has them in the whole cluster gets a name of its own.
-fn rights_in(namespace: &str) -> String {
-    let documents = RIGHTS.split("\n---\n");
-    let adapted = documents
-        .filter(|document| !document.contains("kind: Namespace\n"))
-        .map(|document| {
-            let moved = format!("{document}\n").replace(
-                "namespace: sinfonia\n",
-                &format!("namespace: {namespace}\n"),
-            );
-            let reaches_beyond = moved.contains("kind: ClusterRoleBinding\n")
-                || (moved.contains("kind: RoleBinding\n")
-                    && moved.contains("namespace: kube-system\n"));
-            if reaches_beyond {
-                let name = format!("name: sinfonia-tier2-{namespace}\n");
-                moved.replacen("name: sinfonia-tier2\n", &name, 1)
-            } else {
-                moved
-            }
-        });
-    adapted.collect::<Vec<_>>().join("---\n")
 }

@@ -15,7 +15,7 @@ async fn after_an_outage_of_the_api_server_all_is_as_it_should_be() {
     let programs = Programs::find_or_hint().unwrap();
     let name = unique_name("outage");
     let mut plane = ControlPlane::second(&first, &programs, &name, folder.path()).unwrap();
-    let cloudlet = Cloudlet::alone_on(plane.cluster());
+    let cloudlet = Cloudlet::alone_on(&plane.cluster());
     let unknowing = [
         "--activity",
         "prometheus",
@@ -25,7 +25,7 @@ async fn after_an_outage_of_the_api_server_all_is_as_it_should_be() {
         "3s",
     ];
     let tier2 = cloudlet.tier2(&unknowing).await;
-    let leasing = Cloudlet::alone_on(plane.cluster());
+    let leasing = Cloudlet::alone_on(&plane.cluster());
     let short = leasing.tier2(&["--lease", "9s", "--grace", "600s"]).await;
 
     // Given one deployment for each thing that may be going on,

@@ -125,16 +125,9 @@ impl World {
 
     /// Lets the first Tier 2, and its helm, reach the API server only through a proxy.
     pub(super) fn watch_helm(&mut self) {
-        let folder = self.cloudlet.folder().join("proxied");
-        fs::create_dir(&folder).unwrap();
         let proxy = FaultProxy::start(self.cloudlet.cluster()).unwrap();
-        let kubeconfig = self.cloudlet.cluster().kubeconfig_as_through(
-            proxy.url(),
-            self.cloudlet.namespace(),
-            "sinfonia-tier2",
-            &folder,
-        );
-        self.proxy = Some((proxy, kubeconfig.unwrap()));
+        let kubeconfig = self.cloudlet.kubeconfig_through(&proxy);
+        self.proxy = Some((proxy, kubeconfig));
     }
 
     /// Starts the Tier 2 that will die.
