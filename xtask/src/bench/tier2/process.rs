@@ -7,7 +7,7 @@ use sinfonia_testbed::Service;
 
 /// Clock ticks per second in /proc, the same on every architecture that we build for.
 const TICKS: f64 = 100.0;
-/// Places of user and system time in /proc/<pid>/stat, counted from after the name.
+/// Places of user and system time in `/proc/<pid>/stat`, counted from after the name.
 const USER_TIME: usize = 11;
 const SYSTEM_TIME: usize = 12;
 
