@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,6 +11,8 @@ use sinfonia_testbed::{ApiCall, Fault, FaultProxy, Rule};
 
 use crate::harness::{Cloudlet, FAILING, PLAIN, Tier2, eventually};
 
+/// Time in which Tier 2 notices that its helm has ended.
+const HELM_NOTICED: Duration = Duration::from_millis(500);
 /// The device's number.
 const DEVICE: u8 = 1;
 /// Seconds that the device waits.
@@ -61,7 +64,9 @@ impl Scenario {
         world.reaches(async || world.is_ready()).await;
         if self == Self::Revive {
             world.let_lease_pass();
-            world.reaches(async || world.is_in("Expiring")).await;
+            world.reaches(async || world.is_paused()).await;
+            // helm is gone before Tier 2 has passed the point after it, which belongs to what comes before this scenario.
+            tokio::time::sleep(HELM_NOTICED).await;
         }
     }
 
@@ -232,6 +237,14 @@ impl World {
         match self.record() {
             Some(record) if record["status"]["firstReady"].is_string() => Ok(()),
             other => Err(format!("not ready: {other:?}")),
+        }
+    }
+
+    fn is_paused(&self) -> Result<(), String> {
+        self.is_in("Expiring")?;
+        match self.cloudlet.helms() {
+            helms if helms.is_empty() => Ok(()),
+            helms => Err(format!("helm still works: {helms:?}")),
         }
     }
 
