@@ -83,7 +83,8 @@ async fn crash_at_all(scenario: Scenario, device: Device, points: Vec<Point>) {
         crash.await.err().map(|_| point)
     });
     let outcomes = stream::iter(crashes).buffer_unordered(CRASHES);
-    let failed: Vec<Point> = outcomes.filter_map(async |failed| failed).collect().await;
+    let outcomes: Vec<Option<Point>> = outcomes.collect().await;
+    let failed: Vec<Point> = outcomes.into_iter().flatten().collect();
     assert!(
         failed.is_empty(),
         "{scenario:?}, {device:?}: not right after a crash at {failed:?}"
