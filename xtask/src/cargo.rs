@@ -17,6 +17,13 @@ pub(crate) fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     cargo_with(arguments, &[])
 }
 
+/// Builds the programs of these packages as they are released.
+pub(crate) fn build_release(packages: &[&str]) -> anyhow::Result<()> {
+    anstream::eprintln!("building in release mode…");
+    let build = ["build", "--quiet", "--locked", "--release", "--bins"];
+    cargo(&[&build[..], packages].concat())
+}
+
 /// Runs cargo as [`cargo`] does, with these variables in its environment.
 pub(crate) fn cargo_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

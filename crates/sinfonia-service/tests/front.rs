@@ -187,7 +187,9 @@ async fn metrics_and_logs_name_the_route_and_never_the_key() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(logs.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For all threads: one without a subscriber could otherwise be the first to meet a span of the front and turn it off.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    tracing::callsite::rebuild_interest_cache();
     let mut registry = registry("test");
     let limits = RequestLimits {
         uri_bytes: 200,

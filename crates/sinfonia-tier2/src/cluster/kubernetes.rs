@@ -18,6 +18,7 @@ mod start;
 mod steps;
 mod workloads;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, ready};
@@ -48,10 +49,13 @@ pub(crate) const FIELD_MANAGER: &str = "sinfonia-tier2";
 /// Seconds that a watch lasts before it is renewed. A connection that died without a word is noticed a little later than that.
 pub(crate) const WATCH_SECONDS: u32 = 90;
 
+/// Deployments that are looked at at the same time.
+const LOOKS_AT_ONCE: usize = 16;
+
 /// A Kubernetes cluster.
 pub(crate) struct Kubernetes {
     client: Client,
-    helm: std::sync::Arc<Helm>,
+    helm: Arc<Helm>,
     charts: Charts,
     recipes: RecipeRepository,
     workloads: Workloads,
@@ -61,15 +65,14 @@ pub(crate) struct Kubernetes {
     clock: Clock,
     tunnel: watch::Receiver<Result<TunnelFacts, String>>,
     disturbances: Disturbances,
+    /// Time after which what has settled is compared with the cluster again.
     resync: Duration,
     leading: watch::Sender<bool>,
-    candidate: std::sync::Arc<Mutex<Candidate>>,
+    candidate: Arc<Mutex<Candidate>>,
     uid: watch::Receiver<Option<Uuid>>,
+    /// Turns to look at a deployment.
     looks: Semaphore,
 }
-
-/// Deployments that are looked at at the same time.
-const LOOKS_AT_ONCE: usize = 16;
 
 impl Cluster for Kubernetes {
     fn tunnel(&self) -> watch::Receiver<Result<TunnelFacts, String>> {
