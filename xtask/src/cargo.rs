@@ -28,7 +28,15 @@ pub(crate) fn build_release(packages: &[&str]) -> anyhow::Result<()> {
 pub(crate) fn cargo_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let line = format!("cargo {}", arguments.join(" "));
-    let status: ExitStatus = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // Build scripts look at some of what cargo told this process of its own package, and would be run anew.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    let status: ExitStatus = command
         .args(arguments)
         .envs(environment.iter().copied())
         .current_dir(workspace())

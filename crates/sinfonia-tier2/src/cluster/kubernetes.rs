@@ -3,6 +3,7 @@
 mod adoption;
 mod api_server;
 mod charts;
+mod client;
 mod disturbances;
 #[cfg(test)]
 pub(crate) mod fake_api;

@@ -1,5 +1,6 @@
 //! The work on one record: asking the state machine what comes next, and doing it, until there is nothing left to do.
 
+use futures_util::future::{FutureExt, join_all};
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{
@@ -33,6 +34,8 @@ pub(super) struct Memory {
     digest: Option<String>,
     /// What was observed last, for what was asked for then, unless steps were taken since.
     observed: Option<(RecordSpec, DeploymentName, Observed)>,
+    /// Whether the name was picked just now, so that there is nothing under it without a look.
+    is_new: bool,
 }
 
 /// Why the work on a record stopped.
@@ -53,7 +56,7 @@ impl Controller {
     /// Does what is next for a record as it was seen; the channel tells of changes meanwhile.
     ///
     /// Where nobody has asked for anything since the last look, as after a write of its own or of the job runner, what was observed then
-    /// may tell that nothing is to be done in the cluster. Steps are taken only after a new look.
+    /// may tell that nothing is to be done in the cluster. Steps are taken only after a new look, or under a name that was picked just now.
     pub(super) async fn settle(
         &self,
         seen: &Seen,
@@ -63,11 +66,11 @@ impl Controller {
         let record = seen.record();
         if let Some(observed) = memory.recall(record) {
             let (next, readiness) = self.next(record, &observed).await?;
-            if matches!(next, Next::Write(_) | Next::Rest) {
+            if memory.is_new || matches!(next, Next::Write(_) | Next::Rest) {
                 return self.follow(seen, next, readiness, changes, memory).await;
             }
         }
-        memory.observed = None;
+        memory.forget();
         let observed = match record.status.as_ref().map(|status| &status.deployment_name) {
             Some(name) => {
                 let observed = self.cluster.observe(name).await?;
@@ -103,16 +106,23 @@ impl Controller {
         memory: &mut Memory,
     ) -> Result<Rest, SettleError> {
         match next {
-            Next::Start => self.start(seen).await,
+            Next::Start => self.start(seen, memory).await,
             Next::Write(mut status) => {
                 if status.phase == Phase::Deployed && status.recipe_digest.is_none() {
                     status.recipe_digest = memory.digest.take();
+                }
+                if status.phase == Phase::Deployed && status.first_ready.is_none() {
+                    // Who waits for the status asks this next; it is found out meanwhile.
+                    let readiness = self
+                        .cluster
+                        .readiness(&status.deployment_name, status.since);
+                    drop(readiness.now_or_never());
                 }
                 self.write(seen, *status).await?;
                 Ok(Rest::Changed)
             }
             Next::Apply(steps) => {
-                memory.observed = None;
+                memory.forget();
                 self.apply(seen, &steps, changes, &mut memory.digest).await
             }
             Next::Rest => Ok(readiness.map_or(Rest::UntilChanged, Rest::UntilReady)),
@@ -162,7 +172,7 @@ impl Controller {
     }
 
     /// Gives a record its name and address. A record for which there is none is removed, and who waits for it told so.
-    async fn start(&self, seen: &Seen) -> Result<Rest, SettleError> {
+    async fn start(&self, seen: &Seen, memory: &mut Memory) -> Result<Rest, SettleError> {
         let _alone = self.placing.lock().await;
         let all = self.records.all();
         let record = seen.record();
@@ -171,8 +181,13 @@ impl Controller {
             Ok(placement) => {
                 let status = start(record, placement, self.clock.now(), &self.policy);
                 tracing::info!(key = %record.spec.public_key.short(), recipe = %record.spec.uuid, name = %status.deployment_name, "deployment starts");
-                unless_stale(self.records.write_status(seen, status).await)
-                    .map_err(SettleError::Write)?;
+                let name = status.deployment_name.clone();
+                if unless_stale(self.records.write_status(seen, status).await)
+                    .map_err(SettleError::Write)?
+                {
+                    memory.observed = Some((record.spec.clone(), name, Observed::default()));
+                    memory.is_new = true;
+                }
             }
             Err(error @ (PlacementError::Addresses(_) | PlacementError::Names)) => {
                 tracing::warn!(%error, key = %record.spec.public_key.short(), "deployment cannot be placed");
@@ -190,29 +205,33 @@ impl Controller {
         digest: &mut Option<String>,
     ) -> Result<Rest, SettleError> {
         let record = seen.record();
-        for step in steps {
-            if *step == Step::RemoveRecord {
+        // A Peer depends on nothing that is in the Namespace.
+        for together in steps.chunk_by(|_, next| matches!(next, Step::ApplyPeer(_))) {
+            if together == [Step::RemoveRecord] {
                 return self.remove(seen).await;
             }
             let Some(status) = &record.status else {
                 continue;
             };
-            match self
-                .take(&status.deployment_name, record, *step, changes)
-                .await
-            {
-                None => return Ok(Rest::Changed),
-                Some(Ok(installed)) => *digest = installed.or(digest.take()),
-                Some(Err(StepError::Failed(failure))) => {
-                    self.give_up(&record.spec.public_key, &failure).await?;
-                    return Ok(Rest::Changed);
+            let name = &status.deployment_name;
+            let taken = together
+                .iter()
+                .map(|step| self.take(name, record, *step, changes));
+            for (step, taken) in together.iter().zip(join_all(taken).await) {
+                match taken {
+                    None => return Ok(Rest::Changed),
+                    Some(Ok(installed)) => *digest = installed.or(digest.take()),
+                    Some(Err(StepError::Failed(failure))) => {
+                        self.give_up(&record.spec.public_key, &failure).await?;
+                        return Ok(Rest::Changed);
+                    }
+                    Some(Err(StepError::Again(error)))
+                        if *step == (Step::Uninstall { best_effort: true }) =>
+                    {
+                        tracing::info!(%error, %name, "release goes with its namespace");
+                    }
+                    Some(Err(StepError::Again(error))) => return Err(error.into()),
                 }
-                Some(Err(StepError::Again(error)))
-                    if *step == (Step::Uninstall { best_effort: true }) =>
-                {
-                    tracing::info!(%error, name = %status.deployment_name, "release goes with its namespace");
-                }
-                Some(Err(StepError::Again(error))) => return Err(error.into()),
             }
         }
         Ok(Rest::Applied)
@@ -270,6 +289,7 @@ impl Memory {
     /// Forgets what was observed: something may have changed in the cluster.
     pub(super) fn forget(&mut self) {
         self.observed = None;
+        self.is_new = false;
     }
 
     /// What was observed last, if that was for what the record asks for now.

@@ -32,17 +32,15 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct RecordApi {
     api: Api<CloudletDeployment>,
-    watched: Api<CloudletDeployment>,
     cache: Arc<Cache>,
     synchronised: watch::Sender<Result<(), String>>,
 }
 
 impl RecordApi {
-    /// The records in this Namespace, asked for with one client and watched with another. Nothing is read yet.
-    pub(crate) fn new(client: Client, watching: Client, namespace: &str) -> Self {
+    /// The records in this Namespace. Nothing is read yet.
+    pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
-            watched: Api::namespaced(watching, namespace),
             cache: Arc::default(),
             synchronised: watch::Sender::new(Err("the records are not read yet".to_owned())),
         }
@@ -60,7 +58,7 @@ impl RecordApi {
     /// Keeps memory in step with the cluster, for ever.
     pub(crate) async fn follow(self) {
         let config = watcher::Config::default().timeout(WATCH_SECONDS);
-        let mut events = std::pin::pin!(watcher(self.watched.clone(), config).default_backoff());
+        let mut events = std::pin::pin!(watcher(self.api.clone(), config).default_backoff());
         loop {
             match events.try_next().await {
                 // Which version this list is of is not told, and without that a late answer could bring back what it lacks.

@@ -1,6 +1,6 @@
 //! What is there under a deployment's name, asked of the API server itself: what is decided from it must not be older than what was done.
 
-use futures_util::future::try_join;
+use futures_util::future::{join3, try_join};
 use k8s_openapi::api::core::v1::{Namespace as NamespaceObject, ServiceAccount};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::Api;
@@ -22,19 +22,21 @@ pub(super) async fn observe(
     client: &Client,
     name: &DeploymentName,
 ) -> Result<Observed, ClusterError> {
-    let insides = async {
-        let namespace = namespace(client, name).await?;
-        let release = match namespace {
-            // What is in a Namespace that goes, goes with it.
-            Namespace::Absent | Namespace::Terminating => Release::Absent,
-            Namespace::Incomplete => Release::Unknown,
-            Namespace::Present => releases::state(client, name).await?,
-        };
-        Ok((namespace, release))
+    let (namespace, release, peer) = join3(
+        namespace(client, name),
+        releases::state(client, name),
+        peer(client, name),
+    )
+    .await;
+    let namespace = namespace.map_err(cluster_error)?;
+    let release = match namespace {
+        // What is in a Namespace that goes, goes with it.
+        Namespace::Absent | Namespace::Terminating => Release::Absent,
+        // Nor would we be let read it.
+        Namespace::Incomplete => Release::Unknown,
+        Namespace::Present => release.map_err(cluster_error)?,
     };
-    let ((namespace, release), peer) = try_join(insides, peer(client, name))
-        .await
-        .map_err(cluster_error)?;
+    let peer = peer.map_err(cluster_error)?;
     Ok(Observed {
         namespace,
         peer,

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcetera::{AppStrategy, AppStrategyArgs};
-use kube::client::ClientBuilder;
+use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
 use sinfonia_service::readiness::{Condition, Readiness};
 use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::reload::causes;
@@ -15,6 +14,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::charts::Charts;
+use super::client::client;
 use super::disturbances::Disturbances;
 use super::gateway::{self, GatewaySettings};
 use super::helm::{Helm, HelmSettings};
@@ -27,12 +27,6 @@ use crate::records::Records;
 use crate::records::kubernetes::RecordApi;
 use crate::settings::{ActivitySource, Settings};
 
-/// Time to reach the API server.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for which the API server may be silent within an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Time for which a watch may be silent, longer than one lasts.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(100);
 /// Time between two looks at helm while it does not work.
 const HELM_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -85,7 +79,7 @@ pub(crate) async fn start(
     let config = config(settings).await?;
     let namespace = settings.kubernetes.namespace.as_ref();
     let namespace = namespace.unwrap_or(&config.default_namespace).clone();
-    let (client, watching) = clients(config)?;
+    let client = client(&config).map_err(StartError::Client)?;
     let helm = Arc::new(helm(settings)?);
     let charts = Charts::new(
         settings.cluster.recipes.clone(),
@@ -100,12 +94,12 @@ pub(crate) async fn start(
     let leading = watch::Sender::new(false);
     let lease = settings.kubernetes.leader_lease.unsigned_abs();
     let candidate = Candidate::new(client.clone(), &namespace, identity()?, lease);
-    let record_api = RecordApi::new(client.clone(), watching.clone(), &namespace);
+    let record_api = RecordApi::new(client.clone(), &namespace);
     let cluster = Kubernetes {
         helm: Arc::clone(&helm),
         charts,
         recipes: recipes.clone(),
-        workloads: Workloads::new(watching.clone()),
+        workloads: Workloads::new(client.clone()),
         prometheus: Prometheus::new(settings.cluster.prometheus.clone(), http.clone()),
         activity: match settings.kubernetes.activity {
             ActivitySource::Prometheus => Some(settings.life.lease),
@@ -131,7 +125,7 @@ pub(crate) async fn start(
     let condition = readiness.condition("api_server");
     essential(
         "watch on the API server",
-        Box::pin(api_server::follow(client, uid_sender, condition)),
+        Box::pin(api_server::follow(client.clone(), uid_sender, condition)),
     );
     let gateway = GatewaySettings {
         endpoint: settings.tunnel.tunnel_endpoint.clone(),
@@ -140,7 +134,7 @@ pub(crate) async fn start(
     essential(
         "watch on the gateway",
         Box::pin(gateway::follow(
-            watching.clone(),
+            client.clone(),
             gateway,
             clock.clone(),
             tunnel_sender,
@@ -148,7 +142,7 @@ pub(crate) async fn start(
     );
     essential(
         "watch on namespaces and peers",
-        Box::pin(cluster.disturbances.follow(&watching)),
+        Box::pin(cluster.disturbances.follow(&client)),
     );
     essential(
         "watch on the records",
@@ -192,25 +186,21 @@ async fn config(settings: &Settings) -> Result<Config, StartError> {
         ..KubeConfigOptions::default()
     };
     let wrong = |error: KubeconfigError| StartError::Credentials(error.into());
-    let mut config = match (&cluster.kubeconfig, &cluster.kubecontext) {
+    match (&cluster.kubeconfig, &cluster.kubecontext) {
         (Some(file), _) => {
             let file = Kubeconfig::read_from(file).map_err(wrong)?;
             Config::from_custom_kubeconfig(file, &options)
                 .await
-                .map_err(wrong)?
+                .map_err(wrong)
         }
         (None, context) if context.is_some() || has_kubeconfig() => {
-            Config::from_kubeconfig(&options).await.map_err(wrong)?
+            Config::from_kubeconfig(&options).await.map_err(wrong)
         }
         (None, _) if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
-            Config::incluster().map_err(|error| StartError::Credentials(error.into()))?
+            Config::incluster().map_err(|error| StartError::Credentials(error.into()))
         }
-        (None, _) => return Err(StartError::NoCluster),
-    };
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    // As everywhere in Sinfonia; helm takes none either.
-    config.proxy_url = None;
-    Ok(config)
+        (None, _) => Err(StartError::NoCluster),
+    }
 }
 
 /// Whether a kubeconfig is named, or is where everybody looks for it.
@@ -218,22 +208,6 @@ fn has_kubeconfig() -> bool {
     let named = std::env::var_os("KUBECONFIG").is_some_and(|files| !files.is_empty());
     let home = etcetera::home_dir().map(|home| home.join(".kube/config"));
     named || home.is_ok_and(|file| file.is_file())
-}
-
-/// What asks, and what watches.
-fn clients(config: Config) -> Result<(Client, Client), StartError> {
-    let mut asking = config.clone();
-    asking.read_timeout = Some(ANSWER_TIMEOUT);
-    asking.write_timeout = Some(ANSWER_TIMEOUT);
-    let mut watching = config;
-    watching.read_timeout = Some(SILENCE_TIMEOUT);
-    let build = |config| {
-        let builder = ClientBuilder::try_from(config).map_err(StartError::Client)?;
-        #[cfg(feature = "fail-points")]
-        let builder = builder.with_layer(&crate::fail_points::AroundRequests);
-        Ok(builder.build())
-    };
-    Ok((build(asking)?, build(watching)?))
 }
 
 fn helm(settings: &Settings) -> Result<Helm, StartError> {

@@ -250,7 +250,7 @@ impl World {
         let server = FakeApi::default();
         assert_eq!(server.lists(RECORDS), 0);
         let client = server.client();
-        let records = RecordApi::new(client.clone(), client, "sinfonia");
+        let records = RecordApi::new(client, "sinfonia");
         let following = tokio::spawn(records.clone().follow());
         let world = Self {
             server,

@@ -1,0 +1,70 @@
+//! The client of the API server.
+
+use std::time::Duration;
+
+use http::Request;
+use hyper_rustls::HttpsConnector;
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::retry::RetryPolicy;
+use kube::client::{Body, ClientBuilder, ConfigExt};
+use kube::{Client, Config};
+use tower::ServiceBuilder;
+use tower::retry::RetryLayer;
+use tower::steer::Steer;
+use tower_http::trace::TraceLayer;
+
+/// Time to reach the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for which the API server may be silent within an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for which a watch may be silent, longer than one lasts.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(100);
+
+/// A client as `kube` builds it, but for two things. What it sends goes out at once, not after what was sent before has been acknowledged:
+/// the first request of a connection would otherwise wait 40 ms behind the end of the TLS handshake. And only watches may be silent for
+/// long. It knows no proxy, like all of Sinfonia.
+///
+/// # Errors
+/// The credentials cannot be used.
+pub(super) fn client(config: &Config) -> Result<Client, kube::Error> {
+    let asking = http(config, ANSWER_TIMEOUT, Some(ANSWER_TIMEOUT))?;
+    let watching = http(config, SILENCE_TIMEOUT, None)?;
+    let either = Steer::new([asking, watching], |request: &Request<Body>, _: &[_]| {
+        usize::from(is_watch(request))
+    });
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .layer(RetryLayer::new(RetryPolicy::server_retry()))
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        // What fails is told by whoever asked.
+        .layer(TraceLayer::new_for_http().on_failure(()))
+        .map_err(tower::BoxError::from)
+        .service(either);
+    let builder = ClientBuilder::new(service, config.default_namespace.clone());
+    #[cfg(feature = "fail-points")]
+    let builder = builder.with_layer(&crate::fail_points::AroundRequests);
+    Ok(builder.build())
+}
+
+fn http(config: &Config, read: Duration, write: Option<Duration>) -> Result<Http, kube::Error> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    let connector = config.rustls_https_connector_with_connector(connector)?;
+    let mut connector = TimeoutConnector::new(connector);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_read_timeout(Some(read));
+    connector.set_write_timeout(write);
+    Ok(legacy::Builder::new(TokioExecutor::new()).build(connector))
+}
+
+fn is_watch(request: &Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|parameter| parameter == "watch=true")
+}
+
+type Http = legacy::Client<TimeoutConnector<HttpsConnector<HttpConnector>>, Body>;
