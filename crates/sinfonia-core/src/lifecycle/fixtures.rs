@@ -129,14 +129,6 @@ pub(crate) fn any_observed() -> impl Strategy<Value = Observed> {
     })
 }
 
-pub(crate) fn settled(peer: Peer) -> Observed {
-    Observed {
-        namespace: Namespace::Present,
-        peer: PeerState::Present(peer),
-        release: Release::Deployed,
-    }
-}
-
 pub(crate) fn peer(host: u8) -> Peer {
     Peer {
         public_key: key(host),

@@ -143,6 +143,15 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Step> {
 }
 
 impl Observed {
+    /// What is there when nothing is missing.
+    pub const fn running(peer: Peer) -> Self {
+        Self {
+            namespace: Namespace::Present,
+            peer: PeerState::Present(peer),
+            release: Release::Deployed,
+        }
+    }
+
     /// Whether the release is installed in a Namespace that stays, as far as can be seen.
     pub const fn is_installed(&self) -> bool {
         matches!(
@@ -222,7 +231,7 @@ mod tests {
 
     use super::*;
     use crate::lifecycle::fixtures::{
-        Mishap, any_mishap, any_observed, attempt, finish_termination, peer, settled,
+        Mishap, any_mishap, any_observed, attempt, finish_termination, peer,
     };
 
     const UNINSTALL: Step = Step::Uninstall { best_effort: false };
@@ -230,7 +239,10 @@ mod tests {
 
     #[test]
     fn no_change_no_plan() {
-        assert_eq!(plan(&Desired::Running(peer(1)), &settled(peer(1))), []);
+        assert_eq!(
+            plan(&Desired::Running(peer(1)), &Observed::running(peer(1))),
+            []
+        );
     }
 
     #[test]
@@ -248,15 +260,15 @@ mod tests {
     }
 
     #[rstest]
-    #[case::release_out_of_sight(Observed { namespace: Namespace::Incomplete, release: Release::Unknown, ..settled(peer(1)) }, &[Step::PrepareNamespace])]
-    #[case::namespace_without_its_parts(Observed { namespace: Namespace::Incomplete, ..settled(peer(1)) }, &[Step::PrepareNamespace])]
-    #[case::peer_gone(Observed { peer: PeerState::Absent, ..settled(peer(1)) }, &[Step::ApplyPeer(peer(1))])]
-    #[case::peer_unreadable(Observed { peer: PeerState::Malformed, ..settled(peer(1)) }, &[Step::ApplyPeer(peer(1))])]
-    #[case::peer_of_another_address(Observed { peer: PeerState::Present(peer(2)), ..settled(peer(1)) }, &[Step::ApplyPeer(peer(1))])]
-    #[case::release_gone(Observed { release: Release::Absent, ..settled(peer(1)) }, &[Step::Install])]
-    #[case::install_interrupted(Observed { release: Release::Unfinished, ..settled(peer(1)) }, &[UNINSTALL, Step::Install])]
+    #[case::release_out_of_sight(Observed { namespace: Namespace::Incomplete, release: Release::Unknown, ..Observed::running(peer(1)) }, &[Step::PrepareNamespace])]
+    #[case::namespace_without_its_parts(Observed { namespace: Namespace::Incomplete, ..Observed::running(peer(1)) }, &[Step::PrepareNamespace])]
+    #[case::peer_gone(Observed { peer: PeerState::Absent, ..Observed::running(peer(1)) }, &[Step::ApplyPeer(peer(1))])]
+    #[case::peer_unreadable(Observed { peer: PeerState::Malformed, ..Observed::running(peer(1)) }, &[Step::ApplyPeer(peer(1))])]
+    #[case::peer_of_another_address(Observed { peer: PeerState::Present(peer(2)), ..Observed::running(peer(1)) }, &[Step::ApplyPeer(peer(1))])]
+    #[case::release_gone(Observed { release: Release::Absent, ..Observed::running(peer(1)) }, &[Step::Install])]
+    #[case::install_interrupted(Observed { release: Release::Unfinished, ..Observed::running(peer(1)) }, &[UNINSTALL, Step::Install])]
     #[case::namespace_deleted_by_somebody(
-        Observed { namespace: Namespace::Terminating, ..settled(peer(1)) },
+        Observed { namespace: Namespace::Terminating, ..Observed::running(peer(1)) },
         &[Step::AwaitNamespaceGone, Step::PrepareNamespace, Step::Install]
     )]
     fn what_is_amiss_is_healed_and_nothing_else_touched(
@@ -267,27 +279,27 @@ mod tests {
     }
 
     #[rstest]
-    #[case::running(settled(peer(1)), &[Step::DeletePeer, UNINSTALL])]
-    #[case::half_uninstalled(Observed { peer: PeerState::Absent, release: Release::Unfinished, ..settled(peer(1)) }, &[UNINSTALL])]
+    #[case::running(Observed::running(peer(1)), &[Step::DeletePeer, UNINSTALL])]
+    #[case::half_uninstalled(Observed { peer: PeerState::Absent, release: Release::Unfinished, ..Observed::running(peer(1)) }, &[UNINSTALL])]
     #[case::helm_lacks_its_rights(
-        Observed { namespace: Namespace::Incomplete, ..settled(peer(1)) },
+        Observed { namespace: Namespace::Incomplete, ..Observed::running(peer(1)) },
         &[Step::DeletePeer, Step::PrepareNamespace, UNINSTALL]
     )]
     #[case::release_out_of_sight(
-        Observed { namespace: Namespace::Incomplete, release: Release::Unknown, ..settled(peer(1)) },
+        Observed { namespace: Namespace::Incomplete, release: Release::Unknown, ..Observed::running(peer(1)) },
         &[Step::DeletePeer, Step::PrepareNamespace]
     )]
     #[case::namespace_alone(Observed { namespace: Namespace::Present, ..Observed::default() }, &[])]
-    #[case::namespace_deleted_by_somebody(Observed { namespace: Namespace::Terminating, ..settled(peer(1)) }, &[Step::DeletePeer])]
+    #[case::namespace_deleted_by_somebody(Observed { namespace: Namespace::Terminating, ..Observed::running(peer(1)) }, &[Step::DeletePeer])]
     fn pausing_keeps_the_namespace(#[case] observed: Observed, #[case] expected: &[Step]) {
         assert_eq!(plan(&Desired::Paused, &observed), expected);
     }
 
     #[rstest]
-    #[case::running(settled(peer(1)), &[Step::DeletePeer, UNINSTALL_IF_POSSIBLE, Step::DeleteNamespace])]
+    #[case::running(Observed::running(peer(1)), &[Step::DeletePeer, UNINSTALL_IF_POSSIBLE, Step::DeleteNamespace])]
     #[case::paused(Observed { namespace: Namespace::Present, ..Observed::default() }, &[Step::DeleteNamespace])]
     #[case::nothing(Observed::default(), &[])]
-    #[case::stuck_in_terminating(Observed { namespace: Namespace::Terminating, peer: PeerState::Absent, ..settled(peer(1)) }, &[])]
+    #[case::stuck_in_terminating(Observed { namespace: Namespace::Terminating, peer: PeerState::Absent, ..Observed::running(peer(1)) }, &[])]
     fn reclaiming_leaves_nothing_but_a_terminating_namespace(
         #[case] observed: Observed,
         #[case] expected: &[Step],
@@ -297,7 +309,7 @@ mod tests {
 
     #[test]
     fn the_record_goes_last() {
-        let steps = plan(&Desired::Removed, &settled(peer(1)));
+        let steps = plan(&Desired::Removed, &Observed::running(peer(1)));
 
         assert_eq!(
             steps,
@@ -328,7 +340,7 @@ mod tests {
 
             prop_assert_eq!(plan(&goal, &observed), []);
             match goal {
-                Desired::Running(peer) => prop_assert_eq!(observed, settled(peer)),
+                Desired::Running(peer) => prop_assert_eq!(observed, Observed::running(peer)),
                 Desired::Paused => prop_assert_eq!((observed.peer, observed.release), (PeerState::Absent, Release::Absent)),
                 Desired::Reclaimed | Desired::Removed => {
                     finish_termination(&mut observed);

@@ -122,8 +122,15 @@ impl Controller {
                 Ok(Rest::Changed)
             }
             Next::Apply(steps) => {
+                let was_new = memory.is_new;
                 memory.forget();
-                self.apply(seen, &steps, changes, &mut memory.digest).await
+                let rest = self
+                    .apply(seen, &steps, changes, &mut memory.digest)
+                    .await?;
+                if was_new && matches!(rest, Rest::Applied) {
+                    memory.made_from_nothing(seen.record());
+                }
+                Ok(rest)
             }
             Next::Rest => Ok(readiness.map_or(Rest::UntilChanged, Rest::UntilReady)),
         }
@@ -290,6 +297,14 @@ impl Memory {
     pub(super) fn forget(&mut self) {
         self.observed = None;
         self.is_new = false;
+    }
+
+    /// Remembers that all steps towards what a record wants were taken, where there was nothing before.
+    fn made_from_nothing(&mut self, record: &Record) {
+        if let (Desired::Running(peer), Some(status)) = (desired(record), &record.status) {
+            let name = status.deployment_name.clone();
+            self.observed = Some((record.spec.clone(), name, Observed::running(peer)));
+        }
     }
 
     /// What was observed last, if that was for what the record asks for now.

@@ -1,9 +1,7 @@
 use rstest::rstest;
 
 use crate::deployment::DeploymentName;
-use crate::lifecycle::fixtures::{
-    at, called, key, new_record, peer, record, request, settled, with,
-};
+use crate::lifecycle::fixtures::{at, called, key, new_record, peer, record, request, with};
 use crate::lifecycle::{
     Activity, AddressPool, DeployDecision, Failure, FailureClass, Namespace, Next, Observed,
     PeerState, Phase, Placement, PlacementError, Policy, Record, RecordStatus, Release, Step,
@@ -13,7 +11,7 @@ use crate::lifecycle::{
 #[test]
 fn a_deployment_that_is_as_it_should_be_rests() {
     assert_eq!(
-        next(&record(Phase::Deployed), &settled(peer(1)), true),
+        next(&record(Phase::Deployed), &Observed::running(peer(1)), true),
         Next::Rest
     );
 }
@@ -38,7 +36,7 @@ fn it_is_deployed_when_nothing_is_missing() {
     let record = record(Phase::Initializing);
     let halfway = Observed {
         release: Release::Absent,
-        ..settled(peer(1))
+        ..Observed::running(peer(1))
     };
 
     assert_eq!(
@@ -48,16 +46,19 @@ fn it_is_deployed_when_nothing_is_missing() {
     let deployed = written(&record, |status| {
         (status.phase, status.since) = (Phase::Deployed, at(10));
     });
-    assert_eq!(next(&record, &settled(peer(1)), true), deployed);
+    assert_eq!(next(&record, &Observed::running(peer(1)), true), deployed);
 }
 
 #[test]
 fn the_first_time_it_is_ready_is_kept() {
     let record = with(record(Phase::Deployed), |status| status.first_ready = None);
 
-    assert_eq!(next(&record, &settled(peer(1)), false), Next::Rest);
     assert_eq!(
-        next(&record, &settled(peer(1)), true),
+        next(&record, &Observed::running(peer(1)), false),
+        Next::Rest
+    );
+    assert_eq!(
+        next(&record, &Observed::running(peer(1)), true),
         written(&record, |status| status.first_ready = Some(at(10)))
     );
 }
@@ -68,7 +69,7 @@ fn what_took_long_to_be_ready_still_gets_its_lease() {
 
     let next = reconcile(
         &record,
-        &settled(peer(1)),
+        &Observed::running(peer(1)),
         true,
         at(590),
         &Policy::default(),
@@ -85,7 +86,7 @@ fn what_took_long_to_be_ready_still_gets_its_lease() {
 fn a_missing_peer_is_replaced_without_a_change_of_phase() {
     let observed = Observed {
         peer: PeerState::Absent,
-        ..settled(peer(1))
+        ..Observed::running(peer(1))
     };
 
     assert_eq!(
@@ -95,8 +96,8 @@ fn a_missing_peer_is_replaced_without_a_change_of_phase() {
 }
 
 #[rstest]
-#[case::release(Observed { release: Release::Absent, ..settled(peer(1)) })]
-#[case::namespace(Observed { namespace: Namespace::Terminating, ..settled(peer(1)) })]
+#[case::release(Observed { release: Release::Absent, ..Observed::running(peer(1)) })]
+#[case::namespace(Observed { namespace: Namespace::Terminating, ..Observed::running(peer(1)) })]
 fn what_somebody_removed_is_installed_again(#[case] observed: Observed) {
     let record = record(Phase::Deployed);
 
@@ -110,7 +111,7 @@ fn what_somebody_removed_is_installed_again(#[case] observed: Observed) {
 fn an_expiring_deployment_comes_back_under_the_same_name_and_address() {
     let expiring = record(Phase::Expiring);
     assert_eq!(
-        next(&expiring, &settled(peer(1)), true),
+        next(&expiring, &Observed::running(peer(1)), true),
         Next::Apply(vec![
             Step::DeletePeer,
             Step::Uninstall { best_effort: false }
@@ -126,7 +127,7 @@ fn an_expiring_deployment_comes_back_under_the_same_name_and_address() {
             status.renewals_seen,
         ) = (at(10), at(10), at(305), 2);
     });
-    assert_eq!(next(&called, &settled(peer(1)), true), back);
+    assert_eq!(next(&called, &Observed::running(peer(1)), true), back);
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn a_request_that_crosses_with_the_end_of_the_lease_is_not_lost() {
         deleting: false,
     };
 
-    let Next::Write(status) = next(&crossed, &settled(peer(1)), true) else {
+    let Next::Write(status) = next(&crossed, &Observed::running(peer(1)), true) else {
         panic!("it was called back")
     };
     assert_eq!(status.phase, Phase::Initializing);

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::deployment::DeploymentName;
-use crate::lifecycle::fixtures::{Mishap, at, attempt, finish_termination, key, request, settled};
+use crate::lifecycle::fixtures::{Mishap, at, attempt, finish_termination, key, request};
 use crate::lifecycle::{
     Activity, AddressPool, DeleteDecision, DeployDecision, Desired, Failure, FailureClass,
     Namespace, Next, Observed, PeerState, Phase, Policy, Record, RecordStatus, Release, Request,
@@ -412,7 +412,7 @@ impl World {
                 "work is left at {record:?}"
             );
             if let Desired::Running(peer) = desired(record) {
-                assert_eq!(observed, settled(peer));
+                assert_eq!(observed, Observed::running(peer));
                 assert_eq!(record.status.as_ref().unwrap().phase, Phase::Deployed);
             }
         }
