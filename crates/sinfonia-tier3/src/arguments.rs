@@ -262,9 +262,9 @@ pub(crate) struct OlderForm {
     /// Deploy, write wg.conf (for wg setconf) and resolv.conf here, and stop
     #[arg(long, env = "SINFONIA_CONFIG_DEBUG", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) config_debug: bool,
-    /// Show the tunnel as a QR code
+    /// Deploy, show the tunnel as a QR code for the WireGuard application of a phone, and stop
     #[arg(long, env = "SINFONIA_QRCODE", value_name = "FORM", value_enum)]
-    pub(crate) qrcode: Option<QrCode>,
+    pub(crate) qrcode: Option<QrForm>,
     /// Find a cloudlet on the local network instead of asking a Tier 1
     #[arg(long, env = "SINFONIA_ZEROCONF", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) zeroconf: bool,
@@ -279,9 +279,9 @@ pub(crate) struct OlderForm {
 
 /// Form of a QR code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum QrCode {
-    /// Half blocks
+pub(crate) enum QrForm {
+    /// Half blocks, which take the least room
     Compact,
-    /// Full blocks
+    /// Full blocks, for fonts whose half blocks do not meet
     Alt,
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use http::StatusCode;
+use qrcode::types::QrError;
 use sinfonia_service::client::ClientError;
 use sinfonia_service::tokens::TokenFileError;
 use tracing_subscriber::filter::ParseError;
@@ -140,6 +141,12 @@ pub(crate) enum CommandError {
         /// Who was asked.
         url: Tier1Url,
     },
+    /// An argument that cannot stand in a phone's configuration.
+    #[error("`{0}` is no identifier of an Android application")]
+    NotAnApplicationId(Printable),
+    /// The tunnel's configuration does not fit.
+    #[error("the tunnel's configuration cannot be shown as a QR code")]
+    QrCode(#[from] QrError),
     /// A feature of the older form that this version lacks.
     #[error("{what} is not part of this version")]
     NotInThisVersion {

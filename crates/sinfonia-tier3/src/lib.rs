@@ -13,6 +13,7 @@ mod output;
 mod printable;
 mod private_file;
 mod problem;
+mod qr_code;
 mod session;
 mod talk;
 mod tier1;

@@ -26,6 +26,19 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Writes lines whose escape sequences only a terminal gets.
+///
+/// # Errors
+/// Those of [`print`].
+pub(crate) fn print_coloured(lines: &[String]) -> io::Result<()> {
+    let text = format!("{}\n", lines.join("\n"));
+    let stdout = io::stdout();
+    match anstream::AutoStream::choice(&stdout) {
+        anstream::ColorChoice::Never => print(&anstream::adapter::strip_str(&text).to_string()),
+        _ => print(&text),
+    }
+}
+
 /// The columns that a table may have: those of the terminal; as many as it needs where stdout is none.
 pub(crate) fn width() -> Option<u16> {
     let stdout = io::stdout();

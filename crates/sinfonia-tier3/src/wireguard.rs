@@ -21,13 +21,15 @@ pub(crate) fn setconf(key: &PrivateKey, tunnel: &TunnelConfig) -> String {
     file.0
 }
 
-/// A file for `wg-quick up`, and for the WireGuard applications of phones and desktops.
-pub(crate) fn quick(key: &PrivateKey, tunnel: &TunnelConfig) -> String {
+/// A file for `wg-quick up`, and for the WireGuard applications of phones and desktops; with the identifiers of applications, that of
+/// Android sends no others through the tunnel.
+pub(crate) fn quick(key: &PrivateKey, tunnel: &TunnelConfig, applications: &[&str]) -> String {
     let mut file = File::default();
     file.section("Interface");
     file.line("PrivateKey", key.to_base64());
     file.list("Address", &tunnel.address);
     file.list("DNS", &tunnel.dns);
+    file.list("IncludedApplications", applications);
     file.section("Peer");
     file.peer(tunnel);
     file.0
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn wg_quick_gets_addresses_and_dns_too() {
-        insta::assert_snapshot!(quick(&key(), &tunnel()), @r"
+        insta::assert_snapshot!(quick(&key(), &tunnel(), &[]), @r"
         [Interface]
         PrivateKey = QAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHl8=
         Address = 10.5.17.4
@@ -113,6 +115,15 @@ mod tests {
         Endpoint = [2001:db8::7]:51820
         PersistentKeepalive = 10
         ");
+    }
+
+    #[test]
+    fn a_phone_gets_its_applications_too() {
+        let file = quick(&key(), &tunnel(), &["org.example.one", "org.example.two"]);
+
+        assert!(
+            file.contains("\nIncludedApplications = org.example.one, org.example.two\n\n[Peer]")
+        );
     }
 
     #[test]
@@ -129,13 +140,13 @@ mod tests {
         let mut tunnel = tunnel();
         tunnel.dns.clear();
 
-        assert!(!quick(&key(), &tunnel).contains("DNS"));
+        assert!(!quick(&key(), &tunnel, &[]).contains("DNS"));
         assert_eq!(resolv_conf(&tunnel), "options ndots:5\n");
     }
 
     #[test]
     fn what_was_written_reads_back_as_the_answer() {
-        let text = quick(&key(), &tunnel());
+        let text = quick(&key(), &tunnel(), &[]);
         let value = |name: &str| {
             let mut lines = text.lines().filter_map(|line| line.split_once(" = "));
             lines

@@ -164,5 +164,6 @@ fn print_wg(
     Ok(output::print(&wireguard::quick(
         &key.private,
         &best.tunnel_config,
+        &[],
     ))?)
 }

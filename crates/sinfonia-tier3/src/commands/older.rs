@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use super::deploy::{Plan, deploy};
 use crate::application::Application;
-use crate::arguments::OlderForm;
+use crate::arguments::{OlderForm, QrForm};
 use crate::failure::CommandError;
+use crate::key_cache::KeyPair;
 use crate::printable::Printable;
 use crate::private_file::{self, PRIVATE_FILE};
 use crate::session::Session;
 use crate::tier1::Wishes;
 use crate::tier1_url::Tier1Url;
-use crate::wireguard;
+use crate::{output, qr_code, wireguard};
 
 /// Most time until the application runs, in seconds; the default of `deploy` too.
 const TIMEOUT: u32 = 300;
@@ -38,6 +39,9 @@ pub(crate) fn run(form: &OlderForm, arguments: &[OsString]) -> Result<(), Comman
         timeout: TIMEOUT,
         wait: true,
     };
+    if let Some(form) = form.qrcode {
+        return show(&session, &key, &plan, form, &included(arguments)?);
+    }
     if let Some(deployment) = deploy(&session, &key, &plan)?.first() {
         let tunnel = &deployment.tunnel_config;
         write(
@@ -69,10 +73,7 @@ fn missing(form: &OlderForm, arguments: &[OsString]) -> Option<String> {
     if form.zeroconf {
         return Some("finding a cloudlet on the local network (--zeroconf)".to_owned());
     }
-    if form.qrcode.is_some() {
-        return Some("showing the tunnel as a QR code (--qrcode)".to_owned());
-    }
-    if form.config_debug {
+    if form.config_debug || form.qrcode.is_some() {
         return None;
     }
     let program = arguments
@@ -82,6 +83,50 @@ fn missing(form: &OlderForm, arguments: &[OsString]) -> Option<String> {
         Some(program) => format!("running an application inside the tunnel (`{program}`)"),
         None => "opening a shell inside the tunnel".to_owned(),
     })
+}
+
+/// Shows the tunnel as a QR code, for these applications alone.
+fn show(
+    session: &Session,
+    key: &KeyPair,
+    plan: &Plan,
+    form: QrForm,
+    applications: &[&str],
+) -> Result<(), CommandError> {
+    let deployments = deploy(session, key, plan)?;
+    let Some(deployment) = deployments.first() else {
+        return Ok(());
+    };
+    let file = wireguard::quick(&key.private, &deployment.tunnel_config, applications);
+    let lines = qr_code::lines(&file, form)?;
+    let columns = qr_code::width(&lines);
+    if let Some(width) = output::width().filter(|width| usize::from(*width) < columns) {
+        session.talk.note(&format!(
+            "note: the code takes {columns} columns, the terminal has {width}"
+        ));
+    }
+    output::print_coloured(&lines)?;
+    session
+        .talk
+        .note("the code holds this device's private key: whoever scans it takes over the tunnel");
+    Ok(())
+}
+
+/// The applications that a phone sends through the tunnel, all where there are none.
+fn included(arguments: &[OsString]) -> Result<Vec<&str>, CommandError> {
+    let names = arguments.iter().map(|argument| {
+        let name = argument.to_str().filter(|name| is_application_id(name));
+        name.ok_or_else(|| {
+            CommandError::NotAnApplicationId(Printable::new(&argument.to_string_lossy()))
+        })
+    });
+    names.collect()
+}
+
+/// Whether a text may be the identifier of an Android application, and so no other line of a file.
+fn is_application_id(text: &str) -> bool {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_');
+    !text.is_empty() && text.chars().all(allowed)
 }
 
 fn write(name: &str, text: &str, mode: u32) -> Result<(), CommandError> {

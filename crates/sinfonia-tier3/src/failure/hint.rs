@@ -55,6 +55,12 @@ pub(super) fn of(error: &CommandError) -> String {
             "what was deployed stays until its lease ends; delete it: {}",
             command("delete", *application, url)
         ),
+        CommandError::NotAnApplicationId(_) => {
+            "after the uuid stand identifiers such as org.example.game, or nothing for all applications".to_owned()
+        }
+        CommandError::QrCode(_) => {
+            "move it to the device as a file: sinfonia-tier3 deploy <uuid> --output wg >sinfonia.conf".to_owned()
+        }
         CommandError::NotInThisVersion {
             url, application, ..
         } => of_missing(url.as_ref(), *application),

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rqrr::PreparedImage;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
@@ -92,18 +93,58 @@ async fn running_an_application_is_said_to_be_missing() {
 }
 
 #[tokio::test]
-async fn what_else_is_missing_is_said_too() {
+async fn a_phone_scans_the_tunnel_for_its_applications() {
+    let device = Device::new().await;
+    device.deploys(answer(&json!([ready()]))).await;
+    let line = format!(
+        "--qrcode compact {} helloworld org.example.one org.example.two",
+        device.tier1.uri()
+    );
+
+    let told = device.run(&line);
+
+    let (picture, stderr) = told
+        .strip_prefix("exit 0\n-- stdout\n")
+        .and_then(|told| told.split_once("-- stderr\n"))
+        .unwrap();
+    insta::assert_snapshot!(stderr, @r"
+    deploying helloworld through http://tier1…
+    the code holds this device's private key: whoever scans it takes over the tunnel
+    ");
+    insta::assert_snapshot!(scan(picture), @r"
+    [Interface]
+    PrivateKey = QAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHl8=
+    Address = 10.5.17.4
+    DNS = 10.43.0.10, brave-otter-x7k2p.svc.cluster.local, svc.cluster.local
+    IncludedApplications = org.example.one, org.example.two
+
+    [Peer]
+    PublicKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
+    AllowedIPs = 0.0.0.0/0
+    Endpoint = 203.0.113.7:51820
+    PersistentKeepalive = 10
+    ");
+}
+
+#[tokio::test]
+async fn what_is_no_application_of_a_phone_is_refused_before_anything_is_deployed() {
     let device = Device::new().await;
     let url = device.tier1.uri();
 
-    insta::assert_snapshot!(device.run(&format!("--qrcode compact {url} helloworld")), @r"
+    insta::assert_snapshot!(device.run(&format!("--qrcode alt {url} helloworld --help")), @r"
     exit 1
     -- stdout
     -- stderr
-    error: showing the tunnel as a QR code (--qrcode) is not part of this version
-    hint: write a file for wg-quick: sinfonia-tier3 deploy helloworld --tier1-url http://tier1 --output wg >sinfonia.conf
-          or files for wg and a resolver: sinfonia-tier3 --config-debug http://tier1 helloworld
+    error: `--help` is no identifier of an Android application
+    hint: after the uuid stand identifiers such as org.example.game, or nothing for all applications
     ");
+    assert_eq!(device.asked().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn finding_a_cloudlet_without_tier_1_is_said_to_be_missing() {
+    let device = Device::new().await;
+
     insta::assert_snapshot!(device.run("--zeroconf helloworld curl"), @r"
     exit 1
     -- stdout
@@ -147,4 +188,21 @@ async fn mistakes_are_told() {
     error: the URL of Tier 1 or the uuid of the application is missing
     hint: the order is: sinfonia-tier3 [options] <tier1-url> <uuid> [application args]
     ");
+}
+
+/// What a camera reads from half blocks, of which the filled ones are light.
+fn scan(picture: &str) -> String {
+    let light = |line: &str, blocks: &str| -> Vec<bool> {
+        line.chars().map(|block| blocks.contains(block)).collect()
+    };
+    let rows: Vec<Vec<bool>> = picture
+        .lines()
+        .flat_map(|line| [light(line, "█▀"), light(line, "█▄")])
+        .collect();
+    let scale = 4;
+    let (width, height) = (rows[0].len() * scale, rows.len() * scale);
+    let mut image = PreparedImage::prepare_from_greyscale(width, height, |x, y| {
+        u8::from(rows[y / scale][x / scale]) * 255
+    });
+    image.detect_grids()[0].decode().unwrap().1
 }
