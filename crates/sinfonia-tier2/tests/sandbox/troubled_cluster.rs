@@ -90,9 +90,20 @@ impl TroubledCluster {
             .send_modify(|tunnel| *tunnel = Err(missing.to_owned()));
     }
 
-    /// The cluster does not answer this many looks at it.
-    pub(crate) fn is_unreachable_for(&self, looks: usize) {
-        self.unreachable.store(looks, Ordering::Relaxed);
+    /// The cluster does not answer this many looks and steps.
+    pub(crate) fn is_unreachable_for(&self, requests: usize) {
+        self.unreachable.store(requests, Ordering::Relaxed);
+    }
+
+    fn answers(&self) -> Result<(), ClusterError> {
+        let count_down = |left: usize| left.checked_sub(1);
+        let unreachable =
+            self.unreachable
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down);
+        match unreachable {
+            Ok(_) => Err(ClusterError("connection refused".into())),
+            Err(_) => Ok(()),
+        }
     }
 
     /// What is there under all names that ever were.
@@ -128,6 +139,7 @@ impl TroubledCluster {
         record: &Record,
         step: Step,
     ) -> Result<Option<String>, StepError> {
+        self.answers()?;
         self.names.lock().unwrap().insert(name.clone());
         match step {
             Step::Install => {
@@ -167,12 +179,7 @@ impl Cluster for TroubledCluster {
         &'a self,
         name: &'a DeploymentName,
     ) -> BoxFuture<'a, Result<Observed, ClusterError>> {
-        let count_down = |left: usize| left.checked_sub(1);
-        let unreachable =
-            self.unreachable
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down);
-        if unreachable.is_ok() {
-            let error = ClusterError("connection refused".into());
+        if let Err(error) = self.answers() {
             return futures_util::future::ready(Err(error)).boxed();
         }
         self.sandbox.observe(name)

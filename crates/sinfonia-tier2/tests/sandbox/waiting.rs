@@ -188,7 +188,8 @@ async fn after_the_first_ready_the_deadline_is_over() {
 #[tokio::test(start_paused = true)]
 async fn a_cluster_that_does_not_answer_for_a_while_is_asked_again() {
     let tier2 = Tier2::new().await;
-    tier2.cluster.is_unreachable_for(3);
+    // The first two steps at once, then two looks.
+    tier2.cluster.is_unreachable_for(2 + 2);
 
     let (seconds, deployment) = seconds_of(tier2.post(1).granted()).await;
 
