@@ -1,0 +1,1 @@
+//! A WireGuard endpoint without I/O.
