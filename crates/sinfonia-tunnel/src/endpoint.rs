@@ -68,7 +68,8 @@ pub struct Endpoint {
     mtu: MtuWatcher,
     peers: Vec<Option<Peer>>,
     by_key: HashMap<PublicKey, usize>,
-    /// The peers of our own receiver indices.
+    /// The peers of our own receiver indices. Those of ended sessions and removed peers stay until they are swept away; the
+    /// peer in their place does not know them.
     sessions: HashMap<u32, usize>,
     routes: Routes,
     drops: Drops,
@@ -123,7 +124,6 @@ impl Endpoint {
             return false;
         };
         self.peers[slot] = None;
-        self.sessions.retain(|_, owner| *owner != slot);
         self.routes.remove(slot);
         true
     }

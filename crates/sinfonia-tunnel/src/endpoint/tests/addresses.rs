@@ -178,3 +178,18 @@ fn a_removed_peer_may_come_back() {
 
     assert_eq!(world.take_packets(GATEWAY), [up(b"through the new one")]);
 }
+
+#[test]
+fn the_addresses_of_a_removed_peer_go_to_the_next_shorter_prefix() {
+    let mut world = World::connected();
+    let other = world.add_host("203.0.113.5:40000", &["10.5.0.0/16"]);
+    world.introduce(other, GATEWAY, |_| ());
+    world.introduce(GATEWAY, other, |_| ());
+    let client = world.config_of(CLIENT).public_key;
+
+    world.hosts[GATEWAY].endpoint.remove_peer(&client);
+    world.send(GATEWAY, &down(b"to the other"));
+    world.run_for(seconds(1));
+
+    assert_eq!(world.take_packets(other), [down(b"to the other")]);
+}

@@ -211,7 +211,7 @@ proptest! {
     ) {
         let mut world = World::connected();
         let good = Good::default();
-        let mut next = troubles.to_vec().into_iter();
+        let mut next = troubles.clone().into_iter();
         let counter = Rc::clone(&good);
         world.fate = Box::new(move |datagram| {
             let trouble = next.next().unwrap_or(Trouble::Pass);
@@ -248,6 +248,7 @@ proptest! {
         world.run_for(seconds(80));
         world.fate = Box::new(|datagram| apply(&Trouble::Pass, datagram));
         world.send(CLIENT, &up(b"second question"));
+        world.run_for(seconds(1));
         world.send(GATEWAY, &down(b"answer"));
         world.run_for(seconds(1));
 

@@ -122,16 +122,15 @@ fn a_busy_session_is_renewed_each_two_minutes_without_losing_a_packet() {
     assert_eq!(initiations, [0, 120, 240, 360, 480, 600]);
 }
 
-#[test]
-fn an_unanswered_packet_is_confirmed_after_ten_seconds() {
+#[rstest]
+#[case::in_a_conversation(1)]
+#[case::after_a_rest(100)]
+fn an_unanswered_packet_is_confirmed_after_ten_seconds(#[case] rest: u64) {
     let mut world = World::connected();
-    world.run_for(seconds(1));
+    world.run_for(seconds(rest));
 
     // A gateway that, unlike ours, does not ask for an answer.
-    world.fate = Box::new(|datagram| match datagram.bytes[0] {
-        INITIATION => vec![],
-        _ => vec![(Duration::from_millis(10), datagram.bytes.clone())],
-    });
+    world.lose(INITIATION);
     world.send(GATEWAY, &down(b"no answer"));
     let begin = world.now;
     world.run_for(seconds(9));
@@ -239,4 +238,74 @@ fn bytes_are_counted_as_wg_does() {
     let down = (92 + (OVERHEAD + 48)) as u64;
     assert_eq!((client.sent_bytes, client.received_bytes), (up, down));
     assert_eq!((gateway.sent_bytes, gateway.received_bytes), (down, up));
+}
+
+#[test]
+fn the_keys_of_an_idle_tunnel_are_erased() {
+    let mut world = World::connected();
+    assert!(!world.hosts[CLIENT].endpoint.sessions.is_empty());
+
+    world.run_for(seconds(600));
+
+    assert!(world.hosts[CLIENT].endpoint.sessions.is_empty());
+    assert!(world.hosts[GATEWAY].endpoint.sessions.is_empty());
+}
+
+#[test]
+fn a_handshake_across_the_end_of_a_rest_keeps_its_packet() {
+    let mut world = World::connected();
+    world.run_until(at(1_539.5));
+
+    // The first initiation is lost, the second one is sent after the 540 s at which the core gives up a peer without a session.
+    world.lose(INITIATION);
+    world.send(CLIENT, &up(b"again"));
+    world.run_for(Duration::from_millis(700));
+    world.lose_nothing();
+    world.run_for(seconds(1));
+
+    assert_eq!(world.take_packets(GATEWAY), [up(b"again")]);
+}
+
+#[test]
+fn a_session_that_is_not_confirmed_yet_survives_a_packet_of_the_other_side() {
+    let mut world = World::connected();
+    world.run_for(seconds(200));
+    world.lose(DATA);
+    world.connect(CLIENT, GATEWAY);
+    world.run_for(Duration::from_millis(100));
+
+    world.send(GATEWAY, &down(b"early"));
+    world.lose_nothing();
+    world.send(CLIENT, &up(b"in the session"));
+    world.run_for(Duration::from_millis(100));
+
+    assert_eq!(world.take_packets(GATEWAY), [up(b"in the session")]);
+}
+
+#[test]
+fn a_handshake_is_not_repeated_once_the_other_side_has_made_one() {
+    let mut world = World::new();
+    world.introduce(GATEWAY, CLIENT, |_| ());
+    world.lose(INITIATION);
+    world.send(CLIENT, &up(b"from the client"));
+    world.run_for(Duration::from_millis(100));
+
+    world.lose_nothing();
+    world.connect(GATEWAY, CLIENT);
+    world.run_for(Duration::from_millis(1_800));
+
+    assert_eq!(world.take_packets(GATEWAY), [up(b"from the client")]);
+    assert_eq!(world.sent_by(CLIENT, INITIATION).count(), 1);
+}
+
+#[test]
+fn a_clock_that_steps_back_stands_still() {
+    let mut world = World::connected();
+
+    world.now = at(10.0);
+    world.send(CLIENT, &up(b"from the past"));
+    world.now = at(1_002.0);
+    world.run_for(seconds(1));
+
+    assert_eq!(world.take_packets(GATEWAY), [up(b"from the past")]);
 }

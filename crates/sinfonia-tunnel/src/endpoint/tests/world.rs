@@ -111,6 +111,7 @@ impl World {
     /// A client that knows where the gateway is, and the gateway, which knows the client's key.
     pub(super) fn new() -> Self {
         let mut world = Self::empty();
+        world.lose_nothing();
         world.add_host("203.0.113.4:40000", &["10.5.17.4/32", "fd00::4/128"]);
         world.add_host("198.51.100.7:51820", &["10.43.0.0/16", "fd00:43::/64"]);
         world.introduce(CLIENT, GATEWAY, |_| ());
@@ -133,9 +134,21 @@ impl World {
             now: at(1_000.0),
             hosts: Vec::new(),
             sent: Vec::new(),
-            fate: Box::new(|datagram| vec![(LATENCY, datagram.bytes.clone())]),
+            fate: Box::new(|_| vec![]),
             wire: Vec::new(),
         }
+    }
+
+    /// From now on, the network loses all messages of a type.
+    pub(super) fn lose(&mut self, kind: u8) {
+        self.fate = Box::new(move |datagram| match datagram.bytes[0] {
+            lost if lost == kind => vec![],
+            _ => vec![(LATENCY, datagram.bytes.clone())],
+        });
+    }
+
+    pub(super) fn lose_nothing(&mut self) {
+        self.fate = Box::new(|datagram| vec![(LATENCY, datagram.bytes.clone())]);
     }
 
     pub(super) fn add_host(&mut self, address: &str, inside: &[&str]) -> usize {
