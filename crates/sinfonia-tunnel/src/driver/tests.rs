@@ -1,0 +1,2 @@
+mod offload;
+mod tunnels;
