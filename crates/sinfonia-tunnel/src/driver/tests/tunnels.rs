@@ -1,47 +1,35 @@
-//! Tunnels between namespaces of the network. These tests need root, or a user namespace of their own.
+//! Tunnels between namespaces of the network. These tests need root.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::Write;
+use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
-use std::process::Command;
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::sched::{CloneFlags, unshare};
 use rstest::rstest;
 use sinfonia_core::key::PrivateKey;
 
+use super::namespace::{MTU, Namespace, WAIT, bytes, inside, transfer};
 use crate::driver::kernel::testing::open_tun;
 use crate::driver::{Tunnel, TunnelParts};
 use crate::endpoint::PeerConfig;
 
-const MTU: u16 = 1420;
-const WAIT: Duration = Duration::from_secs(5);
-
-/// One end: a tunnel whose device is in a namespace of its own, and a thread in that namespace that does what it is told.
+/// One end: a tunnel whose device is in a namespace of its own.
 struct Side {
     tunnel: Tunnel,
     key: PrivateKey,
+    number: u8,
     address: SocketAddr,
-    inside: [IpAddr; 2],
-    jobs: mpsc::Sender<Box<dyn FnOnce() + Send>>,
+    namespace: Namespace,
 }
 
 impl Side {
     fn new(number: u8, virtio_headers: bool, outside: &str) -> Self {
-        let inside: [IpAddr; 2] = [
-            [10, 9, 0, number].into(),
-            [0xfd00, 0, 0, 0, 0, 0, 0, u16::from(number)].into(),
-        ];
-        let (jobs, queue) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
-        let (sender, device) = mpsc::channel();
-        thread::spawn(move || {
-            unshare(CloneFlags::CLONE_NEWNET).expect("this test needs root");
-            sender.send(open_tun("wg0", virtio_headers)).unwrap();
-            set_up(inside);
-            queue.iter().for_each(|job| job());
-        });
+        let namespace = Namespace::new();
+        let device = namespace
+            .run(move || open_tun("wg0", virtio_headers))
+            .join()
+            .unwrap();
+        namespace.set_up_tun("wg0", number);
         let key = PrivateKey::from_entropy([number; 32]);
         let socket = UdpSocket::bind(outside).unwrap();
         let mut address = socket.local_addr().unwrap();
@@ -49,7 +37,7 @@ impl Side {
             address.set_ip([127, 0, 0, 1].into());
         }
         let tunnel = Tunnel::start(TunnelParts {
-            device: device.recv().unwrap(),
+            device,
             virtio_headers,
             mtu: MTU,
             socket,
@@ -58,9 +46,9 @@ impl Side {
         Self {
             tunnel: tunnel.unwrap(),
             key,
+            number,
             address,
-            inside,
-            jobs,
+            namespace,
         }
     }
 
@@ -69,32 +57,11 @@ impl Side {
             public_key: other.key.public_key(),
             preshared_key: None,
             endpoint,
-            allowed_ips: other.inside.map(Into::into).to_vec(),
+            allowed_ips: inside(other.number).map(Into::into).to_vec(),
             persistent_keepalive: NonZeroU16::new(25),
         };
         self.tunnel.set_peer(config).unwrap();
     }
-
-    /// Does something in the namespace and returns its result.
-    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        let (sender, result) = mpsc::channel();
-        let job = Box::new(move || drop(sender.send(job())));
-        self.jobs.send(job).unwrap();
-        thread::spawn(move || result.recv().unwrap())
-    }
-}
-
-fn set_up(inside: [IpAddr; 2]) {
-    let ip = |arguments: &str| {
-        let status = Command::new("ip")
-            .args(arguments.split(' '))
-            .status()
-            .unwrap();
-        assert!(status.success(), "ip {arguments}");
-    };
-    ip(&format!("address add {}/24 dev wg0", inside[0]));
-    ip(&format!("address add {}/64 dev wg0 nodad", inside[1]));
-    ip(&format!("link set wg0 mtu {MTU} up"));
 }
 
 fn pair(virtio_headers: [bool; 2], outside: &str) -> (Side, Side) {
@@ -111,34 +78,14 @@ fn pair(virtio_headers: [bool; 2], outside: &str) -> (Side, Side) {
     (client, gateway)
 }
 
-/// Bytes that do not repeat with the length of a segment.
-fn bytes(length: usize) -> Vec<u8> {
-    (0..length as u32)
-        .map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect()
-}
-
-/// Sends bytes through a TCP connection from one side to the other and returns what arrived, and how long it took.
-fn transfer(from: &Side, to: &Side, family: usize, data: Vec<u8>) -> (Vec<u8>, Duration) {
-    let address = SocketAddr::new(to.inside[family], 4_000);
-    let (ready, listening) = mpsc::channel();
-    let length = data.len();
-    let server = to.run(move || {
-        let listener = TcpListener::bind(address).unwrap();
-        ready.send(()).unwrap();
-        let (mut stream, _) = listener.accept().unwrap();
-        let begin = Instant::now();
-        let mut arrived = Vec::with_capacity(length);
-        stream.read_to_end(&mut arrived).unwrap();
-        (arrived, begin.elapsed())
-    });
-    listening.recv().unwrap();
-    let client = from.run(move || {
-        let mut stream = TcpStream::connect_timeout(&address, WAIT).unwrap();
-        stream.write_all(&data).unwrap();
-    });
-    client.join().unwrap();
-    server.join().unwrap()
+/// Carries bytes from one side to the other, and returns what arrived and how long it took.
+fn carry(from: &Side, to: &Side, family: usize, data: Vec<u8>) -> (Vec<u8>, Duration) {
+    transfer(
+        &from.namespace,
+        &to.namespace,
+        inside(to.number)[family],
+        data,
+    )
 }
 
 #[rstest]
@@ -153,7 +100,7 @@ fn megabytes_arrive_as_they_were(#[case] virtio_headers: [bool; 2], #[case] outs
 
     for family in [0, 1] {
         for (from, to) in [(&client, &gateway), (&gateway, &client)] {
-            let (arrived, _) = transfer(from, to, family, data.clone());
+            let (arrived, _) = carry(from, to, family, data.clone());
             assert!(arrived == data, "family {family}");
         }
     }
@@ -178,7 +125,7 @@ fn peers_come_and_go_while_the_tunnel_works() {
 
     gateway.introduce(&client, Some(client.address));
     assert!(gateway.tunnel.connect(key, WAIT).unwrap());
-    let (arrived, _) = transfer(&gateway, &client, 0, b"welcome back".to_vec());
+    let (arrived, _) = carry(&gateway, &client, 0, b"welcome back".to_vec());
     assert_eq!(arrived, b"welcome back");
 }
 
@@ -203,7 +150,7 @@ fn throughput_of_one_connection() {
     let data = bytes(1 << 30);
 
     for (from, to) in [(&client, &gateway), (&gateway, &client)] {
-        let (arrived, time) = transfer(from, to, 0, data.clone());
+        let (arrived, time) = carry(from, to, 0, data.clone());
         assert!(arrived == data);
         let gigabits = (data.len() * 8) as f64 / 1e9 / time.as_secs_f64();
         std::io::stderr()

@@ -254,7 +254,10 @@ fn the_keys_of_an_idle_tunnel_are_erased() {
 #[test]
 fn a_handshake_across_the_end_of_a_rest_keeps_its_packet() {
     let mut world = World::connected();
-    world.run_until(at(1_539.5));
+    // The end of the client's question whether the gateway is still there.
+    world.run_for(seconds(10));
+    let established = world.status(CLIENT).last_handshake.unwrap();
+    world.run_until(established + Duration::from_millis(539_500));
 
     // The first initiation is lost, the second one is sent after the 540 s at which the core gives up a peer without a session.
     world.lose(INITIATION);
