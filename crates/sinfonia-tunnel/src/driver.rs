@@ -83,9 +83,13 @@ pub struct Counters {
     pub peers: Vec<PeerCounters>,
     /// What the endpoint dropped.
     pub drops: Drops,
+    /// System calls that sent datagrams, many at once if the kernel cuts them.
+    pub sends: u64,
+    /// System calls that wrote packets to the device, many at once if they could be put together.
+    pub writes: u64,
     /// Datagrams that the socket did not take.
     pub failed_sends: u64,
-    /// Packets that the device did not take.
+    /// Writes that the device did not take.
     pub failed_writes: u64,
 }
 

@@ -9,6 +9,7 @@
 //! the peer remembers, gotatun's is 27 s ahead of the kernel's, and for so long the peer takes the other one's for a replay.
 
 mod buffer;
+mod config;
 mod drops;
 mod moment;
 mod packet;
@@ -34,9 +35,9 @@ use gotatun::x25519;
 use sinfonia_core::key::{PrivateKey, PublicKey};
 
 pub use buffer::{BUFFER_BYTES, Buffer, MAX_MTU, OVERHEAD, Pool};
+pub use config::{PeerConfig, PeerStatus, PresharedKey};
 pub use drops::{DropReason, Drops};
 pub use moment::Moment;
-pub use peer::{PeerConfig, PeerStatus, PresharedKey};
 
 use packet::Header;
 use peer::{Link, Peer, TICK};

@@ -227,6 +227,8 @@ impl Worker {
         Counters {
             peers: peers.collect(),
             drops: *self.endpoint.drops(),
+            sends: self.links.udp.sends(),
+            writes: self.links.tun.writes(),
             failed_sends: self.links.udp.failed_sends(),
             failed_writes: self.links.tun.failed_writes(),
         }

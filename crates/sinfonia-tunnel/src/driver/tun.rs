@@ -27,6 +27,7 @@ pub(super) struct Tun {
     coalesce: bool,
     input: Box<[u8]>,
     output: Coalescer,
+    writes: u64,
     failed_writes: u64,
 }
 
@@ -41,6 +42,7 @@ impl Tun {
             coalesce: virtio_headers,
             input: vec![0; MAX_READ].into_boxed_slice(),
             output: Coalescer::default(),
+            writes: 0,
             failed_writes: 0,
         }
     }
@@ -92,21 +94,33 @@ impl Tun {
             return Ok(());
         }
         let mut fatal = Ok(());
-        let (device, virtio_headers) = (&self.device, self.virtio_headers);
-        let (coalesce, failed) = (&mut self.coalesce, &mut self.failed_writes);
-        self.output.drain(
-            |header, packets| match write(device, virtio_headers, header, packets) {
+        let Self {
+            device,
+            virtio_headers,
+            coalesce,
+            writes,
+            failed_writes,
+            ..
+        } = self;
+        self.output.drain(|header, packets| {
+            *writes += 1;
+            match write(device, *virtio_headers, header, packets) {
                 Ok(_) => {}
                 // Without the packets, which TCP sends again.
                 Err(Errno::EINVAL) if header != VirtioHeader::PLAIN => *coalesce = false,
                 Err(error @ (Errno::EBADF | Errno::EBADFD | Errno::ENODEV)) => fatal = Err(error),
-                Err(_) => *failed += 1,
-            },
-        );
+                Err(_) => *failed_writes += 1,
+            }
+        });
         fatal
     }
 
-    /// Packets that the device did not take.
+    /// Calls of the kernel, each for as many packets as could be put together.
+    pub(super) const fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    /// Writes that the device did not take.
     pub(super) const fn failed_writes(&self) -> u64 {
         self.failed_writes
     }

@@ -38,6 +38,7 @@ pub(super) struct Udp {
     segments: bool,
     input: Box<[u8]>,
     output: Vec<(SocketAddr, Buffer)>,
+    sends: u64,
     failed_sends: u64,
 }
 
@@ -59,6 +60,7 @@ impl Udp {
             segments: true,
             input: vec![0; RECEIVES * RECEIVE_BYTES].into_boxed_slice(),
             output: Vec::new(),
+            sends: 0,
             failed_sends: 0,
         })
     }
@@ -124,12 +126,18 @@ impl Udp {
         let mut begin = 0;
         while begin < self.output.len() {
             let end = begin + self.run(begin);
+            self.sends += 1;
             if self.send(begin, end).is_err() {
                 self.failed_sends += (end - begin) as u64;
             }
             begin = end;
         }
         self.output.clear();
+    }
+
+    /// Calls of the kernel, each for as many datagrams as it takes.
+    pub(super) const fn sends(&self) -> u64 {
+        self.sends
     }
 
     /// Datagrams that the kernel did not take.
@@ -164,6 +172,7 @@ impl Udp {
             {
                 tracing::debug!("datagrams are sent one by one from now on");
                 self.segments = false;
+                self.sends += (end - begin) as u64;
                 (begin..end).try_for_each(|number| self.send_run(number, number + 1))
             }
             _ => result,

@@ -8,11 +8,10 @@ use std::time::Duration;
 use gotatun::noise::{TimerParams, Tunn, TunnResult};
 use gotatun::packet::{Packet, WgKind};
 use gotatun::tun::MtuWatcher;
-use ipnet::IpNet;
 use sinfonia_core::key::PublicKey;
 
 use super::recovery::Recovery;
-use super::{Buffer, DropReason, Moment, Outbox};
+use super::{Buffer, DropReason, Moment, Outbox, PeerConfig, PeerStatus};
 
 /// Resolution of the protocol's clocks; the protocol's core is told the time no more often.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -29,40 +28,6 @@ const SESSION_AGES: [Duration; 4] = [
     Duration::from_millis(180_250),
     Duration::from_secs(540),
 ];
-
-/// A key that both peers share in addition to their key pairs. It has no `Debug`, so that it cannot reach a log by accident.
-#[derive(Clone)]
-pub struct PresharedKey(pub [u8; 32]);
-
-/// What the endpoint has to know of a peer.
-#[derive(Clone)]
-pub struct PeerConfig {
-    /// The peer's identity.
-    pub public_key: PublicKey,
-    /// A shared secret, mixed into the handshakes.
-    pub preshared_key: Option<PresharedKey>,
-    /// Where the peer is; without it, the peer has to speak first.
-    pub endpoint: Option<SocketAddr>,
-    /// What is routed to the peer, and the source addresses that it may use.
-    pub allowed_ips: Vec<IpNet>,
-    /// Seconds between keep-alives that hold the way through a NAT open.
-    pub persistent_keepalive: Option<NonZeroU16>,
-}
-
-/// What is known of a peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerStatus {
-    /// The peer's identity.
-    pub public_key: PublicKey,
-    /// Where it was last, or where it was said to be.
-    pub endpoint: Option<SocketAddr>,
-    /// Bytes of all messages to the peer, as `wg` counts them.
-    pub sent_bytes: u64,
-    /// Bytes of all authentic messages of the peer, as `wg` counts them.
-    pub received_bytes: u64,
-    /// When the last handshake came to a good end.
-    pub last_handshake: Option<Moment>,
-}
 
 pub(super) struct Peer {
     slot: usize,

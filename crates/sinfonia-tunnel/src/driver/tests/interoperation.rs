@@ -289,6 +289,25 @@ fn a_gateway_that_forgets_its_sessions_is_back_within_three_seconds() {
     echo.join().unwrap();
 }
 
+#[test]
+fn a_path_that_is_too_narrow_for_trains_gets_single_datagrams() {
+    let (client, gateway) = pair(Program::Ours, Program::WireguardGo);
+    // The kernel does not cut datagrams that it would have to fragment as well.
+    client.namespace.ip("link set veth0 mtu 1300");
+    gateway.namespace.ip("link set veth0 mtu 1300");
+    let data = bytes(1 << 20);
+
+    let (arrived, _) = carry(&client, &gateway, 0, &data);
+
+    assert!(arrived == data);
+    let Running::Ours(tunnel) = &client.running else {
+        panic!("the client is ours")
+    };
+    let counters = tunnel.counters().unwrap();
+    assert_eq!(counters.failed_sends, 0);
+    assert!(counters.sends > data.len() as u64 / 1_400);
+}
+
 /// Not a check but numbers, for those who ask: `cargo test --release -- --ignored --nocapture side_by_side`.
 #[test]
 #[ignore = "measures"]

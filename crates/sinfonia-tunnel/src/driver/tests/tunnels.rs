@@ -114,6 +114,27 @@ fn megabytes_arrive_as_they_were(#[case] virtio_headers: [bool; 2], #[case] outs
     gateway.tunnel.stop().unwrap();
 }
 
+/// System calls of a client that sends and one that receives as much, one packet being some 1,400 bytes.
+fn calls(virtio_headers: bool) -> (u64, u64) {
+    let (client, gateway) = pair([virtio_headers, virtio_headers], "127.0.0.1:0");
+    let data = bytes(4 << 20);
+    carry(&client, &gateway, 0, data.clone());
+    carry(&gateway, &client, 0, data);
+    let counters = client.tunnel.counters().unwrap();
+    (counters.sends, counters.writes)
+}
+
+#[test]
+fn the_kernel_is_called_seldom_when_segmentation_is_left_to_it() {
+    let packets = (4 << 20) / 1_400;
+
+    let (sends, writes) = calls(true);
+
+    assert!(sends < packets / 3, "{sends} sends");
+    assert!(writes < packets / 3, "{writes} writes");
+    assert!(calls(false).1 > packets);
+}
+
 #[test]
 fn peers_come_and_go_while_the_tunnel_works() {
     let (client, gateway) = pair([true, true], "127.0.0.1:0");
