@@ -22,6 +22,10 @@ struct Tcp {
     sequence: u32,
     flags: u8,
     options: usize,
+    option: u8,
+    hops: u8,
+    acknowledgement: u8,
+    window: u8,
     payload: Vec<u8>,
 }
 
@@ -33,6 +37,10 @@ impl Tcp {
             sequence: u32::MAX - 10,
             flags: ACK,
             options: 12,
+            option: 1,
+            hops: 64,
+            acknowledgement: 9,
+            window: 1,
             payload: payload.to_vec(),
         }
     }
@@ -43,33 +51,22 @@ impl Tcp {
 
     fn without_checksum(&self) -> Vec<u8> {
         let mut packet = if self.ipv6 {
-            let mut header = vec![0x60, 0, 0, 0, 0, 0, 6, 64];
+            let mut header = vec![0x60, 0, 0, 0, 0, 0, 6, self.hops];
             header.extend([1; 16]);
             header.extend([2; 16]);
             header
         } else {
             vec![
-                0x45, 0, 0, 0, 0, 7, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+                0x45, 0, 0, 0, 0, 7, 0x40, 0, self.hops, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
             ]
         };
         packet.extend(self.port.to_be_bytes());
         packet.extend([0, 80]);
         packet.extend(self.sequence.to_be_bytes());
-        packet.extend([
-            0,
-            0,
-            0,
-            9,
-            ((20 + self.options) as u8 / 4) << 4,
-            self.flags,
-            1,
-            0,
-            0,
-            0,
-            0,
-            0,
-        ]);
-        packet.extend(vec![1; self.options]);
+        let data_offset = ((20 + self.options) as u8 / 4) << 4;
+        packet.extend([0, 0, 0, self.acknowledgement]);
+        packet.extend([data_offset, self.flags, self.window, 0, 0, 0, 0, 0]);
+        packet.extend(vec![self.option; self.options]);
         packet.extend(&self.payload);
         let length = packet.len();
         write_ip_length(&mut packet, self.ip(), length);
@@ -175,6 +172,10 @@ fn a_header_that_contradicts_its_packet_is_refused(#[case] edit: fn(&mut VirtioH
 #[case::gap(|tcp: &mut Tcp| tcp.sequence += 1)]
 #[case::other_port(|tcp: &mut Tcp| tcp.port = 2)]
 #[case::other_options(|tcp: &mut Tcp| tcp.options = 16)]
+#[case::other_value_of_an_option(|tcp: &mut Tcp| tcp.option = 0)]
+#[case::other_acknowledgement(|tcp: &mut Tcp| tcp.acknowledgement = 10)]
+#[case::other_window(|tcp: &mut Tcp| tcp.window = 2)]
+#[case::other_hops(|tcp: &mut Tcp| tcp.hops = 63)]
 #[case::end_of_the_stream(|tcp: &mut Tcp| tcp.flags = ACK | FIN)]
 #[case::longer(|tcp: &mut Tcp| tcp.payload = vec![1; 101])]
 #[case::no_payload(|tcp: &mut Tcp| tcp.payload.clear())]
@@ -204,6 +205,24 @@ fn a_packet_with_a_wrong_checksum_goes_on_as_it_is() {
     let written = coalesce(&[first.packet(), wrong.clone()]);
 
     assert_eq!(written[1], (VirtioHeader::PLAIN, wrong));
+}
+
+#[test]
+fn a_shorter_segment_is_the_last_one() {
+    let mut packets = Vec::new();
+    let mut tcp = Tcp::new(&[]);
+    for length in [100, 50, 100] {
+        tcp.payload = vec![1; length];
+        packets.push(tcp.packet());
+        tcp.sequence = tcp.sequence.wrapping_add(length as u32);
+    }
+
+    let lengths: Vec<usize> = coalesce(&packets)
+        .iter()
+        .map(|(_, packet)| packet.len())
+        .collect();
+
+    assert_eq!(lengths, [20 + 32 + 150, 20 + 32 + 100]);
 }
 
 #[test]
