@@ -35,7 +35,7 @@ use gotatun::x25519;
 use sinfonia_core::key::{PrivateKey, PublicKey};
 
 pub use buffer::{BUFFER_BYTES, Buffer, MAX_MTU, OVERHEAD, Pool};
-pub use config::{PeerConfig, PeerStatus, PresharedKey};
+pub use config::{Connection, PeerConfig, PeerStatus, PresharedKey};
 pub use drops::{DropReason, Drops};
 pub use moment::Moment;
 
@@ -130,19 +130,18 @@ impl Endpoint {
     }
 
     /// Begins a handshake with a peer unless there is a session, for those who want to know that the peer is there before they
-    /// send. Says whether the peer exists and it is known where it is.
-    pub fn connect<O: Outbox>(&mut self, now: Moment, public_key: &PublicKey, out: &mut O) -> bool {
+    /// send.
+    pub fn connect<O: Outbox>(
+        &mut self,
+        now: Moment,
+        public_key: &PublicKey,
+        out: &mut O,
+    ) -> Connection {
         self.enter(now);
-        let Some(slot) = self.by_key.get(public_key).copied() else {
-            return false;
-        };
-        self.with_peer(slot, out, |peer, link| {
-            peer.status().endpoint.is_some() && {
-                peer.connect(link);
-                true
-            }
-        })
-        .unwrap_or(false)
+        let slot = self.by_key.get(public_key).copied();
+        let connection = slot.and_then(|slot| self.with_peer(slot, out, Peer::connect));
+        self.wake_by(self.now + TICK);
+        connection.unwrap_or(Connection::Impossible)
     }
 
     /// Takes a packet from the tunnel for the peer that owns its destination.

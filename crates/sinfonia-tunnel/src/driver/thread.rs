@@ -14,7 +14,7 @@ use sinfonia_core::key::PublicKey;
 use super::tun::Tun;
 use super::udp::Udp;
 use super::{Counters, PeerCounters};
-use crate::endpoint::{Buffer, Endpoint, Moment, Outbox, PeerConfig, Pool};
+use crate::endpoint::{Buffer, Connection, Endpoint, Moment, Outbox, PeerConfig, Pool};
 
 /// Buffers that are kept: those of one turn in both directions, and what the endpoint holds for a session to come.
 const BUFFERS: usize = 512;
@@ -184,19 +184,24 @@ impl Worker {
             Command::RemovePeer(key, answer) => {
                 let _ = answer.try_send(self.endpoint.remove_peer(&key));
             }
-            Command::Connect(key, done) => {
-                let before = self.last_handshake(&key);
-                if self.endpoint.connect(now, &key, &mut self.links) {
-                    // Without a session there is one handshake more to come; with one, it has been.
-                    let fresh = before.filter(|moment| now.since(*moment) >= FRESH);
-                    self.waiting.push((key, fresh, done));
-                }
-                self.links.udp.flush();
-            }
+            Command::Connect(key, done) => self.connect(now, key, done),
             Command::Counters(answer) => {
                 let _ = answer.try_send(self.counters(now));
             }
         }
+    }
+
+    fn connect(&mut self, now: Moment, key: PublicKey, done: SyncSender<()>) {
+        let before = self.last_handshake(&key);
+        match self.endpoint.connect(now, &key, &mut self.links) {
+            Connection::Open => {
+                let _ = done.try_send(());
+            }
+            Connection::UnderWay => self.waiting.push((key, before, done)),
+            // Without an answer to come, the owner does not wait.
+            Connection::Impossible => {}
+        }
+        self.links.udp.flush();
     }
 
     fn report_handshakes(&mut self) {
@@ -234,9 +239,6 @@ impl Worker {
         }
     }
 }
-
-/// Age up to which a session is not due for renewal, so that no new handshake begins (REKEY_AFTER_TIME).
-const FRESH: Duration = Duration::from_secs(119);
 
 /// The outbox while the TUN device is being read: a packet of the tunnel brings forth datagrams alone.
 struct UdpOnly<'a>(&'a mut Udp);

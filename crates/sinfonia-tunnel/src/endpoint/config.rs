@@ -41,3 +41,14 @@ pub struct PeerStatus {
     /// When the last handshake came to a good end.
     pub last_handshake: Option<Moment>,
 }
+
+/// Where the way to a peer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// There is no such peer, or it is not known where it is.
+    Impossible,
+    /// A handshake has begun.
+    UnderWay,
+    /// There is a session that is not due for renewal.
+    Open,
+}

@@ -11,7 +11,7 @@ use gotatun::tun::MtuWatcher;
 use sinfonia_core::key::PublicKey;
 
 use super::recovery::Recovery;
-use super::{Buffer, DropReason, Moment, Outbox, PeerConfig, PeerStatus};
+use super::{Buffer, Connection, DropReason, Moment, Outbox, PeerConfig, PeerStatus};
 
 /// Resolution of the protocol's clocks; the protocol's core is told the time no more often.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -110,15 +110,19 @@ impl Peer {
     }
 
     /// Begins a handshake, unless there is a session that is not due for renewal or a handshake is under way.
-    pub(super) fn connect<O: Outbox>(&mut self, link: &mut Link<'_, O>) {
+    pub(super) fn connect<O: Outbox>(&mut self, link: &mut Link<'_, O>) -> Connection {
+        if self.status.endpoint.is_none() {
+            return Connection::Impossible;
+        }
         self.refresh(link);
         self.wake_up();
         if self.tunn.has_active_session() {
-            return;
+            return Connection::Open;
         }
         if let Some(initiation) = self.tunn.format_handshake_initiation(false) {
             self.emit(initiation.into(), link);
         }
+        Connection::UnderWay
     }
 
     /// Handles a message and returns the packet in it, if there is one.

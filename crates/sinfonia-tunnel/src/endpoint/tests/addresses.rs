@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use super::world::*;
-use crate::endpoint::DropReason;
+use crate::endpoint::{Connection, DropReason};
 
 #[rstest]
 #[case::ipv4("10.5.17.4", "10.43.0.10")]
@@ -62,7 +62,7 @@ fn a_peer_of_unknown_place_gets_nothing_until_it_speaks() {
 
     world.send(GATEWAY, &down(b"too early"));
     assert_eq!(world.drops(GATEWAY).count(DropReason::NoEndpoint), 1);
-    assert!(!world.connect(GATEWAY, CLIENT));
+    assert_eq!(world.connect(GATEWAY, CLIENT), Connection::Impossible);
 
     world.send(CLIENT, &up(b"here I am"));
     world.run_for(seconds(1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::world::*;
-use crate::endpoint::{DropReason, OVERHEAD, PresharedKey};
+use crate::endpoint::{Connection, DropReason, OVERHEAD, PresharedKey};
 
 #[test]
 fn the_first_packet_opens_a_session_and_arrives_through_it() {
@@ -39,12 +39,15 @@ fn packets_that_wait_for_the_session_keep_their_order() {
 fn connect_opens_a_session_without_a_packet() {
     let mut world = World::new();
 
-    assert!(world.connect(CLIENT, GATEWAY));
+    assert_eq!(world.connect(CLIENT, GATEWAY), Connection::UnderWay);
     world.run_for(seconds(1));
+    assert_eq!(world.connect(CLIENT, GATEWAY), Connection::Open);
 
     assert!(world.status(CLIENT).last_handshake.is_some());
     assert!(world.status(GATEWAY).last_handshake.is_some());
-    assert!(!world.connect(GATEWAY, GATEWAY), "it is no peer of its own");
+    assert_eq!(world.sent_by(CLIENT, INITIATION).count(), 1);
+    // It is no peer of its own.
+    assert_eq!(world.connect(GATEWAY, GATEWAY), Connection::Impossible);
 }
 
 #[rstest]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use sinfonia_core::key::PrivateKey;
 
-use crate::endpoint::{Buffer, Drops, Endpoint, Moment, Outbox, PeerConfig, PeerStatus};
+use crate::endpoint::{
+    Buffer, Connection, Drops, Endpoint, Moment, Outbox, PeerConfig, PeerStatus,
+};
 
 pub(super) const CLIENT: usize = 0;
 pub(super) const GATEWAY: usize = 1;
@@ -209,7 +211,7 @@ impl World {
         });
     }
 
-    pub(super) fn connect(&mut self, host: usize, peer: usize) -> bool {
+    pub(super) fn connect(&mut self, host: usize, peer: usize) -> Connection {
         let key = self.hosts[peer].key.public_key();
         let now = self.now;
         self.call(host, |endpoint, out| endpoint.connect(now, &key, out))
