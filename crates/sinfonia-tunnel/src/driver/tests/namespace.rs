@@ -103,6 +103,7 @@ pub(super) fn transfer(
         let listener = TcpListener::bind(address).unwrap();
         ready.send(()).unwrap();
         let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(WAIT)).unwrap();
         let begin = Instant::now();
         let mut arrived = Vec::with_capacity(length);
         stream.read_to_end(&mut arrived).unwrap();
@@ -111,6 +112,7 @@ pub(super) fn transfer(
     listening.recv().unwrap();
     let client = from.run(move || {
         let mut stream = TcpStream::connect_timeout(&address, WAIT).unwrap();
+        stream.set_write_timeout(Some(WAIT)).unwrap();
         stream.write_all(&data).unwrap();
     });
     client.join().unwrap();

@@ -1,6 +1,5 @@
 //! Tunnels between namespaces of the network. These tests need root.
 
-use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -161,21 +160,4 @@ fn a_peer_that_is_not_there_is_waited_for_in_vain() {
         .connect(nobody.key.public_key(), Duration::from_millis(300));
 
     assert!(!connected.unwrap());
-}
-
-/// Not a check but a number, for those who ask: `cargo test --release -- --ignored --nocapture throughput`.
-#[test]
-#[ignore = "measures"]
-fn throughput_of_one_connection() {
-    let (client, gateway) = pair([true, true], "127.0.0.1:0");
-    let data = bytes(1 << 30);
-
-    for (from, to) in [(&client, &gateway), (&gateway, &client)] {
-        let (arrived, time) = carry(from, to, 0, data.clone());
-        assert!(arrived == data);
-        let gigabits = (data.len() * 8) as f64 / 1e9 / time.as_secs_f64();
-        std::io::stderr()
-            .write_fmt(format_args!("{gigabits:.2} Gbit/s\n"))
-            .unwrap();
-    }
 }
