@@ -33,8 +33,6 @@ const SEND_WAIT: u8 = 100;
 
 pub(super) struct Udp {
     socket: UdpSocket,
-    /// Whether the socket speaks IPv6, and IPv4 in addresses of IPv6.
-    ipv6: bool,
     segments: bool,
     input: Box<[u8]>,
     output: Vec<(SocketAddr, Buffer)>,
@@ -55,7 +53,6 @@ impl Udp {
             }
         }
         Ok(Self {
-            ipv6: socket.local_addr()?.is_ipv6(),
             socket,
             segments: true,
             input: vec![0; RECEIVES * RECEIVE_BYTES].into_boxed_slice(),
@@ -188,7 +185,7 @@ impl Udp {
         let size = run[0].1.len() as u16;
         let segments = [ControlMessage::UdpGsoSegments(&size)];
         let control = if run.len() > 1 { &segments[..] } else { &[] };
-        let to = SockaddrStorage::from(self.reachable(run[0].0));
+        let to = SockaddrStorage::from(run[0].0);
         let send = || {
             let descriptor = self.socket.as_raw_fd();
             sendmsg(
@@ -208,17 +205,9 @@ impl Udp {
             result => result.map(drop),
         }
     }
-
-    /// The address as the socket's family writes it.
-    const fn reachable(&self, to: SocketAddr) -> SocketAddr {
-        match (self.ipv6, to.ip()) {
-            (true, IpAddr::V4(ip)) => SocketAddr::new(IpAddr::V6(ip.to_ipv6_mapped()), to.port()),
-            _ => to,
-        }
-    }
 }
 
-/// The sender's address, that of IPv4 as such even if the socket speaks IPv6.
+/// The sender's address, that of IPv4 as such even if the socket speaks IPv6; Linux takes it in this form as well.
 fn address(address: SockaddrStorage) -> Option<SocketAddr> {
     if let Some(ipv4) = address.as_sockaddr_in() {
         return Some(SocketAddr::new(IpAddr::V4(ipv4.ip()), ipv4.port()));
