@@ -68,6 +68,14 @@ impl Programs {
             prometheus: ProgramSet::Prometheus.require_single()?,
         })
     }
+
+    /// Finds wireguard-go, which only the tests of the tunnel start: on PATH, or where `cargo xtask testbed build` puts it.
+    ///
+    /// # Errors
+    /// It is nowhere; the text says what builds it.
+    pub fn wireguard_or_hint() -> Result<PathBuf, MissingProgram> {
+        ProgramSet::Wireguard.require_single()
+    }
 }
 
 impl ProgramSet {
@@ -75,7 +83,9 @@ impl ProgramSet {
     pub fn is_there(self) -> bool {
         match self {
             Self::Kubernetes => control_plane().is_some(),
-            Self::Helm4 | Self::Helm3 | Self::Prometheus => self.single().is_some(),
+            Self::Helm4 | Self::Helm3 | Self::Prometheus | Self::Wireguard => {
+                self.single().is_some()
+            }
         }
     }
 
@@ -96,7 +106,9 @@ impl ProgramSet {
         match self {
             Self::Helm4 => helm_on_path("v4.").or_else(built),
             Self::Helm3 => helm_on_path("v3.").or_else(built),
-            Self::Kubernetes | Self::Prometheus => on_path(self.programs()[0]).or_else(built),
+            Self::Kubernetes | Self::Prometheus | Self::Wireguard => {
+                on_path(self.programs()[0]).or_else(built)
+            }
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum ProgramSet {
     Helm3,
     /// Prometheus.
     Prometheus,
+    /// wireguard-go.
+    Wireguard,
 }
 
 pub(super) struct Module {
@@ -36,7 +38,13 @@ macro_rules! module {
 
 impl ProgramSet {
     /// All there are, in the order in which they are built.
-    pub const ALL: [Self; 4] = [Self::Kubernetes, Self::Helm4, Self::Helm3, Self::Prometheus];
+    pub const ALL: [Self; 5] = [
+        Self::Kubernetes,
+        Self::Helm4,
+        Self::Helm3,
+        Self::Prometheus,
+        Self::Wireguard,
+    ];
 
     /// Its name, as in the names of folders.
     pub const fn name(self) -> &'static str {
@@ -45,6 +53,7 @@ impl ProgramSet {
             Self::Helm4 => "helm4",
             Self::Helm3 => "helm3",
             Self::Prometheus => "prometheus",
+            Self::Wireguard => "wireguard",
         }
     }
 
@@ -55,6 +64,7 @@ impl ProgramSet {
             Self::Helm4 => &["helm 4"],
             Self::Helm3 => &["helm 3"],
             Self::Prometheus => &["prometheus"],
+            Self::Wireguard => &["wireguard-go"],
         }
     }
 
@@ -64,6 +74,7 @@ impl ProgramSet {
             Self::Kubernetes => Duration::from_secs(11 * 60),
             Self::Helm4 | Self::Helm3 => Duration::from_secs(3 * 60),
             Self::Prometheus => Duration::from_secs(4 * 60),
+            Self::Wireguard => Duration::from_secs(60),
         }
     }
 
@@ -89,6 +100,8 @@ impl ProgramSet {
             Self::Kubernetes => &["server", "kube-apiserver", "kube-controller-manager"],
             Self::Helm4 | Self::Helm3 => &["helm"],
             Self::Prometheus => &["prometheus"],
+            // Go calls it as the last part of its module's path.
+            Self::Wireguard => &["wireguard"],
         }
     }
 
@@ -98,6 +111,7 @@ impl ProgramSet {
             Self::Helm4 => module!("helm4"),
             Self::Helm3 => module!("helm3"),
             Self::Prometheus => module!("prometheus"),
+            Self::Wireguard => module!("wireguard"),
         }
     }
 

@@ -1,0 +1,1 @@
+//! Applications that are confined to a tunnel: namespaces of their own, made without root.

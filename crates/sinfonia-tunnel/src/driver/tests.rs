@@ -1,0 +1,4 @@
+mod interoperation;
+mod namespace;
+mod offload;
+mod tunnels;

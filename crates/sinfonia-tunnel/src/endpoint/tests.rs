@@ -1,0 +1,5 @@
+mod addresses;
+mod hostile;
+mod recovery;
+mod sessions;
+mod world;

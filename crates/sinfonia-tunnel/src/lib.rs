@@ -1,0 +1,11 @@
+//! Userspace WireGuard of Sinfonia.
+//!
+//! [`endpoint`] speaks the protocol without any I/O: datagrams, packets and the time go in, datagrams and packets come out.
+//! [`driver`] runs it on Linux, between a TUN device and a UDP socket.
+//! [`confinement`] runs an application whose only way out is a tunnel.
+
+#[cfg(target_os = "linux")]
+pub mod confinement;
+#[cfg(target_os = "linux")]
+pub mod driver;
+pub mod endpoint;
