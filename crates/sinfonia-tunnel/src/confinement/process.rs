@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
+use nix::sys::signal::raise;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, pidfd_open, pidfd_send_signal,
-    waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid,
 };
 
 /// What is added to the number of the signal that ended a process, as shells do.
@@ -118,7 +118,8 @@ fn until_end(pid: Pid, handle: &Handle) -> io::Result<ExitStatus> {
 
 /// A shell has to see its job stopped to take the terminal back. It continues this process first, and with it the application.
 fn stop_as_well(handle: &Handle) -> io::Result<()> {
-    kill_process(getpid(), Signal::STOP)?;
+    // To this very thread: it must not continue the application before it has stopped itself.
+    raise(nix::sys::signal::Signal::SIGSTOP)?;
     handle.signal(Signal::CONT)
 }
 

@@ -31,6 +31,8 @@ mod linux {
         Resolver, Signals, Tun,
     };
 
+    /// The variable that tells an application when the program started that confined it.
+    const STARTED: &str = "STARTED";
     const PATIENCE: Duration = Duration::from_millis(500);
 
     pub(super) fn main() -> ExitCode {
@@ -46,15 +48,16 @@ mod linux {
             Some("move") => told(move_on(&arguments)),
             Some("connect") => answered(connect(&text(&arguments, 0))),
             Some("ask") => answered(ask(&text(&arguments, 0), &text(&arguments, 1))),
-            Some("clock") => answered(clock()),
+            Some("age") => answered(age()),
             _ => ExitCode::FAILURE,
         }
     }
 
     /// `run PROGRAM [ARGUMENT]…`
     fn run(application: &[OsString]) -> Result<u8, ConfinementError> {
+        let application = parse(application).variable(STARTED, clock().to_string());
         let signals = Signals::hold().map_err(ConfinementError::Start)?;
-        let (mut confinement, tun, waiting) = Confinement::make(&parse(application))?;
+        let (mut confinement, tun, waiting) = Confinement::make(&application)?;
         confinement.configure(&network(&["10.5.17.4", "fd00::4"], "10.43.0.10"))?;
         echo(tun);
         let running = waiting.go()?;
@@ -107,7 +110,7 @@ mod linux {
         }
     }
 
-    /// Sends every IPv4 packet back: addresses and ports change places, which no checksum minds.
+    /// Sends UDP over IPv4 back: addresses and ports change places, which no checksum minds. TCP would connect to itself.
     fn echo(tun: Tun) {
         let header = match tun.framing {
             Framing::Plain => 0,
@@ -121,7 +124,7 @@ mod linux {
                 let length = device.read(&mut packet)?;
                 let frame = packet.get_mut(..length).unwrap_or_default();
                 if let Some(packet) = frame.get_mut(header..).filter(|packet| packet.len() >= 28)
-                    && packet[0] == 0x45
+                    && (packet[0], packet[9]) == (0x45, 17)
                 {
                     packet[12..20].rotate_left(4);
                     packet[20..24].rotate_left(2);
@@ -155,10 +158,17 @@ mod linux {
         Ok(String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).into_owned())
     }
 
+    /// Prints how long ago, in microseconds, the program that confined this one started.
+    fn age() -> io::Result<String> {
+        let started = env::var(STARTED).ok().and_then(|text| text.parse().ok());
+        let started: u128 = started.ok_or(io::ErrorKind::NotFound)?;
+        Ok((clock() - started).to_string())
+    }
+
     /// Microseconds of the day's clock.
-    fn clock() -> io::Result<String> {
+    fn clock() -> u128 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        Ok(now.map_err(io::Error::other)?.as_micros().to_string())
+        now.unwrap_or_default().as_micros()
     }
 
     fn text(arguments: &[OsString], index: usize) -> String {
