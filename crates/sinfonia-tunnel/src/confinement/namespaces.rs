@@ -104,6 +104,7 @@ pub(super) fn make() -> Result<Namespaces, Failed> {
     if with_user {
         map(user.as_raw(), group.as_raw()).at(Step::MapIds)?;
     }
+    let_ping(group.as_raw());
     Namespaces::own(with_user).at(Step::Unshare)
 }
 
@@ -117,4 +118,13 @@ fn map(user: u32, group: u32) -> io::Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
+}
+
+/// Lets the application ping without the rights that the program's file would otherwise have to give. Where the system's settings
+/// cannot be written, ping does not work.
+fn let_ping(group: u32) {
+    let _ = fs::write(
+        "/proc/sys/net/ipv4/ping_group_range",
+        format!("{group} {group}"),
+    );
 }

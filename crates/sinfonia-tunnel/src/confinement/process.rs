@@ -7,15 +7,21 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::raise;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, pidfd_open, pidfd_send_signal,
+    waitid, waitpid,
 };
 
 /// What is added to the number of the signal that ended a process, as shells do.
 const SIGNALLED: i32 = 128;
+
+/// Longer than a shell needs to continue one process of a job after another: what a terminal stopped together is not to be stopped
+/// again one by one.
+const CONTINUED_TOGETHER: Duration = Duration::from_millis(10);
 
 /// A child process and the thread that looks after it.
 #[derive(Debug)]
@@ -109,7 +115,7 @@ fn until_end(pid: Pid, handle: &Handle) -> io::Result<ExitStatus> {
     loop {
         let changed = retry_on_intr(|| waitpid(Some(pid), WaitOptions::UNTRACED))?;
         match changed {
-            Some((_, status)) if status.stopped() => stop_as_well(handle)?,
+            Some((_, status)) if status.stopped() => stop_as_well(pid, handle)?,
             Some((_, status)) => return Ok(ExitStatus::from_raw(status.as_raw())),
             None => {}
         }
@@ -117,10 +123,21 @@ fn until_end(pid: Pid, handle: &Handle) -> io::Result<ExitStatus> {
 }
 
 /// A shell has to see its job stopped to take the terminal back. It continues this process first, and with it the application.
-fn stop_as_well(handle: &Handle) -> io::Result<()> {
+fn stop_as_well(pid: Pid, handle: &Handle) -> io::Result<()> {
+    thread::sleep(CONTINUED_TOGETHER);
+    if has_continued(pid)? {
+        return Ok(());
+    }
     // To this very thread: it must not continue the application before it has stopped itself.
     raise(nix::sys::signal::Signal::SIGSTOP)?;
-    handle.signal(Signal::CONT)
+    // The application may have ended meanwhile, which the next wait tells.
+    let _ = handle.signal(Signal::CONT);
+    Ok(())
+}
+
+fn has_continued(pid: Pid) -> io::Result<bool> {
+    let options = WaitIdOptions::CONTINUED | WaitIdOptions::NOHANG;
+    Ok(waitid(WaitId::Pid(pid), options)?.is_some())
 }
 
 #[cfg(test)]

@@ -39,7 +39,8 @@ impl Framing {
     }
 }
 
-/// The outer end of the device. What the application sends is read here, what is written here reaches it.
+/// The outer end of the device. What the application sends is read here, what is written here reaches it, as long as the
+/// [`Confinement`](super::Confinement) is there.
 #[derive(Debug)]
 pub struct Tun {
     /// Does not block.

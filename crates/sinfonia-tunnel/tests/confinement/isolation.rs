@@ -54,7 +54,8 @@ fn the_hosts_network_cannot_be_entered_again(
     #[values(Root, Ordinary, RootWithoutUserNamespaces)] user: User,
 ) {
     let script = "for type in net mnt user; do nsenter --$type=/proc/$PPID/ns/$type true && echo entered $type; done; \
-                  ip link set wg0 down && echo set down; umount /etc/resolv.conf && echo unmounted; echo tried";
+                  ip link set wg0 down && echo set down; umount /etc/resolv.conf && echo unmounted; \
+                  readlink /proc/$PPID/fd/0 && echo looked; cat /proc/$PPID/environ && echo read; echo tried";
 
     let output = Confined::by(user).run(&["sh", "-c", script]);
 
@@ -91,11 +92,10 @@ fn packets_leave_through_the_device_and_come_back_through_it(
 }
 
 #[rstest]
-fn loopback_works(#[values(Root, Ordinary)] user: User) {
-    let output = Confined::by(user).run(&["ping", "-c1", "-w2", "127.0.0.1"]);
-    let refused = Confined::by(user).run(&[CONFINED, "connect", "127.0.0.1:1"]);
+fn pings_need_no_rights(#[values(Root, Ordinary, RootWithoutUserNamespaces)] user: User) {
+    let output = Confined::by(user).run(&[CONFINED, "ping"]);
 
-    assert!(output.status.success() || stdout(&refused).contains("refused"));
+    assert_eq!(stdout(&output), "may ping\n");
 }
 
 #[rstest]

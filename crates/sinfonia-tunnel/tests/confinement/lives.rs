@@ -1,11 +1,13 @@
 //! How a confined application begins and ends, and what that means to whoever confined it.
 
+use std::io::Write as _;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rstest::rstest;
 
 use crate::support::User::{Ordinary, Root};
-use crate::support::{Confined, User, has_ended, line, output, state, until};
+use crate::support::{CONFINED, Confined, User, has_ended, line, output, state, until};
 
 #[rstest]
 #[case::success("exit 0", 0)]
@@ -95,6 +97,22 @@ fn signals_to_whoever_confined_it_are_its(#[case] signal: Signal, #[case] name: 
     assert_eq!(output(outer).status.code(), Some(3));
 }
 
+/// `script` gives it a terminal of its own.
+#[test]
+fn an_interrupt_from_the_terminal_reaches_it_once() {
+    let application = "trap 'echo interrupted' INT; echo ready; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done; exit 4";
+    let call = format!("exec {CONFINED} run sh -c \"{application}\"");
+    let mut outer = Confined::by(Root).start_program(&["script", "-qfec", &call, "/dev/null"]);
+    line(&mut outer);
+
+    outer.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+
+    let output = output(outer);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(told.matches("interrupted").count(), 1, "{told}");
+    assert_eq!(output.status.code(), Some(4));
+}
+
 #[test]
 fn both_stop_and_continue_together() {
     let script = "echo $$; sleep 60 & wait";
@@ -116,7 +134,7 @@ fn both_stop_and_continue_together() {
 
 #[test]
 fn the_inner_process_is_nothing_to_be_called_by_hand() {
-    let output = std::process::Command::new(crate::support::CONFINED)
+    let output = std::process::Command::new(CONFINED)
         .args(["--sinfonia-inner-process", "id"])
         .stdin(std::process::Stdio::null())
         .output()

@@ -71,6 +71,11 @@ impl Confined {
 
     /// Starts it without waiting. The process is the program itself, not something around it.
     pub(crate) fn start(&self, command: &str, arguments: &[&str]) -> Child {
+        self.start_program(&[&[CONFINED, command], arguments].concat())
+    }
+
+    /// Starts something that starts it.
+    pub(crate) fn start_program(&self, program: &[&str]) -> Child {
         let drop = "setpriv --reuid 1001 --regid 1001 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs";
         let (namespaces, start) = match self.user {
             User::Root => ("-m", ""),
@@ -87,21 +92,14 @@ impl Confined {
             self.before
         ));
         Command::new("unshare")
-            .args([
-                namespaces,
-                "sh",
-                "-c",
-                &script.join(" && "),
-                CONFINED,
-                command,
-            ])
-            .args(arguments)
+            .args([namespaces, "sh", "-c", &script.join(" && ")])
+            .args(program)
             .env(
                 "PATH",
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("WITHHELD", "from the application")
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

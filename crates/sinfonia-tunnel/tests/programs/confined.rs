@@ -25,6 +25,7 @@ mod linux {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use rustix::net::{AddressFamily, SocketType, socket};
     use sinfonia_core::tunnel::Interface;
     use sinfonia_tunnel::confinement::{
         self, Application, Confinement, ConfinementError, Framing, Mtu, Namespaces, Network,
@@ -48,6 +49,7 @@ mod linux {
             Some("move") => told(move_on(&arguments)),
             Some("connect") => answered(connect(&text(&arguments, 0))),
             Some("ask") => answered(ask(&text(&arguments, 0), &text(&arguments, 1))),
+            Some("ping") => answered(ping()),
             Some("age") => answered(age()),
             _ => ExitCode::FAILURE,
         }
@@ -156,6 +158,16 @@ mod linux {
         let mut answer = [0; 1024];
         let length = socket.recv(&mut answer)?;
         Ok(String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).into_owned())
+    }
+
+    /// Opens the socket that an unprivileged ping uses.
+    fn ping() -> io::Result<String> {
+        socket(
+            AddressFamily::INET,
+            SocketType::DGRAM,
+            Some(rustix::net::ipproto::ICMP),
+        )?;
+        Ok("may ping".to_owned())
     }
 
     /// Prints how long ago, in microseconds, the program that confined this one started.
