@@ -6,9 +6,8 @@ use nix::unistd::{Pid, getppid};
 use rustix::io::Errno;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{
-    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
-    set_no_new_privs,
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
 use super::raw;
@@ -24,12 +23,7 @@ pub(super) fn drop_all(parent: Pid) -> io::Result<()> {
 fn drop_capabilities() -> io::Result<()> {
     set_no_new_privs(true)?;
     clear_ambient_capability_set()?;
-    // Root's namespace maps root, and execve gives root everything unless this is set.
-    let root_is_nothing = CapabilitiesSecureBits::NO_ROOT
-        | CapabilitiesSecureBits::NO_ROOT_LOCKED
-        | CapabilitiesSecureBits::NO_SETUID_FIXUP
-        | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED;
-    set_capabilities_secure_bits(root_is_nothing)?;
+    // Root's namespace maps root, whose every execve would bring everything back that this set holds.
     empty_bounding_set()?;
     let nothing = CapabilitySet::empty();
     set_capabilities(

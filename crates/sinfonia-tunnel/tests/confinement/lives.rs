@@ -88,7 +88,8 @@ fn whoever_confined_it_ends_with_it(#[values(Root, Ordinary)] user: User) {
 #[case::int(Signal::SIGINT, "INT")]
 #[case::usr1(Signal::SIGUSR1, "USR1")]
 fn signals_to_whoever_confined_it_are_its(#[case] signal: Signal, #[case] name: &str) {
-    let script = format!("trap 'exit 3' {name}; echo ready; while :; do sleep 0.05; done");
+    let script =
+        format!("trap 'exit 3' {name}; echo ready; for i in $(seq 100); do sleep 0.05; done");
     let mut outer = Confined::by(Ordinary).start("run", &["sh", "-c", &script]);
     line(&mut outer);
 
@@ -97,11 +98,14 @@ fn signals_to_whoever_confined_it_are_its(#[case] signal: Signal, #[case] name: 
     assert_eq!(output(outer).status.code(), Some(3));
 }
 
-/// `script` gives it a terminal of its own.
-#[test]
-fn an_interrupt_from_the_terminal_reaches_it_once() {
-    let application = "trap 'echo interrupted' INT; echo ready; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done; exit 4";
-    let call = format!("exec {CONFINED} run sh -c \"{application}\"");
+/// `script` gives it a terminal of its own, which sends the signal to all processes in the foreground.
+#[rstest]
+#[case::in_the_foreground("sh", 1)]
+#[case::in_a_session_of_its_own("setsid sh", 0)]
+fn an_interrupt_from_the_terminal_is_not_passed_on(#[case] shell: &str, #[case] expected: usize) {
+    let application =
+        "trap 'echo interrupted' INT; echo ready; for i in 1 2 3 4 5; do sleep 0.1; done; exit 4";
+    let call = format!("exec {CONFINED} run {shell} -c \"{application}\"");
     let mut outer = Confined::by(Root).start_program(&["script", "-qfec", &call, "/dev/null"]);
     line(&mut outer);
 
@@ -109,7 +113,7 @@ fn an_interrupt_from_the_terminal_reaches_it_once() {
 
     let output = output(outer);
     let told = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(told.matches("interrupted").count(), 1, "{told}");
+    assert_eq!(told.matches("interrupted").count(), expected, "{told}");
     assert_eq!(output.status.code(), Some(4));
 }
 

@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use crate::support::User::{Ordinary, Root, RootWithoutUserNamespaces};
-use crate::support::{Confined, User, stdout};
+use crate::support::{CONFINED, Confined, User, output, stdout};
 
 const EXPECTED: &str = "nameserver 10.43.0.10\nsearch svc.cluster.local\noptions ndots:5\n";
 
@@ -91,14 +91,14 @@ fn hosts_come_from_files_and_dns_alone() {
     assert_eq!(stdout(&output), "hosts: files dns\n");
 }
 
-#[test]
-fn the_host_keeps_its_own() {
-    let before = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+/// Mounts of a host are usually shared with namespaces that are made from it.
+#[rstest]
+fn the_host_keeps_its_own(#[values(Root, RootWithoutUserNamespaces)] user: User) {
+    let outer = Confined::by(user).on_host("mount --make-rshared /");
+    let script = format!("cat /etc/resolv.conf; {CONFINED} run true; cat /etc/resolv.conf");
 
-    Confined::by(Root).run(&["true"]);
+    let output = output(outer.start_program(&["sh", "-c", &script]));
 
-    assert_eq!(
-        std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
-        before
-    );
+    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    assert_eq!(stdout(&output), host.clone() + &host);
 }

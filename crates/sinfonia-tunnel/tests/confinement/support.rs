@@ -85,7 +85,7 @@ impl Confined {
         let mut script = self.preparation.clone();
         if self.user == User::RootWithoutUserNamespaces {
             // Nothing can be made there, so the host's node has to do, which root may open.
-            script = vec!["echo 0 > /proc/sys/user/max_user_namespaces".to_owned()];
+            script[0] = "echo 0 > /proc/sys/user/max_user_namespaces".to_owned();
         }
         script.push(format!(
             "exec {start} sh -c '{} exec \"$0\" \"$@\"' \"$0\" \"$@\"",
