@@ -112,7 +112,7 @@ fn may_do_without_user_namespace() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
-/// Keeps both ids as they are: with a map to 0, execve would give the application every capability in its namespaces.
+/// Keeps both ids as they are, so that the application takes itself and its files for what they are outside.
 fn map(user: u32, group: u32) -> io::Result<()> {
     // Whoever has no rights may map groups only after this.
     fs::write("/proc/self/setgroups", "deny")?;

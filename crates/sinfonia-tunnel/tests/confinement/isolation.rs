@@ -55,6 +55,8 @@ fn the_hosts_network_cannot_be_entered_again(
 ) {
     let script = "for type in net mnt user; do nsenter --$type=/proc/$PPID/ns/$type true && echo entered $type; done; \
                   ip link set wg0 down && echo set down; umount /etc/resolv.conf && echo unmounted; \
+                  unshare -Ur ip link set wg0 down && echo set down from a namespace of its own; \
+                  unshare -Urm umount /etc/resolv.conf && echo unmounted from a namespace of its own; \
                   readlink /proc/$PPID/fd/0 && echo looked; cat /proc/$PPID/environ && echo read; echo tried";
 
     let output = Confined::by(user).run(&["sh", "-c", script]);

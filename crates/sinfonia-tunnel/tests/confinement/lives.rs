@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rstest::rstest;
 
-use crate::support::User::{Ordinary, Root};
+use crate::support::User::{Ordinary, Root, WithoutUserNamespaces};
 use crate::support::{CONFINED, Confined, User, has_ended, line, output, state, until};
 
 #[rstest]
@@ -58,6 +58,20 @@ fn a_device_that_is_closed_is_told_with_its_remedy() {
     assert!(told.contains("hint: "), "{told}");
     assert!(told.contains("chmod 0666 /dev/net/tun"), "{told}");
     assert!(told.contains("--forward"), "{told}");
+    assert_eq!(output.status.code(), Some(125));
+}
+
+#[test]
+fn namespaces_that_are_switched_off_are_told_with_their_setting() {
+    let output = Confined::by(WithoutUserNamespaces).run(&["true"]);
+
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "error: cannot make namespaces for the application: No space left on device (os error 28)\n\
+         hint: /proc/sys/user/max_user_namespaces is 0: there are no user namespaces. Allow them with `sysctl \
+         user.max_user_namespaces=15000` as root.\n\
+         Or run with --forward, which needs no namespaces.\n"
+    );
     assert_eq!(output.status.code(), Some(125));
 }
 

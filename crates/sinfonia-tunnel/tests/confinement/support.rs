@@ -14,6 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const OPEN_TUN: &str = "mount -t tmpfs tmpfs /mnt && mknod /mnt/tun c 10 200 && chmod 0666 /mnt/tun \
                         && mount --bind /mnt/tun /dev/net/tun && umount -l /mnt";
 
+/// Becomes somebody without rights and without a way to get any.
+const BECOME_ORDINARY: &str = "setpriv --reuid 1001 --regid 1001 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs";
+
+/// The same where nobody but root exists.
+const DROP: &str = "setpriv --inh-caps=-all --bounding-set=-all --no-new-privs";
+
 /// Who confines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum User {
@@ -23,6 +29,8 @@ pub(crate) enum User {
     Ordinary,
     /// Root where user namespaces are switched off.
     RootWithoutUserNamespaces,
+    /// Somebody without rights where user namespaces are switched off.
+    WithoutUserNamespaces,
 }
 
 /// Builds a call of the program.
@@ -76,14 +84,14 @@ impl Confined {
 
     /// Starts something that starts it.
     pub(crate) fn start_program(&self, program: &[&str]) -> Child {
-        let drop = "setpriv --reuid 1001 --regid 1001 --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs";
         let (namespaces, start) = match self.user {
             User::Root => ("-m", ""),
-            User::Ordinary => ("-m", drop),
+            User::Ordinary => ("-m", BECOME_ORDINARY),
             User::RootWithoutUserNamespaces => ("-mUr", ""),
+            User::WithoutUserNamespaces => ("-mUr", DROP),
         };
         let mut script = self.preparation.clone();
-        if self.user == User::RootWithoutUserNamespaces {
+        if namespaces.contains('U') {
             // Nothing can be made there, so the host's node has to do, which root may open.
             script[0] = "echo 0 > /proc/sys/user/max_user_namespaces".to_owned();
         }
