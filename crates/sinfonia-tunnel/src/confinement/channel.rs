@@ -140,3 +140,53 @@ impl Channel {
         Ok((received.bytes, descriptors))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read as _;
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn descriptors_arrive_with_what_they_are_for() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let file = File::open("/proc/self/comm").unwrap();
+
+        Channel::new(theirs)
+            .created(Framing::Offload, &[file.as_fd(), file.as_fd()])
+            .unwrap();
+
+        let Message::Created(Framing::Offload, descriptors) = ours.receive().unwrap() else {
+            unreachable!("something else was sent");
+        };
+        assert_eq!(descriptors.len(), 2);
+        let mut name = String::new();
+        let mut files = descriptors.into_iter().map(File::from);
+        files.next().unwrap().read_to_string(&mut name).unwrap();
+        assert!(!name.is_empty());
+    }
+
+    #[test]
+    fn an_end_that_is_gone_is_told() {
+        let (ours, theirs) = Channel::pair().unwrap();
+
+        drop(theirs);
+
+        assert!(matches!(ours.receive().unwrap(), Message::Closed));
+        assert_eq!(ours.go().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn what_nobody_says_is_refused() {
+        let (ours, theirs) = Channel::pair().unwrap();
+
+        Channel::new(theirs).send(b"?", &[]).unwrap();
+
+        assert_eq!(
+            ours.receive().unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+    }
+}

@@ -45,6 +45,8 @@ enum Cause {
     /// A filter of system calls, or a chroot: neither leaves a trace.
     Container,
     NoNamespaces,
+    /// Neither a file to cover nor a file system that would add one.
+    NoResolvConf,
     NoTun,
     TunClosed,
 }
@@ -66,6 +68,7 @@ fn cause(step: Step, errno: Errno, settings: &Settings) -> Option<Cause> {
         (Step::OpenTun, Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => Some(Cause::NoTun),
         (Step::OpenTun, Errno::EACCES | Errno::EPERM) => Some(Cause::TunClosed),
         (Step::Unshare, Errno::EINVAL | Errno::ENOSYS) => Some(Cause::NoNamespaces),
+        (Step::Resolver, Errno::ENODEV | Errno::EINVAL) => Some(Cause::NoResolvConf),
         (_, Errno::EACCES | Errno::EPERM | Errno::ENOSPC | Errno::EUSERS) => {
             Some(forbidden_by(settings))
         }
@@ -106,6 +109,9 @@ fn remedy(cause: Cause, program: &Path) -> String {
         Cause::NoNamespaces => {
             "This kernel was built without user, network or mount namespaces.".to_owned()
         }
+        Cause::NoResolvConf => "This system has no /etc/resolv.conf, or a link that leads nowhere, and no overlay file system to add one. \
+             Create the file as root; it may be empty."
+            .to_owned(),
         Cause::NoTun => "Load the kernel's module with `modprobe tun` as root; a container needs `--device /dev/net/tun`.".to_owned(),
         Cause::TunClosed => "The device is open to everyone on most systems: `chmod 0666 /dev/net/tun` as root does that; a container \
              needs `--device /dev/net/tun`."
@@ -176,6 +182,12 @@ mod tests {
         Cause::Container
     )]
     #[case::old_kernel(Step::Unshare, Errno::EINVAL, Settings::default(), Cause::NoNamespaces)]
+    #[case::nothing_to_cover(
+        Step::Resolver,
+        Errno::ENODEV,
+        Settings::default(),
+        Cause::NoResolvConf
+    )]
     #[case::no_module(Step::OpenTun, Errno::ENODEV, Settings::default(), Cause::NoTun)]
     #[case::no_node(
         Step::OpenTun,
@@ -238,6 +250,7 @@ mod tests {
     #[case(Cause::Maximum, "sysctl user.max_user_namespaces=15000")]
     #[case(Cause::Unprivileged, "sysctl kernel.unprivileged_userns_clone=1")]
     #[case(Cause::Container, "filter of system calls")]
+    #[case(Cause::NoResolvConf, "Create the file")]
     #[case(Cause::NoTun, "modprobe tun")]
     #[case(Cause::TunClosed, "chmod 0666 /dev/net/tun")]
     fn each_cause_has_its_remedy(#[case] cause: Cause, #[case] expected: &str) {

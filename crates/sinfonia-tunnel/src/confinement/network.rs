@@ -64,3 +64,39 @@ impl fmt::Display for Mtu {
         self.0.fmt(formatter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_as_long_as_both_versions_of_ip_need() {
+        assert_eq!(Mtu::new(1279), None);
+        assert_eq!(Mtu::new(1280).map(Mtu::bytes), Some(1280));
+        assert_eq!(Mtu::default().bytes(), 1420);
+    }
+
+    #[test]
+    fn the_answer_of_a_deployment_tells_the_network() {
+        let tunnel: TunnelConfig = serde_json::from_value(serde_json::json!({
+            "publicKey": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
+            "allowedIPs": ["0.0.0.0/0"],
+            "endpoint": "203.0.113.7:51820",
+            "address": ["10.5.17.4", "fd00::4/64"],
+            "dns": ["10.43.0.10", "svc.cluster.local"],
+        }))
+        .unwrap();
+
+        assert_eq!(
+            Network::from(&tunnel),
+            Network {
+                addresses: vec!["10.5.17.4".parse().unwrap(), "fd00::4/64".parse().unwrap()],
+                mtu: Mtu::default(),
+                resolver: Resolver {
+                    servers: vec!["10.43.0.10".parse().unwrap()],
+                    search: vec!["svc.cluster.local".parse().unwrap()],
+                },
+            }
+        );
+    }
+}

@@ -25,7 +25,8 @@ const PASSED_ON: [(Signal, Sent); 6] = [
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Holds them back from this thread and from all that it starts from now on; other threads should not be there.
+    /// Holds them back from this thread, and from all threads and programs that it starts from now on except applications. Other
+    /// threads should not be there.
     ///
     /// # Errors
     /// The system gives no descriptor.

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use rstest::rstest;
 
 use crate::support::User::{Ordinary, Root, WithoutUserNamespaces};
-use crate::support::{CONFINED, Confined, User, has_ended, line, output, state, until};
+use crate::support::{CONFINED, Confined, User, has_ended, line, output, state, stdout, until};
 
 #[rstest]
 #[case::success("exit 0", 0)]
@@ -73,6 +73,14 @@ fn namespaces_that_are_switched_off_are_told_with_their_setting() {
          Or run with --forward, which needs no namespaces.\n"
     );
     assert_eq!(output.status.code(), Some(125));
+}
+
+#[test]
+fn what_is_not_wanted_any_more_never_starts() {
+    let output = Confined::by(Ordinary).call("abandon", &["echo", "started"]);
+
+    assert_eq!(stdout(&output), "");
+    assert_eq!(output.status.code(), Some(0));
 }
 
 #[rstest]

@@ -25,6 +25,7 @@ mod linux {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::sys::wait::{WaitPidFlag, waitpid};
     use rustix::net::{AddressFamily, SocketType, socket};
     use sinfonia_core::tunnel::Interface;
     use sinfonia_tunnel::confinement::{
@@ -47,6 +48,7 @@ mod linux {
             Some("run") => told(run(&arguments)),
             Some("enter") => told(enter(&arguments)),
             Some("move") => told(move_on(&arguments)),
+            Some("abandon") => told(abandon(&arguments)),
             Some("connect") => answered(connect(&text(&arguments, 0))),
             Some("ask") => answered(ask(&text(&arguments, 0), &text(&arguments, 1))),
             Some("ping") => answered(ping()),
@@ -85,6 +87,19 @@ mod linux {
         finish(first.go()?)?;
         confinement.configure(&network(&["10.6.1.9"], "10.44.0.1"))?;
         finish(confinement.namespaces().start(&application)?.go()?)
+    }
+
+    /// `abandon PROGRAM [ARGUMENT]…` confines it, and then does not want it any more. Fails if it stays.
+    fn abandon(application: &[OsString]) -> Result<u8, ConfinementError> {
+        let (_confinement, _tun, waiting) = Confinement::make(&parse(application))?;
+        drop(waiting);
+        for _ in 0..100 {
+            if waitpid(None, Some(WaitPidFlag::WNOHANG)).is_err() {
+                return Ok(0);
+            }
+            thread::sleep(PATIENCE / 100);
+        }
+        Ok(1)
     }
 
     fn finish(running: confinement::Running) -> Result<u8, ConfinementError> {
