@@ -1,0 +1,81 @@
+//! The device that is the application's only way out.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags, open};
+
+use super::failure::{At as _, Failed, Step};
+use super::raw;
+
+/// The device's name, which the application sees.
+pub(super) const NAME: &str = "wg0";
+
+const NODE: &str = "/dev/net/tun";
+
+// Of `linux/if_tun.h`.
+const IFF_TUN: u16 = 0x0001;
+const IFF_NO_PI: u16 = 0x1000;
+const IFF_VNET_HDR: u16 = 0x4000;
+const TUN_F_CSUM: usize = 0x01;
+const TUN_F_TSO4: usize = 0x02;
+const TUN_F_TSO6: usize = 0x04;
+
+/// How packets stand in a read from the device or a write to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One IP packet, finished.
+    Plain,
+    /// Ten bytes of `struct virtio_net_hdr`, then up to 64 KiB: one packet, or TCP that is still to be cut into packets. Checksums
+    /// may still be missing.
+    Offload,
+}
+
+impl Framing {
+    pub(super) fn decode(byte: u8) -> Option<Self> {
+        [Self::Plain, Self::Offload]
+            .into_iter()
+            .find(|framing| *framing as u8 == byte)
+    }
+}
+
+/// The outer end of the device. What the application sends is read here, what is written here reaches it, as long as the
+/// [`Confinement`](super::Confinement) is there.
+#[derive(Debug)]
+pub struct Tun {
+    /// Does not block.
+    pub descriptor: OwnedFd,
+    /// What a read or write holds.
+    pub framing: Framing,
+}
+
+/// Makes the device in the network namespace of this process, without offload where the kernel refuses that.
+pub(super) fn make() -> Result<Tun, Failed> {
+    let offload = make_framed(Framing::Offload)?;
+    match raw::set_offload(&offload.descriptor, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) {
+        Ok(()) => Ok(offload),
+        Err(_) => {
+            // The name is free again only when this is closed.
+            drop(offload);
+            make_framed(Framing::Plain)
+        }
+    }
+}
+
+fn make_framed(framing: Framing) -> Result<Tun, Failed> {
+    let header = match framing {
+        Framing::Plain => 0,
+        Framing::Offload => IFF_VNET_HDR,
+    };
+    let descriptor = open_node().at(Step::OpenTun)?;
+    raw::make_tun(&descriptor, NAME, IFF_TUN | IFF_NO_PI | header).at(Step::MakeTun)?;
+    Ok(Tun {
+        descriptor,
+        framing,
+    })
+}
+
+fn open_node() -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(open(NODE, flags, Mode::empty())?)
+}
