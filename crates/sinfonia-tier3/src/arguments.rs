@@ -3,6 +3,8 @@
 mod form;
 mod groups;
 
+use std::ffi::OsString;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sinfonia_core::location::Location;
@@ -17,6 +19,8 @@ Examples:
   export SINFONIA_TIER1_URL=https://tier1.example
   sinfonia-tier3 candidates helloworld              which cloudlets would serve this device
   sinfonia-tier3 deploy helloworld                  deploy, wait until it runs, tell how to connect
+  sinfonia-tier3 deploy helloworld -- curl http://helloworld/
+                                                    run a command inside the tunnel, then give everything back
   sinfonia-tier3 deploy helloworld -o wg >w.conf    a file for wg-quick
   sinfonia-tier3 delete helloworld                  give everything back
 
@@ -24,14 +28,21 @@ The older form, options first:
   sinfonia-tier3 [--config-debug] [--debug] <TIER1_URL> <UUID> [APPLICATION ARGS]...
       --config-debug    Deploy, write wg.conf (for wg setconf) and resolv.conf here, and stop
 
-Exit codes: 0 done, 1 something that you can put right, 2 something unexpected, 130 interrupted.";
+Exit codes: 0 done, 1 something that you can put right, 2 something unexpected, 130 interrupted.
+With a command inside the tunnel: its own; 126 or 127 if it cannot be executed or found, 125 if it did not come to that.";
 
 const DEPLOY_EXAMPLES: &str = "\
 Examples:
   sinfonia-tier3 deploy helloworld --tier1-url https://tier1.example
+  sinfonia-tier3 deploy helloworld -- curl http://helloworld/
   sinfonia-tier3 deploy 755c2e1d-9f8a-4a1b-8a43-a8f0e7c5b1f2 --location 40.44,-79.94 --output json
   (umask 077; sinfonia-tier3 deploy helloworld --output wg >sinfonia.conf)
   sudo wg-quick up ./sinfonia.conf";
+
+const SHELL_EXAMPLES: &str = "\
+Example:
+  sinfonia-tier3 shell helloworld --tier1-url https://tier1.example
+  curl http://helloworld/";
 
 const CANDIDATES_EXAMPLES: &str = "\
 Examples:
@@ -67,9 +78,12 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Deploy an application on the best cloudlet, wait until it runs, and tell how to connect
+    /// Deploy an application on the best cloudlet, wait until it runs, and tell how to connect, or run a command inside the tunnel
     #[command(after_help = DEPLOY_EXAMPLES)]
     Deploy(DeployArgs),
+    /// Deploy an application, and open a shell whose only way out is the tunnel to it
+    #[command(after_help = SHELL_EXAMPLES)]
+    Shell(ShellArgs),
     /// Tell which cloudlets would be tried, best first, and why; deploys nothing
     #[command(after_help = CANDIDATES_EXAMPLES)]
     Candidates(CandidatesArgs),
@@ -115,9 +129,50 @@ pub(crate) struct DeployArgs {
     )]
     pub(crate) output: DeployOutput,
     #[command(flatten)]
+    pub(crate) inside: InsideArgs,
+    #[command(flatten)]
     pub(crate) talk: TalkArgs,
     #[command(flatten)]
     pub(crate) tier1: Tier1Args,
+    /// What to run inside the tunnel; its exit code is ours, and what was deployed is deleted when it ends (Linux)
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "no_wait")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShellArgs {
+    /// Uuid of the application's recipe, or helloworld
+    #[arg(value_name = "UUID|ALIAS")]
+    pub(crate) application: Application,
+    #[command(flatten)]
+    pub(crate) placement: PlacementArgs,
+    /// Most time until the application runs, in seconds
+    #[arg(long, env = "SINFONIA_TIMEOUT", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Waiting")]
+    pub(crate) timeout: u32,
+    #[command(flatten)]
+    pub(crate) inside: InsideArgs,
+    #[command(flatten)]
+    pub(crate) talk: TalkArgs,
+    #[command(flatten)]
+    pub(crate) tier1: Tier1Args,
+}
+
+/// What WireGuard leaves of an Ethernet frame, in bytes.
+const DEFAULT_MTU: u16 = 1420;
+
+/// How something runs inside the tunnel.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Inside the tunnel")]
+pub(crate) struct InsideArgs {
+    /// Use a key of its own for this run, and so a deployment of its own beside others of this application
+    #[arg(long, env = "SINFONIA_NEW_KEY", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) new_key: bool,
+    /// Leave what was deployed to its lease when the command has ended
+    #[arg(long, env = "SINFONIA_NO_RELEASE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) no_release: bool,
+    /// Longest packet inside the tunnel, in bytes, 1280 to 4064
+    #[arg(long, env = "SINFONIA_MTU", value_name = "BYTES", default_value_t = DEFAULT_MTU, value_parser = clap::value_parser!(u16).range(1280..=4064))]
+    pub(crate) mtu: u16,
 }
 
 #[derive(Debug, Args)]
@@ -275,6 +330,17 @@ pub(crate) struct OlderForm {
     /// URL of Tier 1, left out with --zeroconf, and uuid of the application's recipe
     #[arg(value_names = ["TIER1_URL", "UUID"], num_args = 0..=2)]
     pub(crate) target: Vec<String>,
+}
+
+impl Default for InsideArgs {
+    /// What the options are by default, for the older form.
+    fn default() -> Self {
+        Self {
+            new_key: false,
+            no_release: false,
+            mtu: DEFAULT_MTU,
+        }
+    }
 }
 
 /// Form of a QR code.

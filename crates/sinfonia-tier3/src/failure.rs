@@ -12,6 +12,8 @@ use sinfonia_service::tokens::TokenFileError;
 use tracing_subscriber::filter::ParseError;
 
 use crate::application::Application;
+#[cfg(target_os = "linux")]
+use crate::confined::InsideError;
 use crate::key_cache::KeyCacheError;
 use crate::printable::Printable;
 use crate::tier1::AskError;
@@ -22,6 +24,8 @@ use crate::waiting::WaitError;
 pub(crate) const FIXABLE: u8 = 1;
 /// Exit code of what nobody expected.
 const UNEXPECTED: u8 = 2;
+/// Exit code where an application was to run, and we failed, as `env` has it.
+const NOT_COME_TO_IT: u8 = 125;
 /// Exit code after SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -47,6 +51,7 @@ impl Failure {
                 ..
             } => exit_code_of(error),
             CommandError::Interrupted { .. } => INTERRUPTED,
+            CommandError::WithApplication(error) => exit_code_with_application(error),
             _ => FIXABLE,
         }
     }
@@ -147,6 +152,16 @@ pub(crate) enum CommandError {
     /// The tunnel's configuration does not fit.
     #[error("the tunnel's configuration cannot be shown as a QR code")]
     QrCode(#[from] QrError),
+    /// An application was to run, and did not.
+    #[error(transparent)]
+    WithApplication(Box<CommandError>),
+    /// An application does not run inside the tunnel.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Inside(#[from] InsideError),
+    /// Tier 1 answered that all is well, with nothing.
+    #[error("Tier 1 deployed on no cloudlet")]
+    NothingDeployed,
     /// A feature of the older form that this version lacks.
     #[error("{what} is not part of this version")]
     NotInThisVersion {
@@ -194,6 +209,15 @@ fn told(call: Call, application: Application, error: &AskError) -> String {
         Call::Status => format!("the state of {application} is not known: {error}"),
         Call::Delete => format!("{application} was not deleted: {error}"),
         Call::Recipe => format!("the recipe of {application} cannot be shown: {error}"),
+    }
+}
+
+fn exit_code_with_application(error: &CommandError) -> u8 {
+    match error {
+        CommandError::Interrupted { .. } => INTERRUPTED,
+        #[cfg(target_os = "linux")]
+        CommandError::Inside(InsideError::Confinement(error)) => error.exit_code(),
+        _ => NOT_COME_TO_IT,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The WireGuard key pairs of this device, one for each application, kept between runs.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,21 @@ pub(crate) enum KeyCacheError {
     /// An entry cannot be written.
     #[error("cannot write the key {}", path.display())]
     Write {
+        /// The entry.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another run uses the key of this application.
+    #[error("{application} runs already on this device, with the same key")]
+    InUse {
+        /// The application.
+        application: Application,
+    },
+    /// It cannot be told whether another run uses the key.
+    #[error("cannot lock the key {}", path.display())]
+    Lock {
         /// The entry.
         path: PathBuf,
         /// What the system said.
@@ -125,10 +141,27 @@ impl KeyCache {
                 .map_err(|source| KeyCacheError::Write { path, source })?;
             return Ok((pair, Origin::Kept));
         }
-        let mut entropy = [0; KEY_BYTES];
-        getrandom::fill(&mut entropy).map_err(KeyCacheError::Entropy)?;
-        self.make(application, entropy)
+        self.make(application, entropy()?)
             .map_err(|source| KeyCacheError::Write { path, source })
+    }
+
+    /// Keeps other runs from using the key of an application, until what this returns is dropped: of two tunnels with one key, each takes
+    /// the other's session.
+    ///
+    /// # Errors
+    /// Another run uses it, or there is no key.
+    pub(crate) fn lock(&self, application: Application) -> Result<File, KeyCacheError> {
+        let path = self.entry(application);
+        let failed = |source| KeyCacheError::Lock {
+            path: path.clone(),
+            source,
+        };
+        let entry = File::open(&path).map_err(failed)?;
+        match entry.try_lock() {
+            Ok(()) => Ok(entry),
+            Err(TryLockError::WouldBlock) => Err(KeyCacheError::InUse { application }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
     }
 
     fn make(
@@ -154,7 +187,21 @@ impl KeyCache {
     }
 }
 
+fn entropy() -> Result<[u8; KEY_BYTES], KeyCacheError> {
+    let mut entropy = [0; KEY_BYTES];
+    getrandom::fill(&mut entropy).map_err(KeyCacheError::Entropy)?;
+    Ok(entropy)
+}
+
 impl KeyPair {
+    /// A key pair that nobody keeps.
+    ///
+    /// # Errors
+    /// The system gives no entropy.
+    pub(crate) fn fresh() -> Result<Self, KeyCacheError> {
+        Ok(Self::new(PrivateKey::from_entropy(entropy()?)))
+    }
+
     fn new(private: PrivateKey) -> Self {
         Self {
             public: private.public_key(),
@@ -196,6 +243,19 @@ mod tests {
             (first.public, first.private.to_base64()),
             (second.public, second.private.to_base64())
         );
+    }
+
+    #[test]
+    fn a_key_is_for_one_run_at_a_time() {
+        let (_home, cache) = cache();
+        cache.find_or_make(helloworld()).unwrap();
+
+        let first = cache.lock(helloworld()).unwrap();
+        let second = cache.lock(helloworld());
+        drop(first);
+
+        assert!(matches!(second, Err(KeyCacheError::InUse { .. })));
+        assert!(cache.lock(helloworld()).is_ok());
     }
 
     #[test]

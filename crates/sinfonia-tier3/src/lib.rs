@@ -6,6 +6,8 @@
 mod application;
 mod arguments;
 mod commands;
+#[cfg(target_os = "linux")]
+mod confined;
 mod failure;
 mod key_cache;
 mod log;
@@ -14,6 +16,8 @@ mod printable;
 mod private_file;
 mod problem;
 mod qr_code;
+#[cfg(target_os = "linux")]
+mod renewal;
 mod session;
 mod talk;
 mod tier1;
@@ -31,6 +35,15 @@ use self::arguments::{Cli, Command, Form, OlderForm};
 pub use self::failure::Failure;
 use self::failure::{CommandError, FIXABLE};
 
+/// Becomes an application inside a tunnel, if this process was started by another one of ours to do so; the exit code says that it did
+/// not come to that. To be called first of all, while there is one thread.
+pub fn become_application() -> Option<ExitCode> {
+    #[cfg(target_os = "linux")]
+    return sinfonia_tunnel::confinement::inner();
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Runs a command line, the first argument of which is the program's name. Help, the version and usage errors are told here.
 ///
 /// # Errors
@@ -39,11 +52,12 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     match arguments::split(arguments) {
         Form::Commands(arguments) => parse_and_run(arguments, |cli: Cli| match cli.command {
             Command::Deploy(args) => commands::deploy::run(&args),
-            Command::Candidates(args) => commands::candidates(&args),
-            Command::Status(args) => commands::status(&args),
-            Command::Delete(args) => commands::delete(&args),
-            Command::Recipe(args) => commands::recipe(&args),
-            Command::Completions { shell } => commands::completions(shell),
+            Command::Shell(args) => commands::inside::shell(&args),
+            Command::Candidates(args) => done(commands::candidates(&args)),
+            Command::Status(args) => done(commands::status(&args)),
+            Command::Delete(args) => done(commands::delete(&args)),
+            Command::Recipe(args) => done(commands::recipe(&args)),
+            Command::Completions { shell } => done(commands::completions(shell)),
         }),
         Form::Older { own, application } => parse_and_run(own, |form: OlderForm| {
             commands::older::run(&form, &application)
@@ -51,14 +65,17 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     }
 }
 
+/// A command that has no exit code of its own.
+fn done(result: Result<(), CommandError>) -> Result<u8, CommandError> {
+    result.map(|()| 0)
+}
+
 fn parse_and_run<C: Parser>(
     arguments: Vec<OsString>,
-    run: impl FnOnce(C) -> Result<(), CommandError>,
+    run: impl FnOnce(C) -> Result<u8, CommandError>,
 ) -> Result<ExitCode, Failure> {
     match settings::try_parse_from(arguments, |name| std::env::var_os(name)) {
-        Ok(settings) => run(settings)
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(Failure::from),
+        Ok(settings) => run(settings).map(ExitCode::from).map_err(Failure::from),
         Err(told) => {
             // There is nobody left to tell if this fails.
             let _ = told.print();

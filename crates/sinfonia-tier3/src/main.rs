@@ -6,6 +6,9 @@ use std::process::ExitCode;
 use sinfonia_tier3::Failure;
 
 fn main() -> ExitCode {
+    if let Some(code) = sinfonia_tier3::become_application() {
+        return code;
+    }
     match sinfonia_tier3::run(std::env::args_os().collect()) {
         Ok(code) => code,
         Err(failure) => tell(failure),

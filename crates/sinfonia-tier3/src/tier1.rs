@@ -45,6 +45,7 @@ pub(crate) struct Wishes {
 }
 
 /// A Tier 1.
+#[derive(Clone)]
 pub(crate) struct Tier1 {
     client: Client,
     url: Tier1Url,

@@ -6,7 +6,7 @@ use sinfonia_core::key::PrivateKey;
 use sinfonia_core::tunnel::TunnelConfig;
 
 /// Seconds between the packets that keep the way through a NAT open.
-const KEEPALIVE: u16 = 10;
+pub(crate) const KEEPALIVE: u16 = 10;
 
 /// Dots that a name needs to be looked up as it is before the search domains are tried; that of Pods in a cluster.
 const NDOTS: u8 = 5;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use sinfonia_core::deployment::CloudletDeployment;
 use tokio::time::Instant;
 
+use super::inside::{self, with_application};
 use super::print;
 use crate::arguments::{DeployArgs, DeployOutput, Output};
 use crate::failure::{Call, CommandError};
@@ -36,15 +37,25 @@ pub(crate) struct Plan {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &DeployArgs) -> Result<(), CommandError> {
+pub(crate) fn run(args: &DeployArgs) -> Result<u8, CommandError> {
+    let result = deploy_and_use(args);
+    if args.command.is_empty() {
+        return result;
+    }
+    result.map_err(with_application)
+}
+
+fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
     let DeployArgs {
         application,
         placement,
         no_wait,
         timeout,
         output,
+        inside,
         talk,
         tier1,
+        command,
     } = args;
     let session = Session::open(tier1, *application, *talk)?;
     let plan = Plan {
@@ -56,17 +67,21 @@ pub(crate) fn run(args: &DeployArgs) -> Result<(), CommandError> {
         timeout: *timeout,
         wait: !no_wait,
     };
+    if !command.is_empty() {
+        return inside::run(&session, &plan, inside, command.clone());
+    }
     let key = session.key()?;
     let deployments = deploy(&session, &key, &plan)?;
     let form = match output {
         DeployOutput::Table => Output::Table,
         DeployOutput::Json => Output::Json,
         DeployOutput::Yaml => Output::Yaml,
-        DeployOutput::Wg => return print_wg(&session, &key, &deployments),
+        DeployOutput::Wg => return print_wg(&session, &key, &deployments).map(|()| 0),
     };
     print(form, &deployments, || {
         output::deployments(&deployments, Timestamp::now(), output::width())
-    })
+    })?;
+    Ok(0)
 }
 
 /// Deploys, and waits until it runs if that is wanted. An interrupt ends it; what was deployed by then stays.

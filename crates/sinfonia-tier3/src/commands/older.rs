@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::deploy::{Plan, deploy};
+use super::inside::{self, open_shell, with_application};
 use crate::application::Application;
-use crate::arguments::{OlderForm, QrForm};
+use crate::arguments::{InsideArgs, OlderForm, QrForm};
 use crate::failure::CommandError;
 use crate::key_cache::KeyPair;
 use crate::printable::Printable;
@@ -22,25 +23,50 @@ const TIMEOUT: u32 = 300;
 const PUBLIC_FILE: u32 = 0o644;
 
 /// Runs what the older form asks for.
-pub(crate) fn run(form: &OlderForm, arguments: &[OsString]) -> Result<(), CommandError> {
+pub(crate) fn run(form: &OlderForm, arguments: &[OsString]) -> Result<u8, CommandError> {
+    if form.config_debug || form.qrcode.is_some() {
+        return show_or_write(form, arguments).map(|()| 0);
+    }
+    run_inside(form, arguments).map_err(with_application)
+}
+
+fn run_inside(form: &OlderForm, arguments: &[OsString]) -> Result<u8, CommandError> {
+    let (session, plan) = open(form)?;
+    let command = match arguments {
+        [] => open_shell(&session),
+        words => words.to_vec(),
+    };
+    inside::run(&session, &plan, &InsideArgs::default(), command)
+}
+
+fn open(form: &OlderForm) -> Result<(Session, Plan), CommandError> {
     let (url, application) = target(form)?;
-    if let Some(what) = missing(form, arguments) {
+    if form.zeroconf {
         return Err(CommandError::NotInThisVersion {
-            what,
+            what: "finding a cloudlet on the local network (--zeroconf)".to_owned(),
             url,
             application,
         });
     }
     let url = url.ok_or(CommandError::NoTarget)?;
     let session = Session::with(url, &form.connection, application, form.talk)?;
-    let key = session.key()?;
     let plan = Plan {
         wishes: Wishes::default(),
         timeout: TIMEOUT,
         wait: true,
     };
+    Ok((session, plan))
+}
+
+fn show_or_write(form: &OlderForm, arguments: &[OsString]) -> Result<(), CommandError> {
+    let applications = match form.qrcode {
+        Some(_) => included(arguments)?,
+        None => Vec::new(),
+    };
+    let (session, plan) = open(form)?;
+    let key = session.key()?;
     if let Some(form) = form.qrcode {
-        return show(&session, &key, &plan, form, &included(arguments)?);
+        return show(&session, &key, &plan, form, &applications);
     }
     if let Some(deployment) = deploy(&session, &key, &plan)?.first() {
         let tunnel = &deployment.tunnel_config;
@@ -66,23 +92,6 @@ fn target(form: &OlderForm) -> Result<(Option<Tier1Url>, Application), CommandEr
         .parse()
         .map_err(|_| CommandError::NotAnApplication(Printable::new(uuid)))?;
     Ok((url, application))
-}
-
-/// What is asked for that this version does not do.
-fn missing(form: &OlderForm, arguments: &[OsString]) -> Option<String> {
-    if form.zeroconf {
-        return Some("finding a cloudlet on the local network (--zeroconf)".to_owned());
-    }
-    if form.config_debug || form.qrcode.is_some() {
-        return None;
-    }
-    let program = arguments
-        .first()
-        .map(|program| Printable::new(&program.to_string_lossy()));
-    Some(match program {
-        Some(program) => format!("running an application inside the tunnel (`{program}`)"),
-        None => "opening a shell inside the tunnel".to_owned(),
-    })
 }
 
 /// Shows the tunnel as a QR code, for these applications alone.

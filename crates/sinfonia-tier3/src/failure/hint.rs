@@ -5,7 +5,12 @@ use std::path::Path;
 use http::StatusCode;
 
 use super::{Call, CommandError};
+#[cfg(target_os = "linux")]
+use sinfonia_tunnel::confinement::ConfinementError;
+
 use crate::application::Application;
+#[cfg(target_os = "linux")]
+use crate::confined::InsideError;
 use crate::key_cache::KeyCacheError;
 use crate::problem::Refusal;
 use crate::tier1::{AskError, Trouble};
@@ -61,6 +66,10 @@ pub(super) fn of(error: &CommandError) -> String {
         CommandError::QrCode(_) => {
             "move it to the device as a file: sinfonia-tier3 deploy <uuid> --output wg >sinfonia.conf".to_owned()
         }
+        CommandError::WithApplication(error) => of(error),
+        #[cfg(target_os = "linux")]
+        CommandError::Inside(error) => of_inside(error),
+        CommandError::NothingDeployed => "ask Tier 1 what it would do: sinfonia-tier3 candidates <uuid>".to_owned(),
         CommandError::NotInThisVersion {
             url, application, ..
         } => of_missing(url.as_ref(), *application),
@@ -92,6 +101,12 @@ fn of_keys(error: &KeyCacheError) -> String {
             "make {} yours and writable, or choose another place: export XDG_CACHE_HOME=/some/folder",
             path.display()
         ),
+        KeyCacheError::InUse { .. } => {
+            "wait until that has ended, or run this one with a key of its own: --new-key".to_owned()
+        }
+        KeyCacheError::Lock { path, .. } => {
+            format!("see who may read it: ls -l {}", path.display())
+        }
         KeyCacheError::Entropy(_) => "try again".to_owned(),
     }
 }
@@ -261,4 +276,22 @@ fn try_again(refusal: &Refusal) -> String {
         Some(seconds) => format!("try again in {seconds} s"),
         None => "try again later".to_owned(),
     }
+}
+
+#[cfg(target_os = "linux")]
+fn of_inside(error: &InsideError) -> String {
+    let general = match error {
+        InsideError::Confinement(ConfinementError::Execute { .. }) => {
+            "check its name, its mode and PATH"
+        }
+        InsideError::Confinement(error) => error.hint().unwrap_or("--debug shows each step"),
+        InsideError::NoAnswer(_) => {
+            "check that UDP to this address is let through; the deployment can be tried by other means with --output wg"
+        }
+        InsideError::Endpoint { .. } => "check the name, and this device's name servers",
+        InsideError::Tunnel(_) | InsideError::Socket(_) | InsideError::Application(_) => {
+            "try it once more; --debug shows each step"
+        }
+    };
+    general.to_owned()
 }

@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+#[cfg(target_os = "linux")]
+mod cloudlet;
 mod commands;
 mod deploying;
 mod device;
 mod failures;
 mod help;
+#[cfg(target_os = "linux")]
+mod inside;
 mod older_form;
 mod tls;
 mod waiting;

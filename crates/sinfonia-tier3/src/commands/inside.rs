@@ -1,0 +1,109 @@
+//! Commands that run something inside the tunnel of a deployment.
+
+use std::env;
+use std::ffi::OsString;
+
+#[cfg(target_os = "linux")]
+use sinfonia_tunnel::confinement::Mtu;
+
+use super::deploy::Plan;
+use crate::arguments::{InsideArgs, ShellArgs};
+use crate::failure::CommandError;
+#[cfg(target_os = "linux")]
+use crate::key_cache::KeyPair;
+use crate::session::Session;
+use crate::tier1::Wishes;
+
+/// What is opened where no shell is named.
+const SHELL: &str = "/bin/sh";
+
+/// `sinfonia-tier3 shell`.
+pub(crate) fn shell(args: &ShellArgs) -> Result<u8, CommandError> {
+    let ShellArgs {
+        application,
+        placement,
+        timeout,
+        inside,
+        talk,
+        tier1,
+    } = args;
+    let work = || {
+        let session = Session::open(tier1, *application, *talk)?;
+        let plan = Plan {
+            wishes: Wishes {
+                location: placement.location,
+                results: placement.results.map(u32::from),
+                wait: None,
+            },
+            timeout: *timeout,
+            wait: true,
+        };
+        run(&session, &plan, inside, open_shell(&session))
+    };
+    work().map_err(with_application)
+}
+
+/// Deploys and runs a command inside the tunnel. Returns what it exited with.
+///
+/// # Errors
+/// It does not come to run.
+#[cfg(target_os = "linux")]
+pub(crate) fn run(
+    session: &Session,
+    plan: &Plan,
+    args: &InsideArgs,
+    command: Vec<OsString>,
+) -> Result<u8, CommandError> {
+    let InsideArgs {
+        new_key,
+        no_release,
+        mtu,
+    } = args;
+    let (key, _in_use) = if *new_key {
+        (KeyPair::fresh()?, None)
+    } else {
+        (
+            session.key()?,
+            Some(session.keys.lock(session.application)?),
+        )
+    };
+    let inside = crate::confined::Inside {
+        command,
+        mtu: Mtu::new(*mtu).unwrap_or_default(),
+        keep: *no_release,
+    };
+    crate::confined::run(session, &key, plan, &inside)
+}
+
+/// Refuses to run a command inside the tunnel.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn run(
+    session: &Session,
+    _: &Plan,
+    _: &InsideArgs,
+    _: Vec<OsString>,
+) -> Result<u8, CommandError> {
+    Err(CommandError::NotInThisVersion {
+        what: "running an application inside the tunnel on another system than Linux".to_owned(),
+        url: Some(session.tier1.url().clone()),
+        application: session.application,
+    })
+}
+
+/// The user's shell, with a word that tells it from the one outside.
+pub(crate) fn open_shell(session: &Session) -> Vec<OsString> {
+    let shell = env::var_os("SHELL").filter(|shell| !shell.is_empty());
+    session.talk.note(&format!(
+        "this shell's only way out is the tunnel to {}; it closes with the shell",
+        session.application
+    ));
+    vec![shell.unwrap_or_else(|| SHELL.into())]
+}
+
+/// Makes the exit code one that no application is likely to have.
+pub(crate) fn with_application(error: CommandError) -> CommandError {
+    CommandError::WithApplication(Box::new(error))
+}
