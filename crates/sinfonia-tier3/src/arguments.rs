@@ -135,7 +135,7 @@ pub(crate) struct DeployArgs {
     #[command(flatten)]
     pub(crate) tier1: Tier1Args,
     /// What to run inside the tunnel; its exit code is ours, and what was deployed is deleted when it ends (Linux)
-    #[arg(last = true, value_name = "COMMAND", conflicts_with = "no_wait")]
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["no_wait", "results"])]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -144,8 +144,15 @@ pub(crate) struct ShellArgs {
     /// Uuid of the application's recipe, or helloworld
     #[arg(value_name = "UUID|ALIAS")]
     pub(crate) application: Application,
-    #[command(flatten)]
-    pub(crate) placement: PlacementArgs,
+    /// Where this device is, in degrees [default: what its address says]
+    #[arg(
+        long,
+        env = "SINFONIA_LOCATION",
+        value_name = "LAT,LON",
+        allow_hyphen_values = true,
+        help_heading = "Placement"
+    )]
+    pub(crate) location: Option<Location>,
     /// Most time until the application runs, in seconds
     #[arg(long, env = "SINFONIA_TIMEOUT", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Waiting")]
     pub(crate) timeout: u32,

@@ -87,7 +87,7 @@ pub(crate) fn run(
     };
     let outcome = connect_and_run(session, key, plan, inside, confined, deployment);
     if !inside.keep {
-        release(session, key, &deployments);
+        release(session, key);
     }
     Ok(outcome?)
 }
@@ -203,12 +203,11 @@ fn allowed_ips(config: &TunnelConfig) -> Vec<IpNet> {
         .collect()
 }
 
-/// Gives everything back that was deployed; where that fails, it ends with its lease.
-fn release(session: &Session, key: &KeyPair, deployments: &[CloudletDeployment]) {
+/// Gives back what was deployed; where that fails, it ends with its lease.
+fn release(session: &Session, key: &KeyPair) {
     let application = session.application;
     let delete = session.tier1.delete(application, &key.public, None);
     if let Err(error) = session.ask(Call::Delete, delete) {
-        tracing::debug!(%error, count = deployments.len(), "deployment not deleted");
         session.talk.note(&format!(
             "note: {application} could not be deleted, it ends by itself once its lease has passed: {error}"
         ));

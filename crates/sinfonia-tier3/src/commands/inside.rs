@@ -21,7 +21,7 @@ const SHELL: &str = "/bin/sh";
 pub(crate) fn shell(args: &ShellArgs) -> Result<u8, CommandError> {
     let ShellArgs {
         application,
-        placement,
+        location,
         timeout,
         inside,
         talk,
@@ -31,9 +31,8 @@ pub(crate) fn shell(args: &ShellArgs) -> Result<u8, CommandError> {
         let session = Session::open(tier1, *application, *talk)?;
         let plan = Plan {
             wishes: Wishes {
-                location: placement.location,
-                results: placement.results.map(u32::from),
-                wait: None,
+                location: *location,
+                ..Wishes::default()
             },
             timeout: *timeout,
             wait: true,
