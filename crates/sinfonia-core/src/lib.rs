@@ -15,6 +15,7 @@ pub mod location;
 pub mod network;
 pub mod ranking;
 pub mod recipe;
+pub mod resolver;
 mod text;
 pub mod time;
 pub mod tunnel;

@@ -8,9 +8,6 @@ use sinfonia_core::tunnel::TunnelConfig;
 /// Seconds between the packets that keep the way through a NAT open.
 pub(crate) const KEEPALIVE: u16 = 10;
 
-/// Dots that a name needs to be looked up as it is before the search domains are tried; that of Pods in a cluster.
-const NDOTS: u8 = 5;
-
 /// A file for `wg setconf`, which knows neither addresses nor name servers.
 pub(crate) fn setconf(key: &PrivateKey, tunnel: &TunnelConfig) -> String {
     let mut file = File::default();
@@ -33,24 +30,6 @@ pub(crate) fn quick(key: &PrivateKey, tunnel: &TunnelConfig, applications: &[&st
     file.section("Peer");
     file.peer(tunnel);
     file.0
-}
-
-/// A `resolv.conf` that asks the deployment's name servers.
-pub(crate) fn resolv_conf(tunnel: &TunnelConfig) -> String {
-    let mut text = String::new();
-    for server in tunnel.name_servers() {
-        // Writing to a string never fails.
-        let _ = writeln!(text, "nameserver {server}");
-    }
-    let domains: Vec<&str> = tunnel
-        .search_domains()
-        .map(sinfonia_core::tunnel::HostName::as_str)
-        .collect();
-    if !domains.is_empty() {
-        let _ = writeln!(text, "search {}", domains.join(" "));
-    }
-    let _ = writeln!(text, "options ndots:{NDOTS}");
-    text
 }
 
 #[derive(Default)]
@@ -127,21 +106,11 @@ mod tests {
     }
 
     #[test]
-    fn the_resolver_tries_the_search_domains_in_order() {
-        insta::assert_snapshot!(resolv_conf(&tunnel()), @r"
-        nameserver 10.43.0.10
-        search brave-otter-x7k2p.svc.cluster.local svc.cluster.local
-        options ndots:5
-        ");
-    }
-
-    #[test]
     fn what_the_answer_leaves_empty_is_left_out() {
         let mut tunnel = tunnel();
         tunnel.dns.clear();
 
         assert!(!quick(&key(), &tunnel, &[]).contains("DNS"));
-        assert_eq!(resolv_conf(&tunnel), "options ndots:5\n");
     }
 
     #[test]

@@ -70,8 +70,8 @@ pub use link::LinkError;
 pub use namespaces::Namespaces;
 pub use network::{Mtu, Network};
 pub use process::{Handle, exit_code};
-pub use resolver::Resolver;
 pub use signals::Signals;
+pub use sinfonia_core::resolver::Resolver;
 pub use tun::{Framing, Tun};
 
 use application::unexpected;

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use sinfonia_core::resolver::Resolver;
+
 use super::deploy::{Plan, deploy};
 use super::inside::{self, open_shell, with_application};
 use crate::application::Application;
@@ -75,7 +77,11 @@ fn show_or_write(form: &OlderForm, arguments: &[OsString]) -> Result<(), Command
             &wireguard::setconf(&key.private, tunnel),
             PRIVATE_FILE,
         )?;
-        write("resolv.conf", &wireguard::resolv_conf(tunnel), PUBLIC_FILE)?;
+        write(
+            "resolv.conf",
+            &Resolver::from(tunnel).to_string(),
+            PUBLIC_FILE,
+        )?;
         session.talk.note("wrote wg.conf and resolv.conf");
     }
     Ok(())

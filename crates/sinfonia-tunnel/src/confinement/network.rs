@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use sinfonia_core::resolver::Resolver;
 use sinfonia_core::tunnel::{Interface, TunnelConfig};
-
-use super::resolver::Resolver;
 
 /// What a confined application sees of the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +21,7 @@ impl From<&TunnelConfig> for Network {
         Self {
             addresses: tunnel.address.clone(),
             mtu: Mtu::default(),
-            resolver: Resolver {
-                servers: tunnel.name_servers().collect(),
-                search: tunnel.search_domains().cloned().collect(),
-            },
+            resolver: Resolver::from(tunnel),
         }
     }
 }

@@ -3,40 +3,10 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
-use sinfonia_core::tunnel::HostName;
-
-/// Dots that a name needs to be looked up as it is before the search domains are tried; that of Pods in a cluster.
-const NDOTS: u8 = 5;
-
-/// What is asked for names.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Resolver {
-    /// The name servers, in order.
-    pub servers: Vec<IpAddr>,
-    /// What is tried behind short names, in order.
-    pub search: Vec<HostName>,
-}
-
-impl Resolver {
-    /// The text of `resolv.conf`.
-    fn resolv_conf(&self) -> String {
-        let mut text = String::new();
-        for server in &self.servers {
-            // Writing to a string never fails.
-            let _ = writeln!(text, "nameserver {server}");
-        }
-        let search: Vec<&str> = self.search.iter().map(HostName::as_str).collect();
-        if !search.is_empty() {
-            let _ = writeln!(text, "search {}", search.join(" "));
-        }
-        let _ = writeln!(text, "options ndots:{NDOTS}");
-        text
-    }
-}
+use sinfonia_core::resolver::Resolver;
 
 /// The `resolv.conf` of a confinement, from outside.
 #[derive(Debug)]
@@ -49,7 +19,7 @@ impl ResolverFile {
 
     /// Replaces what the file says; libc reads it again with the next look-up.
     pub(super) fn write(&self, resolver: &Resolver) -> io::Result<()> {
-        let text = resolver.resolv_conf();
+        let text = resolver.to_string();
         let length = text.len() as u64;
         // What is left of a longer text becomes blank lines before it is cut off, so that no reader ever sees half a line.
         let old = usize::try_from(self.0.metadata()?.len()).unwrap_or(usize::MAX);
@@ -79,22 +49,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn servers_come_first_then_the_search_domains_in_order() {
-        assert_eq!(
-            resolver(&["10.43.0.10", "fd00::a"], &["a.svc", "svc"]).resolv_conf(),
-            "nameserver 10.43.0.10\nnameserver fd00::a\nsearch a.svc svc\noptions ndots:5\n"
-        );
-    }
-
-    #[test]
-    fn without_search_domains_there_is_no_such_line() {
-        assert_eq!(
-            resolver(&["10.43.0.10"], &[]).resolv_conf(),
-            "nameserver 10.43.0.10\noptions ndots:5\n"
-        );
-    }
-
     #[rstest]
     #[case::to_a_shorter_one(&["10.43.0.10", "10.43.0.11"], &["10.44.0.1"])]
     #[case::to_a_longer_one(&["10.43.0.10"], &["10.44.0.10", "10.44.0.11"])]
@@ -108,7 +62,7 @@ mod tests {
 
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(text, resolver(after, &[]).resolv_conf());
+        assert_eq!(text, resolver(after, &[]).to_string());
     }
 
     #[rstest]
