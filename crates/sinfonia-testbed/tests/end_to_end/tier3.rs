@@ -316,15 +316,21 @@ async fn without_a_url_it_says_where_to_name_one() {
 }
 
 #[tokio::test]
-async fn an_application_cannot_be_run_in_the_tunnel_yet_and_that_is_said() {
+async fn an_application_does_not_start_where_nobody_answers_in_the_tunnel() {
     let world = World::new();
-    let tier1 = world.tier1_without_cloudlets(&[]).await;
+    // The sandbox's tunnel leads nowhere.
+    let (_near, _far, tier1) = three_tiers(&world).await;
+    let url = tier1.url();
 
     let ran = world
-        .tier3(&[&tier1.url(), HELLOWORLD, "curl", "http://helloworld/"])
+        .tier3(&[&url, HELLOWORLD, "curl", "http://helloworld/"])
         .await;
 
-    assert_failed(&ran, 1, "not part of this version");
+    assert_failed(&ran, 125, "does not answer");
+    let status = world
+        .tier3(&["status", "helloworld", "--tier1-url", &url])
+        .await;
+    assert_eq!(status.code, 1, "it was not given back: {}", status.stdout);
 }
 
 /// Two Tier 2s, and a Tier 1 that knows both.
