@@ -99,8 +99,10 @@ impl Confined {
             "exec {start} sh -c '{} exec \"$0\" \"$@\"' \"$0\" \"$@\"",
             self.before
         ));
-        Command::new("unshare")
-            .args([namespaces, "sh", "-c", &script.join(" && ")])
+        // A shell cannot trap what it was started to ignore, and whoever runs the tests may ignore signals.
+        Command::new("env")
+            .args(["--default-signal=HUP,INT,QUIT,TERM", "unshare", namespaces])
+            .args(["sh", "-c", &script.join(" && ")])
             .args(program)
             .env(
                 "PATH",
