@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::tunnel::TunnelConfig;
 use sinfonia_tunnel::confinement::{
-    self, Application, Confinement, ConfinementError, Framing, Mtu, Network, Signals, Tun, Waiting,
+    self, Application, Confinement, ConfinementError, Mtu, Network, Signals, Tun, Waiting,
 };
 use sinfonia_tunnel::driver::{Tunnel, TunnelError, TunnelParts};
 use sinfonia_tunnel::endpoint::PeerConfig;
@@ -156,8 +156,7 @@ fn connect(
 ) -> Result<Tunnel, InsideError> {
     let endpoint = resolve(config)?;
     let tunnel = Tunnel::start(TunnelParts {
-        device: tun.descriptor,
-        virtio_headers: tun.framing == Framing::Offload,
+        device: tun,
         mtu: mtu.bytes(),
         socket: socket(endpoint).map_err(InsideError::Socket)?,
         private_key: key.private.clone(),

@@ -4,6 +4,7 @@ use std::io;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use sinfonia_core::key::PublicKey;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
@@ -65,12 +66,7 @@ impl Drop for Renewal {
     }
 }
 
-async fn renew(
-    tier1: &Tier1,
-    application: Application,
-    key: &sinfonia_core::key::PublicKey,
-    wishes: &Wishes,
-) {
+async fn renew(tier1: &Tier1, application: Application, key: &PublicKey, wishes: &Wishes) {
     loop {
         tokio::time::sleep(INTERVAL).await;
         match tier1.deploy(application, key, wishes).await {

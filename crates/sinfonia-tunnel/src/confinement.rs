@@ -72,6 +72,8 @@ pub use network::{Mtu, Network};
 pub use process::{Handle, exit_code};
 pub use signals::Signals;
 pub use sinfonia_core::resolver::Resolver;
+#[cfg(test)]
+pub(crate) use tun::make_framed;
 pub use tun::{Framing, Tun};
 
 use application::unexpected;

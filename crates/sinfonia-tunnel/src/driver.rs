@@ -5,7 +5,6 @@
 //! to 64 datagrams at the socket (UDP_SEGMENT and UDP_GRO). Where it refuses one of these, the tunnel goes on without it.
 
 mod coalesce;
-mod kernel;
 mod split;
 mod thread;
 mod tun;
@@ -28,9 +27,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use sinfonia_core::key::{PrivateKey, PublicKey};
 
+use crate::confinement::Tun;
 use crate::endpoint::{Drops, Endpoint, MAX_MTU, PeerConfig};
 use thread::{Command, Links, Worker, now};
-use tun::Tun;
+use tun::Device;
 use udp::Udp;
 
 /// How long the thread may take for an answer; it is busy for milliseconds at most.
@@ -64,10 +64,8 @@ pub enum TunnelError {
 
 /// What a tunnel is made of.
 pub struct TunnelParts {
-    /// An open TUN device without packet information (IFF_NO_PI).
-    pub device: OwnedFd,
-    /// Whether the device was opened with IFF_VNET_HDR.
-    pub virtio_headers: bool,
+    /// An open TUN device.
+    pub device: Tun,
     /// The MTU of the device, in bytes.
     pub mtu: u16,
     /// A bound socket; one of IPv6 reaches IPv4 as well, unless it was told not to.
@@ -124,9 +122,9 @@ impl Tunnel {
         if parts.mtu > MAX_MTU {
             return Err(TunnelError::Mtu(parts.mtu));
         }
-        set_nonblocking(&parts.device).map_err(TunnelError::Device)?;
+        set_nonblocking(&parts.device.descriptor).map_err(TunnelError::Device)?;
         let links = Links {
-            tun: Tun::new(parts.device, parts.virtio_headers),
+            tun: Device::new(parts.device),
             udp: Udp::new(parts.socket).map_err(TunnelError::Socket)?,
         };
         let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC);

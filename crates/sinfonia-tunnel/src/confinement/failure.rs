@@ -72,7 +72,7 @@ impl fmt::Display for Step {
 
 /// A step that failed, as it travels from the inner process to the outer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Failed {
+pub(crate) struct Failed {
     pub(super) step: Step,
     pub(super) errno: Errno,
 }

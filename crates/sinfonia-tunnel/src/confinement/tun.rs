@@ -51,24 +51,22 @@ pub struct Tun {
 
 /// Makes the device in the network namespace of this process, without offload where the kernel refuses that.
 pub(super) fn make() -> Result<Tun, Failed> {
-    let offload = make_framed(Framing::Offload)?;
-    match raw::set_offload(&offload.descriptor, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) {
-        Ok(()) => Ok(offload),
-        Err(_) => {
-            // The name is free again only when this is closed.
-            drop(offload);
-            make_framed(Framing::Plain)
-        }
-    }
+    // The name is free again, because what failed is closed.
+    make_framed(NAME, Framing::Offload).or_else(|_| make_framed(NAME, Framing::Plain))
 }
 
-fn make_framed(framing: Framing) -> Result<Tun, Failed> {
+/// Makes a device in the network namespace of this thread.
+pub(crate) fn make_framed(name: &str, framing: Framing) -> Result<Tun, Failed> {
     let header = match framing {
         Framing::Plain => 0,
         Framing::Offload => IFF_VNET_HDR,
     };
     let descriptor = open_node().at(Step::OpenTun)?;
-    raw::make_tun(&descriptor, NAME, IFF_TUN | IFF_NO_PI | header).at(Step::MakeTun)?;
+    raw::make_tun(&descriptor, name, IFF_TUN | IFF_NO_PI | header).at(Step::MakeTun)?;
+    if framing == Framing::Offload {
+        let offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+        raw::set_offload(&descriptor, offload).at(Step::MakeTun)?;
+    }
     Ok(Tun {
         descriptor,
         framing,

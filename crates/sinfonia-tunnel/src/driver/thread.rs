@@ -11,7 +11,7 @@ use nix::sys::eventfd::EventFd;
 use nix::time::{ClockId, clock_gettime};
 use sinfonia_core::key::PublicKey;
 
-use super::tun::Tun;
+use super::tun::Device;
 use super::udp::Udp;
 use super::{Counters, PeerCounters};
 use crate::endpoint::{Buffer, Connection, Endpoint, Moment, Outbox, PeerConfig, Pool};
@@ -50,7 +50,7 @@ pub(super) struct Worker {
 
 /// Both sides of the endpoint.
 pub(super) struct Links {
-    pub(super) tun: Tun,
+    pub(super) tun: Device,
     pub(super) udp: Udp,
 }
 
@@ -252,7 +252,7 @@ impl Outbox for UdpOnly<'_> {
 }
 
 /// The outbox while the socket is being read.
-struct TunAndReplies<'a>(&'a mut Tun, &'a mut Vec<(SocketAddr, Buffer)>);
+struct TunAndReplies<'a>(&'a mut Device, &'a mut Vec<(SocketAddr, Buffer)>);
 
 impl Outbox for TunAndReplies<'_> {
     fn datagram(&mut self, to: SocketAddr, datagram: Buffer) {

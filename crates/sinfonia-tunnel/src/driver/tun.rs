@@ -7,9 +7,9 @@ use nix::errno::Errno;
 use nix::sys::uio::{readv, writev};
 
 use super::coalesce::Coalescer;
-use super::kernel;
 use super::split::split;
 use super::virtio::{VIRTIO_BYTES, VirtioHeader};
+use crate::confinement::{Framing, Tun};
 use crate::endpoint::{Buffer, Pool};
 
 /// Longest packet that the kernel hands over, and a little.
@@ -19,7 +19,7 @@ const MAX_READ: usize = 65_536;
 const MAX_SLICES: usize = 65;
 
 /// A TUN device with what it is able to do.
-pub(super) struct Tun {
+pub(super) struct Device {
     device: OwnedFd,
     /// Whether a virtio header precedes each packet.
     virtio_headers: bool,
@@ -31,13 +31,11 @@ pub(super) struct Tun {
     failed_writes: u64,
 }
 
-impl Tun {
-    pub(super) fn new(device: OwnedFd, virtio_headers: bool) -> Self {
-        if virtio_headers && let Err(error) = kernel::enable_offload(&device) {
-            tracing::debug!(%error, "the TUN device does not leave segments to us");
-        }
+impl Device {
+    pub(super) fn new(tun: Tun) -> Self {
+        let virtio_headers = tun.framing == Framing::Offload;
         Self {
-            device,
+            device: tun.descriptor,
             virtio_headers,
             coalesce: virtio_headers,
             input: vec![0; MAX_READ].into_boxed_slice(),

@@ -15,7 +15,7 @@ use sinfonia_core::key::{PrivateKey, PublicKey};
 use sinfonia_testbed::Programs;
 
 use super::namespace::{MTU, Namespace, WAIT, bytes, inside, transfer};
-use crate::driver::kernel::testing::open_tun;
+use crate::confinement::{Framing, make_framed};
 use crate::driver::{Tunnel, TunnelParts};
 use crate::endpoint::PeerConfig;
 
@@ -133,7 +133,7 @@ impl Drop for Running {
 fn start_ours(namespace: &Namespace, number: u8, key: &PrivateKey) -> Running {
     let opened = namespace.run(|| {
         (
-            open_tun("wg0", true),
+            make_framed("wg0", Framing::Offload).unwrap(),
             UdpSocket::bind(("0.0.0.0", PORT)).unwrap(),
         )
     });
@@ -141,7 +141,6 @@ fn start_ours(namespace: &Namespace, number: u8, key: &PrivateKey) -> Running {
     namespace.set_up_tun("wg0", number);
     let tunnel = Tunnel::start(TunnelParts {
         device,
-        virtio_headers: true,
         mtu: MTU,
         socket,
         private_key: key.clone(),

@@ -8,7 +8,8 @@ use rstest::rstest;
 use sinfonia_core::key::PrivateKey;
 
 use super::namespace::{MTU, Namespace, WAIT, bytes, inside, transfer};
-use crate::driver::kernel::testing::open_tun;
+use crate::confinement::Framing::{self, Offload, Plain};
+use crate::confinement::make_framed;
 use crate::driver::{Tunnel, TunnelParts};
 use crate::endpoint::PeerConfig;
 
@@ -22,10 +23,10 @@ struct Side {
 }
 
 impl Side {
-    fn new(number: u8, virtio_headers: bool, outside: &str) -> Self {
+    fn new(number: u8, framing: Framing, outside: &str) -> Self {
         let namespace = Namespace::new();
         let device = namespace
-            .run(move || open_tun("wg0", virtio_headers))
+            .run(move || make_framed("wg0", framing).unwrap())
             .join()
             .unwrap();
         namespace.set_up_tun("wg0", number);
@@ -37,7 +38,6 @@ impl Side {
         }
         let tunnel = Tunnel::start(TunnelParts {
             device,
-            virtio_headers,
             mtu: MTU,
             socket,
             private_key: key.clone(),
@@ -63,9 +63,9 @@ impl Side {
     }
 }
 
-fn pair(virtio_headers: [bool; 2], outside: &str) -> (Side, Side) {
-    let client = Side::new(1, virtio_headers[0], outside);
-    let gateway = Side::new(2, virtio_headers[1], outside);
+fn pair(framing: [Framing; 2], outside: &str) -> (Side, Side) {
+    let client = Side::new(1, framing[0], outside);
+    let gateway = Side::new(2, framing[1], outside);
     client.introduce(&gateway, Some(gateway.address));
     gateway.introduce(&client, None);
     assert!(
@@ -88,13 +88,13 @@ fn carry(from: &Side, to: &Side, family: usize, data: Vec<u8>) -> (Vec<u8>, Dura
 }
 
 #[rstest]
-#[case::with_offload([true, true], "127.0.0.1:0")]
-#[case::without_offload([false, false], "127.0.0.1:0")]
-#[case::one_side_without([true, false], "127.0.0.1:0")]
-#[case::ipv6_outside([true, true], "[::1]:0")]
-#[case::ipv4_on_a_socket_of_ipv6([true, true], "[::]:0")]
-fn megabytes_arrive_as_they_were(#[case] virtio_headers: [bool; 2], #[case] outside: &str) {
-    let (client, gateway) = pair(virtio_headers, outside);
+#[case::with_offload([Offload, Offload], "127.0.0.1:0")]
+#[case::without_offload([Plain, Plain], "127.0.0.1:0")]
+#[case::one_side_without([Offload, Plain], "127.0.0.1:0")]
+#[case::ipv6_outside([Offload, Offload], "[::1]:0")]
+#[case::ipv4_on_a_socket_of_ipv6([Offload, Offload], "[::]:0")]
+fn megabytes_arrive_as_they_were(#[case] framing: [Framing; 2], #[case] outside: &str) {
+    let (client, gateway) = pair(framing, outside);
     let data = bytes(4 << 20);
 
     for family in [0, 1] {
@@ -114,8 +114,8 @@ fn megabytes_arrive_as_they_were(#[case] virtio_headers: [bool; 2], #[case] outs
 }
 
 /// System calls of a client that sends and one that receives as much, one packet being some 1,400 bytes.
-fn calls(virtio_headers: bool) -> (u64, u64) {
-    let (client, gateway) = pair([virtio_headers, virtio_headers], "127.0.0.1:0");
+fn calls(framing: Framing) -> (u64, u64) {
+    let (client, gateway) = pair([framing, framing], "127.0.0.1:0");
     let data = bytes(4 << 20);
     carry(&client, &gateway, 0, data.clone());
     carry(&gateway, &client, 0, data);
@@ -127,16 +127,16 @@ fn calls(virtio_headers: bool) -> (u64, u64) {
 fn the_kernel_is_called_seldom_when_segmentation_is_left_to_it() {
     let packets = (4 << 20) / 1_400;
 
-    let (sends, writes) = calls(true);
+    let (sends, writes) = calls(Offload);
 
     assert!(sends < packets / 3, "{sends} sends");
     assert!(writes < packets / 3, "{writes} writes");
-    assert!(calls(false).1 > packets);
+    assert!(calls(Plain).1 > packets);
 }
 
 #[test]
 fn peers_come_and_go_while_the_tunnel_works() {
-    let (client, gateway) = pair([true, true], "127.0.0.1:0");
+    let (client, gateway) = pair([Offload, Offload], "127.0.0.1:0");
     let key = client.key.public_key();
 
     assert!(gateway.tunnel.remove_peer(key).unwrap());
@@ -151,8 +151,8 @@ fn peers_come_and_go_while_the_tunnel_works() {
 
 #[test]
 fn a_peer_that_is_not_there_is_waited_for_in_vain() {
-    let client = Side::new(1, true, "127.0.0.1:0");
-    let nobody = Side::new(2, true, "127.0.0.1:0");
+    let client = Side::new(1, Offload, "127.0.0.1:0");
+    let nobody = Side::new(2, Offload, "127.0.0.1:0");
     client.introduce(&nobody, Some(nobody.address));
 
     let connected = client
