@@ -27,9 +27,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use sinfonia_core::key::{PrivateKey, PublicKey};
 
+use crate::clock::now;
 use crate::confinement::Tun;
 use crate::endpoint::{Drops, Endpoint, MAX_MTU, PeerConfig};
-use thread::{Command, Links, Worker, now};
+use thread::{Command, Links, Worker};
 use tun::Device;
 use udp::Udp;
 

@@ -39,9 +39,9 @@ pub use config::{Connection, PeerConfig, PeerStatus, PresharedKey};
 pub use drops::{DropReason, Drops};
 pub use moment::Moment;
 
-use packet::Header;
+pub(crate) use packet::Header;
 use peer::{Link, Peer, TICK};
-use routes::Routes;
+pub(crate) use routes::Routes;
 
 /// Handshakes that one address may begin in a second before it has to prove with a cookie that the address is its own.
 const HANDSHAKES_PER_SECOND: u64 = 100;

@@ -3,17 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
-use nix::time::{ClockId, clock_gettime};
 use sinfonia_core::key::PublicKey;
 
 use super::tun::Device;
 use super::udp::Udp;
 use super::{Counters, PeerCounters};
+use crate::clock::now;
 use crate::endpoint::{Buffer, Connection, Endpoint, Moment, Outbox, PeerConfig, Pool};
 
 /// Buffers that are kept: those of one turn in both directions, and what the endpoint holds for a session to come.
@@ -62,12 +61,6 @@ impl Outbox for Links {
     fn packet(&mut self, packet: Buffer) {
         self.tun.queue(packet);
     }
-}
-
-/// The time since the machine was started, sleep included: keys age while a laptop is shut.
-pub(super) fn now() -> Moment {
-    let time = clock_gettime(ClockId::CLOCK_BOOTTIME);
-    Moment::from_origin(time.map_or(Duration::ZERO, Duration::from))
 }
 
 impl Worker {

@@ -7,16 +7,16 @@ const IPV6_HEADER: usize = 40;
 
 /// The addresses and the length that an IP header claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
+pub(crate) struct Header {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
     /// Bytes of header and payload; at most those of the packet it was read from.
-    pub(super) length: usize,
+    pub(crate) length: usize,
 }
 
 impl Header {
     /// Reads the header, or nothing if the packet is truncated or neither IPv4 nor IPv6.
-    pub(super) fn parse(packet: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(packet: &[u8]) -> Option<Self> {
         let header = match packet.first()? >> 4 {
             4 => Self::parse_ipv4(packet)?,
             6 => Self::parse_ipv6(packet)?,

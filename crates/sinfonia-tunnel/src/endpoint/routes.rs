@@ -11,7 +11,7 @@ use ipnet::IpNet;
 /// One hash table per prefix length in use, the longest first: a look-up costs as many probes as there are lengths, which is
 /// one or two for a device and three or four for a gateway.
 #[derive(Debug, Default)]
-pub(super) struct Routes {
+pub(crate) struct Routes {
     ipv4: Family,
     ipv6: Family,
 }
@@ -20,7 +20,7 @@ type Family = BTreeMap<Reverse<u8>, HashMap<IpNet, usize>>;
 
 impl Routes {
     /// Gives a prefix, its host bits ignored, to a peer.
-    pub(super) fn insert(&mut self, prefix: IpNet, peer: usize) {
+    pub(crate) fn insert(&mut self, prefix: IpNet, peer: usize) {
         let prefix = prefix.trunc();
         self.family_mut(prefix.addr())
             .entry(Reverse(prefix.prefix_len()))
@@ -29,7 +29,7 @@ impl Routes {
     }
 
     /// Takes all its prefixes from a peer.
-    pub(super) fn remove(&mut self, peer: usize) {
+    pub(crate) fn remove(&mut self, peer: usize) {
         for family in [&mut self.ipv4, &mut self.ipv6] {
             for prefixes in family.values_mut() {
                 prefixes.retain(|_, owner| *owner != peer);
@@ -39,7 +39,7 @@ impl Routes {
     }
 
     /// The owner of an address.
-    pub(super) fn owner(&self, address: IpAddr) -> Option<usize> {
+    pub(crate) fn owner(&self, address: IpAddr) -> Option<usize> {
         let family = match address {
             IpAddr::V4(_) => &self.ipv4,
             IpAddr::V6(_) => &self.ipv6,
