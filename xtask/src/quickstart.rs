@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::ExitStatus;
 
 use anstream::println;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use sinfonia_testbed::{Binaries, Service, command};
 use tempfile::TempDir;
@@ -16,17 +17,26 @@ const NEAR: &str = "[40.4439, -79.9444]";
 const FAR: &str = "[48.8566, 2.3522]";
 const CLIENT: &str = "40.4406,-79.9959";
 
-/// How long the quickstart stays.
+/// Exit codes of `sinfonia-tier3` with a command: the command is not there; it could not be run inside the tunnel.
+const NOT_FOUND: i32 = 127;
+const OWN_FAILURE: i32 = 125;
+
+/// How the quickstart runs.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Leaves everything running until Enter is pressed, to try commands of your own.
     #[arg(long)]
     keep: bool,
+    /// Takes the programs that are built already.
+    #[arg(long)]
+    no_build: bool,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    println!("Building the three tiers…");
-    cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"])?;
+    if !options.no_build {
+        println!("Building the three tiers…");
+        cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"])?;
+    }
     let binaries = Binaries::in_folder(&programs("debug"))?;
     let folder = TempDir::new().context("cannot make a folder for the quickstart")?;
 
@@ -45,14 +55,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         tier1: tier1.url(),
         cache: folder.path(),
     };
-    println!("A client in Pittsburgh asks which cloudlets would serve it, best first:");
-    client.run(&["candidates", "helloworld", "--location", CLIENT])?;
-    println!(
-        "It asks for its own helloworld backend, and gets the configuration of a tunnel into it:"
-    );
-    client.run(&["deploy", "helloworld", "--location", CLIENT])?;
-    println!("The deployment, as the cloudlet sees it:");
-    client.run(&["status", "helloworld"])?;
+    show(&client)?;
     if options.keep {
         client.wait_for_enter()?;
     }
@@ -65,10 +68,43 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a client does with a backend; leaves it with one.
+fn show(client: &Client<'_>) -> anyhow::Result<()> {
+    println!("\n$ export SINFONIA_TIER1_URL={}", client.tier1);
+    println!("\nA client in Pittsburgh asks which cloudlets would serve it, best first:");
+    client.run(&["candidates", "helloworld", "--location", CLIENT])?;
+    println!("It runs curl inside a tunnel to a backend of its own, which is deleted after it:");
+    let status = client.run_any(&[
+        "deploy",
+        "helloworld",
+        "--location",
+        CLIENT,
+        "--",
+        "curl",
+        "--silent",
+        "--show-error",
+        "http://helloworld/",
+    ])?;
+    match status.code() {
+        Some(0) => println!(),
+        Some(NOT_FOUND) => println!("Install curl to see the page of the cloudlet.\n"),
+        Some(OWN_FAILURE) => println!(
+            "This system does not let you run a command inside the tunnel; what is said above would allow it. The rest works all the same.\n"
+        ),
+        _ => bail!("the page of the cloudlet did not come through the tunnel"),
+    }
+    println!("It asks for a backend to keep, and gets the configuration of a tunnel into it:");
+    client.run(&["deploy", "helloworld", "--location", CLIENT])?;
+    println!("The deployment, as the cloudlet sees it:");
+    client.run(&["status", "helloworld"])
+}
+
 fn tier2(binaries: &Binaries, name: &str, folder: &Path) -> anyhow::Result<Service> {
     let mut command = command(&binaries.tier2);
     command
-        .args(["--cluster", "sandbox", "--recipes"])
+        .args(["--cluster", "sandbox"])
+        // Two on one machine cannot both have WireGuard's usual port.
+        .args(["--tunnel-listen", "127.0.0.1:0", "--recipes"])
         .arg(workspace().join("examples/recipes"));
     Ok(Service::start(name, command, folder)?)
 }
@@ -100,17 +136,7 @@ struct Client<'a> {
 
 impl Client<'_> {
     fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        println!(
-            "\n$ sinfonia-tier3 {} --tier1-url {}",
-            arguments.join(" "),
-            self.tier1
-        );
-        let mut command = command(&self.binaries.tier3);
-        command
-            .args(arguments)
-            .args(["--tier1-url", &self.tier1])
-            .env("XDG_CACHE_HOME", self.cache);
-        let status = command.status().context("cannot run sinfonia-tier3")?;
+        let status = self.run_any(arguments)?;
         ensure!(
             status.success(),
             "sinfonia-tier3 {} failed",
@@ -118,6 +144,17 @@ impl Client<'_> {
         );
         println!();
         Ok(())
+    }
+
+    /// Runs a command that may fail.
+    fn run_any(&self, arguments: &[&str]) -> anyhow::Result<ExitStatus> {
+        println!("\n$ sinfonia-tier3 {}", arguments.join(" "));
+        let mut command = command(&self.binaries.tier3);
+        command
+            .args(arguments)
+            .env("SINFONIA_TIER1_URL", &self.tier1)
+            .env("XDG_CACHE_HOME", self.cache);
+        command.status().context("cannot run sinfonia-tier3")
     }
 
     fn wait_for_enter(&self) -> anyhow::Result<()> {

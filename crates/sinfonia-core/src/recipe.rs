@@ -1,6 +1,8 @@
 //! Recipes: what an application's backend is made of.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 use semver::Version;
@@ -10,13 +12,21 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::text;
+use crate::tunnel::HostPort;
 use crate::yaml::{self, YamlError};
 
 /// The recipe that everyone may use to try Sinfonia: an nginx that answers `http://helloworld/` through the tunnel.
 pub const HELLOWORLD: Uuid = Uuid::nil();
 
 /// The fields of a recipe file that this version reads.
-const KNOWN_FIELDS: [&str; 5] = ["chart", "version", "description", "values", "restricted"];
+const KNOWN_FIELDS: [&str; 6] = [
+    "chart",
+    "version",
+    "description",
+    "values",
+    "restricted",
+    "sandbox",
+];
 
 /// Why a recipe was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +147,18 @@ pub struct Recipe {
     /// Whether the API hides it; true unless the file says otherwise. Deploying is not affected.
     #[serde(default = "restricted_by_default", skip_serializing)]
     pub restricted: bool,
+    /// What stands in for the chart in a sandbox.
+    #[serde(default, skip_serializing)]
+    pub sandbox: Option<SandboxBackend>,
+}
+
+/// What stands in for a chart where there is no cluster to install it in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxBackend {
+    /// TCP ports of the deployment, and the programs of the sandbox's machine that answer there.
+    #[serde(default)]
+    pub forward: BTreeMap<NonZeroU16, HostPort>,
 }
 
 impl Recipe {
@@ -195,12 +217,30 @@ mod tests {
 
     #[test]
     fn fields_of_others_are_no_error_but_told() {
-        let text = "chart: example\nversion: 0.1.0\nsandbox: {forward: {80: 127.0.0.1:8080}}\nrequires: [true]\n";
+        let text = "chart: example\nversion: 0.1.0\nprefer: 1.0\nrequires: [true]\n";
 
         assert!(Recipe::parse(text).is_ok());
         assert_eq!(
             Recipe::ignored_fields(text).unwrap(),
-            ["requires", "sandbox"]
+            ["prefer", "requires"]
+        );
+    }
+
+    #[test]
+    fn programs_of_the_sandboxs_machine_stand_in_for_the_chart() {
+        let text = "chart: example\nversion: 0.1.0\nsandbox: {forward: {80: 127.0.0.1:8080, 443: 'localhost:8443'}}\n";
+
+        let recipe = Recipe::parse(text).unwrap();
+
+        let forward = recipe.sandbox.clone().unwrap().forward.into_iter();
+        let forward: Vec<_> = forward
+            .map(|(port, to)| format!("{port} -> {to}"))
+            .collect();
+        assert_eq!(forward, ["80 -> 127.0.0.1:8080", "443 -> localhost:8443"]);
+        assert_eq!(Recipe::ignored_fields(text).unwrap(), [""; 0]);
+        assert_eq!(
+            serde_json::to_value(&recipe).unwrap(),
+            json!({"chart": "example", "version": "0.1.0"})
         );
     }
 
@@ -250,6 +290,18 @@ mod tests {
     #[case::values_are_a_map(
         "chart: example\nversion: 0.1.0\nvalues: 3\n",
         "document 1, line 3, column 9: values: invalid type: integer `3`, expected a map"
+    )]
+    #[case::a_port_forwarded_nowhere(
+        "chart: example\nversion: 0.1.0\nsandbox:\n  forward:\n    80: 8080\n",
+        "document 1, line 5, column 9: sandbox.forward.80: `8080` is not host:port: expected something like 203.0.113.7:51820, [2001:db8::7]:51820 or gateway.example:51820"
+    )]
+    #[case::no_port_forwarded(
+        "chart: example\nversion: 0.1.0\nsandbox:\n  forward:\n    0: 127.0.0.1:8080\n",
+        "document 1, line 5, column 5: sandbox.forward: invalid value: integer `0`, expected a nonzero u16"
+    )]
+    #[case::a_slip_of_the_pen(
+        "chart: example\nversion: 0.1.0\nsandbox:\n  forwards: {}\n",
+        "document 1, line 4, column 3: sandbox: unknown field `forwards`, expected `forward`"
     )]
     #[case::empty("", "document 1: the file is empty")]
     #[case::two(

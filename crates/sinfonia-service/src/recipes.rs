@@ -115,6 +115,11 @@ impl RecipeRepository {
         slot.known().answer(recipe)
     }
 
+    /// Whether the repository is a folder of this machine, so that its owner decides what is in it.
+    pub fn is_local(&self) -> bool {
+        matches!(*self.source, RecipeSource::Folder(_))
+    }
+
     /// The recipes that the repository holds; `None` when it cannot be listed, as over http.
     pub async fn offered(&self) -> Option<BTreeSet<Uuid>> {
         self.source.list().await

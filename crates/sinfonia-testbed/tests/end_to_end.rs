@@ -20,6 +20,7 @@ mod end_to_end {
     mod logs;
     mod misbehaving;
     mod paths;
+    mod quickstart;
     mod recipes;
     mod reload;
     mod reports;

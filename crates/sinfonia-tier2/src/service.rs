@@ -13,6 +13,7 @@ use sinfonia_service::front::{Front, RequestLimits};
 use sinfonia_service::listen::Listeners;
 use sinfonia_service::metrics::{HttpMetrics, registry};
 use sinfonia_service::path::App;
+use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::request_id::RequestIds;
 use sinfonia_service::server::ServerLimits;
 use sinfonia_service::shutdown::CancellationToken;
@@ -24,7 +25,7 @@ pub use self::foundation::Ground;
 use crate::api::{LONGEST_WAIT, router};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::cluster::sandbox::{Sandbox, default_tunnel_endpoint};
+use crate::cluster::sandbox::{Sandbox, TunnelSocket, default_tunnel_endpoint};
 use crate::settings::{ClusterKind, Settings};
 
 /// Time that a request has beyond the longest that it can ask to wait.
@@ -74,8 +75,7 @@ pub async fn run_on(
     stopping: CancellationToken,
 ) -> Result<(), RunError> {
     let clock = Clock::system();
-    let sandbox = sandbox(&settings, &listeners)?;
-    let ground = Ground::in_memory(&settings, Arc::new(sandbox))?;
+    let ground = sandbox(&settings, &listeners)?;
     let service = Service::start(&settings, ground, clock, stopping).await?;
     service.serve(listeners).await
 }
@@ -175,19 +175,23 @@ impl Service {
     }
 }
 
-fn sandbox(settings: &Settings, listeners: &Listeners) -> Result<Sandbox, RunError> {
+fn sandbox(settings: &Settings, listeners: &Listeners) -> Result<Ground, RunError> {
     let tunnel = &settings.tunnel;
+    let socket = TunnelSocket::bind(tunnel.tunnel_listen)?;
     let endpoint = match &tunnel.tunnel_endpoint {
         Some(endpoint) => endpoint.clone(),
         None => {
             let tier2 = settings.cloudlet.tier2_url.as_ref();
-            default_tunnel_endpoint(tier2, listeners.address())?
+            default_tunnel_endpoint(tier2, socket.address(), listeners.address())?
         }
     };
-    tracing::warn!(%endpoint, "this is a sandbox: it installs nothing, nothing listens on its tunnel endpoint yet, and its deployments end with it");
+    tracing::warn!(%endpoint, "this is a sandbox: it installs nothing, and its deployments end with it");
     let cluster = &settings.cluster;
     if cluster.kubeconfig.is_some() || cluster.kubecontext.is_some() {
         tracing::info!("the sandbox makes no use of --kubeconfig and --kubecontext");
     }
-    Ok(Sandbox::new(endpoint, tunnel.client_network)?)
+    let client = foundation::client(settings)?;
+    let recipes = RecipeRepository::new(cluster.recipes.clone(), client.clone());
+    let sandbox = Sandbox::start(socket, endpoint, tunnel.client_network, recipes.clone())?;
+    Ok(Ground::in_memory(Arc::new(sandbox), recipes, client))
 }

@@ -24,5 +24,7 @@ mod running;
 mod settings;
 #[path = "sandbox/troubled_cluster.rs"]
 mod troubled_cluster;
+#[path = "sandbox/tunnel.rs"]
+mod tunnel;
 #[path = "sandbox/waiting.rs"]
 mod waiting;

@@ -108,6 +108,7 @@ async fn a_service_starts_with_variables_that_count_as_unset_and_takes_those_tha
     tier2
         .envs(COUNT_AS_UNSET)
         .env("SINFONIA_CLUSTER", "sandbox")
+        .env("SINFONIA_TUNNEL_LISTEN", "127.0.0.1:0")
         .env("SINFONIA_RECIPES", world.path());
     let tier2 = start(&world, "tier2", tier2).await;
     let file = world.write(

@@ -200,7 +200,9 @@ impl World {
 
     fn sandbox(&self, options: &[&str]) -> Command {
         let mut command = command(&self.binaries.tier2);
-        command.args(["--cluster", "sandbox"]).args(options);
+        command
+            .args(["--cluster", "sandbox", "--tunnel-listen", "127.0.0.1:0"])
+            .args(options);
         self.with_recipes(command, options)
     }
 

@@ -316,14 +316,40 @@ async fn without_a_url_it_says_where_to_name_one() {
 }
 
 #[tokio::test]
-async fn an_application_does_not_start_where_nobody_answers_in_the_tunnel() {
+async fn an_application_gets_the_page_of_the_cloudlet_through_the_tunnel() {
     let world = World::new();
-    // The sandbox's tunnel leads nowhere.
     let (_near, _far, tier1) = three_tiers(&world).await;
     let url = tier1.url();
 
+    let deploy = ["deploy", "helloworld", "--tier1-url", &url, "--"];
+    let ran = world.tier3(&[&deploy[..], &GET_PAGE].concat()).await;
+
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.starts_with("HTTP/1.0 200 OK\r\n"),
+        "{}",
+        ran.stdout
+    );
+    let key = cached(&world, "public_key");
+    assert!(ran.stdout.contains(&key), "{}", ran.stdout);
+    let status = world
+        .tier3(&["status", "helloworld", "--tier1-url", &url])
+        .await;
+    assert_eq!(status.code, 1, "it was not given back: {}", status.stdout);
+}
+
+#[tokio::test]
+async fn an_application_does_not_start_where_nobody_answers_in_the_tunnel() {
+    let world = World::new();
+    // A way that leads nowhere: nobody listens at that port.
+    let nowhere = ["--tunnel-endpoint", "127.0.0.1:9"];
+    let near = world.tier2("near", &nowhere).await;
+    let file = cloudlet("near", &near.url(), NEAR);
+    let tier1 = world.tier1(&file, &[]).await;
+    let url = tier1.url();
+
     let ran = world
-        .tier3(&[&url, HELLOWORLD, "curl", "http://helloworld/"])
+        .tier3(&[&[&url, HELLOWORLD][..], &GET_PAGE].concat())
         .await;
 
     assert_failed(&ran, 125, "does not answer");
@@ -332,6 +358,13 @@ async fn an_application_does_not_start_where_nobody_answers_in_the_tunnel() {
         .await;
     assert_eq!(status.code, 1, "it was not given back: {}", status.stdout);
 }
+
+/// An application that asks the cloudlet's web server for its page, by a name that only the deployment's DNS knows.
+const GET_PAGE: [&str; 3] = [
+    "bash",
+    "-c",
+    r"exec 3<>/dev/tcp/helloworld/80; printf 'GET / HTTP/1.0\r\nHost: helloworld\r\n\r\n' >&3; cat <&3",
+];
 
 /// Two Tier 2s, and a Tier 1 that knows both.
 async fn three_tiers(world: &World) -> (Service, Service, Service) {

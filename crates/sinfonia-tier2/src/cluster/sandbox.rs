@@ -1,9 +1,15 @@
 //! A cluster in memory, for trying Sinfonia and for developing applications without Kubernetes.
 
+mod backend;
+mod gateway;
 mod load;
+mod names;
+mod page;
+mod socket;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
@@ -12,20 +18,20 @@ use jiff::Timestamp;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::endpoint::Endpoint;
-use sinfonia_core::key::PrivateKey;
+use sinfonia_core::key::{PrivateKey, PublicKey};
 use sinfonia_core::lifecycle::{
     Namespace, Observed, PeerState, Record, Release, Step, TunnelFacts,
 };
 use sinfonia_core::network::Network;
 use sinfonia_core::tunnel::{HostPort, TunnelError};
+use sinfonia_service::recipes::RecipeRepository;
 use tokio::sync::watch;
 
+use self::gateway::Gateway;
 use self::load::Load;
+pub use self::socket::TunnelSocket;
 use super::facts::{CLUSTER_DOMAIN, everything};
 use super::{Activities, Cluster, ClusterError, StepError};
-
-/// Port of the tunnel where nothing else is said, the one that WireGuard's own documents use.
-const TUNNEL_PORT: u16 = 51820;
 
 /// Why a sandbox cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +39,15 @@ pub enum SandboxError {
     /// The system gives no randomness for its key.
     #[error("the system has no randomness for a key")]
     Randomness(#[source] getrandom::Error),
+    /// The port of the tunnel is taken, or not allowed.
+    #[error("cannot listen for WireGuard on UDP {address} (--tunnel-listen chooses another)")]
+    Listen {
+        /// What was to be listened on.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A part of the tunnel's description is none that devices understand.
     #[error("devices cannot be told about the tunnel")]
     Tunnel(#[source] TunnelError),
@@ -41,8 +56,7 @@ pub enum SandboxError {
 /// Namespaces, Peers and releases in memory. Everything that is installed runs at once.
 pub struct Sandbox {
     deployments: Mutex<HashMap<DeploymentName, Deployment>>,
-    /// The tunnel's own secret. Only its public half is shown so far, but that is worth nothing without this one.
-    _private_key: PrivateKey,
+    gateway: Option<Gateway>,
     tunnel: watch::Sender<Result<TunnelFacts, String>>,
     load: Load,
 }
@@ -54,27 +68,80 @@ struct Deployment {
 }
 
 impl Sandbox {
-    /// An empty sandbox with a new key, whose devices get addresses of this network.
+    /// A sandbox that devices reach: it speaks WireGuard at this socket, and stands in for what recipes would install. Has to be called
+    /// within a runtime.
     ///
     /// # Errors
-    /// The system gives no randomness.
-    pub fn new(endpoint: HostPort, client_network: Network) -> Result<Self, SandboxError> {
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy).map_err(SandboxError::Randomness)?;
-        let private_key = PrivateKey::from_entropy(entropy);
+    /// The system gives no randomness for its key, or the socket cannot be used.
+    pub fn start(
+        socket: TunnelSocket,
+        endpoint: HostPort,
+        client_network: Network,
+        recipes: RecipeRepository,
+    ) -> Result<Self, SandboxError> {
+        let private_key = private_key()?;
+        let sandbox = Self::with_key(endpoint, client_network, private_key.public_key())?;
+        let address = socket.address;
+        let gateway = Gateway::start(
+            socket.socket,
+            &private_key,
+            gateway_address(client_network),
+            recipes,
+        );
+        let gateway = gateway.map_err(|source| SandboxError::Listen { address, source })?;
+        Ok(Self {
+            gateway: Some(gateway),
+            ..sandbox
+        })
+    }
+
+    /// A sandbox without an end of its own of the tunnels, for whoever is interested in the life of deployments alone.
+    ///
+    /// # Errors
+    /// The system gives no randomness for its key.
+    pub fn without_tunnel(
+        endpoint: HostPort,
+        client_network: Network,
+    ) -> Result<Self, SandboxError> {
+        Self::with_key(endpoint, client_network, private_key()?.public_key())
+    }
+
+    fn with_key(
+        endpoint: HostPort,
+        client_network: Network,
+        public_key: PublicKey,
+    ) -> Result<Self, SandboxError> {
         let facts = TunnelFacts {
-            public_key: private_key.public_key(),
+            public_key,
             endpoint,
             allowed_ips: vec![everything(client_network).map_err(SandboxError::Tunnel)?],
-            name_server: gateway(client_network),
+            name_server: gateway_address(client_network),
             cluster_domain: CLUSTER_DOMAIN.parse().map_err(SandboxError::Tunnel)?,
         };
         Ok(Self {
             deployments: Mutex::default(),
-            _private_key: private_key,
+            gateway: None,
             tunnel: watch::Sender::new(Ok(facts)),
             load: Load::default(),
         })
+    }
+
+    /// Takes a step where devices see it.
+    async fn act(
+        &self,
+        gateway: &Gateway,
+        name: &DeploymentName,
+        record: &Record,
+        step: Step,
+    ) -> Result<(), StepError> {
+        match step {
+            Step::ApplyPeer(peer) => gateway.connect(name, peer)?,
+            Step::DeletePeer => gateway.disconnect(name)?,
+            Step::Install => gateway.install(name, record).await?,
+            Step::Uninstall { .. } | Step::DeleteNamespace => gateway.uninstall(name),
+            Step::AwaitNamespaceGone | Step::PrepareNamespace | Step::RemoveRecord => {}
+        }
+        Ok(())
     }
 
     fn deployments(&self) -> MutexGuard<'_, HashMap<DeploymentName, Deployment>> {
@@ -127,11 +194,17 @@ impl Cluster for Sandbox {
     fn apply<'a>(
         &'a self,
         name: &'a DeploymentName,
-        _record: &'a Record,
+        record: &'a Record,
         step: Step,
     ) -> BoxFuture<'a, Result<Option<String>, StepError>> {
-        self.take(name, step);
-        ready(Ok(None)).boxed()
+        async move {
+            if let Some(gateway) = &self.gateway {
+                self.act(gateway, name, record, step).await?;
+            }
+            self.take(name, step);
+            Ok(None)
+        }
+        .boxed()
     }
 
     fn readiness<'a>(
@@ -157,33 +230,40 @@ impl Cluster for Sandbox {
     }
 }
 
-/// Where devices reach the tunnel when nobody says: the host that Tier 1 knows this cloudlet by, else where it listens, else this machine.
+/// Where devices reach the tunnel when nobody says: the host that Tier 1 knows this cloudlet by, else where the tunnel or the service
+/// listens, else this machine.
 ///
 /// # Errors
 /// The host of the endpoint is none that a tunnel can lead to.
 pub fn default_tunnel_endpoint(
     endpoint: Option<&Endpoint>,
-    listening: SocketAddr,
+    tunnel: SocketAddr,
+    service: SocketAddr,
 ) -> Result<HostPort, SandboxError> {
     if let Some(endpoint) = endpoint {
-        return format!("{}:{TUNNEL_PORT}", endpoint.host_str())
+        return format!("{}:{}", endpoint.host_str(), tunnel.port())
             .parse()
             .map_err(SandboxError::Tunnel);
     }
-    let address = match listening.ip() {
-        IpAddr::V4(address) if address.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        IpAddr::V6(address) if address.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        address => address,
-    };
-    Ok(SocketAddr::new(address, TUNNEL_PORT).into())
+    let particular = [tunnel.ip(), service.ip()]
+        .into_iter()
+        .find(|address| !address.is_unspecified());
+    let address = particular.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    Ok(SocketAddr::new(address, tunnel.port()).into())
 }
 
 /// The first address behind the network's own, which no device gets.
-fn gateway(network: Network) -> IpAddr {
+fn gateway_address(network: Network) -> IpAddr {
     match network.as_ipnet().network() {
         IpAddr::V4(address) => IpAddr::V4((u32::from(address) | 1).into()),
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) | 1).into()),
     }
+}
+
+fn private_key() -> Result<PrivateKey, SandboxError> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy).map_err(SandboxError::Randomness)?;
+    Ok(PrivateKey::from_entropy(entropy))
 }
 
 #[cfg(test)]
@@ -195,25 +275,29 @@ mod tests {
     #[rstest]
     #[case::the_name_of_tier2(
         Some("https://cloudlet.example:8443"),
+        "[::]:51820",
         "[::]:5000",
         "cloudlet.example:51820"
     )]
     #[case::the_address_of_tier2(
         Some("http://[2001:db8::7]:5000"),
+        "[::]:51821",
         "[::]:5000",
-        "[2001:db8::7]:51820"
+        "[2001:db8::7]:51821"
     )]
-    #[case::where_it_listens(None, "192.0.2.1:5000", "192.0.2.1:51820")]
-    #[case::everywhere(None, "[::]:5000", "127.0.0.1:51820")]
-    #[case::everywhere_on_ipv4(None, "0.0.0.0:5000", "127.0.0.1:51820")]
+    #[case::where_the_tunnel_listens(None, "192.0.2.2:51820", "192.0.2.1:5000", "192.0.2.2:51820")]
+    #[case::where_it_listens(None, "[::]:51820", "192.0.2.1:5000", "192.0.2.1:51820")]
+    #[case::everywhere(None, "[::]:51820", "[::]:5000", "127.0.0.1:51820")]
+    #[case::everywhere_on_ipv4(None, "0.0.0.0:51820", "0.0.0.0:5000", "127.0.0.1:51820")]
     fn the_tunnel_is_where_tier2_is(
         #[case] tier2: Option<&str>,
-        #[case] listening: SocketAddr,
+        #[case] tunnel: SocketAddr,
+        #[case] service: SocketAddr,
         #[case] expected: &str,
     ) {
         let tier2 = tier2.map(|url| Endpoint::of_tier2(url).unwrap());
 
-        let endpoint = default_tunnel_endpoint(tier2.as_ref(), listening).unwrap();
+        let endpoint = default_tunnel_endpoint(tier2.as_ref(), tunnel, service).unwrap();
 
         assert_eq!(endpoint.to_string(), expected);
     }
@@ -235,7 +319,7 @@ mod tests {
 
     fn facts(network: &str) -> TunnelFacts {
         let endpoint = "203.0.113.7:51820".parse().unwrap();
-        let sandbox = Sandbox::new(endpoint, network.parse().unwrap()).unwrap();
+        let sandbox = Sandbox::without_tunnel(endpoint, network.parse().unwrap()).unwrap();
         sandbox.tunnel().borrow().clone().unwrap()
     }
 }

@@ -51,19 +51,19 @@ pub struct Ground {
 
 impl Ground {
     /// A cluster whose records are kept in memory.
-    ///
-    /// # Errors
-    /// The certificates that the settings name cannot be used.
-    pub fn in_memory(settings: &Settings, cluster: Arc<dyn Cluster>) -> Result<Self, RunError> {
-        let client = client(settings)?;
-        Ok(Self {
+    pub fn in_memory(
+        cluster: Arc<dyn Cluster>,
+        recipes: RecipeRepository,
+        client: reqwest::Client,
+    ) -> Self {
+        Self {
             cluster,
             records: Records::in_memory(),
-            recipes: RecipeRepository::new(settings.cluster.recipes.clone(), client.clone()),
+            recipes,
             client,
             readiness: Readiness::new(),
             tasks: JoinSet::new(),
-        })
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Groups of options that only Tier 2 has.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -239,9 +240,12 @@ pub struct TunnelArgs {
         default_value = "10.5.0.0/16"
     )]
     pub client_network: Network,
-    /// Where devices reach the tunnel, UDP [default: what Kilo says; in the sandbox port 51820 of the host of --tier2-url, else of where it listens]
+    /// Where devices reach the tunnel, UDP [default: what Kilo says; in the sandbox the port of --tunnel-listen at the host of --tier2-url, else where it listens]
     #[arg(long, env = "SINFONIA_TUNNEL_ENDPOINT", value_name = "HOST:PORT")]
     pub tunnel_endpoint: Option<HostPort>,
+    /// Where the sandbox listens for WireGuard, UDP; port 0 is any that is free [default: port 51820 of all addresses]
+    #[arg(long, env = "SINFONIA_TUNNEL_LISTEN", value_name = "ADDRESS:PORT")]
+    pub tunnel_listen: Option<SocketAddr>,
 }
 
 impl LifeArgs {

@@ -13,7 +13,9 @@ use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sinfonia_core::key::PublicKey;
+use sinfonia_service::client::{self, ClientSettings};
 use sinfonia_service::path::App;
+use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::settings::try_parse_from;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_tier2::clock::Clock;
@@ -76,7 +78,9 @@ impl Tier2 {
         let network = settings.tunnel.client_network.to_string();
         let cluster = Arc::new(TroubledCluster::new(&network));
         let stopping = CancellationToken::new();
-        let ground = Ground::in_memory(&settings, Arc::clone(&cluster) as _).unwrap();
+        let client = client::build(&ClientSettings::new("tests")).unwrap();
+        let recipes = RecipeRepository::new(settings.cluster.recipes.clone(), client.clone());
+        let ground = Ground::in_memory(Arc::clone(&cluster) as _, recipes, client);
         let service = Service::start(&settings, ground, clock(), stopping.clone())
             .await
             .unwrap();
@@ -200,6 +204,8 @@ pub(crate) fn settings(folder: &TempDir, options: &[&str]) -> Settings {
         "sinfonia-tier2",
         "--cluster",
         "sandbox",
+        "--tunnel-listen",
+        "127.0.0.1:0",
         "--recipes",
         &recipes,
     ];

@@ -1,12 +1,14 @@
 //! The whole service on sockets.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use serde_json::Value;
 use sinfonia_service::listen::Listeners;
 use sinfonia_service::settings::ListenArgs;
 use sinfonia_service::shutdown::CancellationToken;
+use sinfonia_tier2::cluster::sandbox::SandboxError;
+use sinfonia_tier2::settings::Settings;
 use sinfonia_tier2::{RunError, run_on};
 use tokio::task::JoinHandle;
 
@@ -28,12 +30,33 @@ async fn a_sandbox_serves_on_its_sockets_until_it_is_stopped() {
 }
 
 #[tokio::test]
-async fn the_tunnel_leads_to_where_it_listens_unless_something_else_is_said() {
-    let running = Running::start();
+async fn devices_can_be_told_another_address_of_the_tunnel_as_behind_a_nat() {
+    let folder = tempfile::tempdir().unwrap();
+    write_recipes(&folder);
+    let running = Running::with(folder, &["--tunnel-endpoint", "gateway.example:4711"]);
 
     let deployed = running.post().await;
 
-    assert_eq!(deployed[0]["TunnelConfig"]["endpoint"], "127.0.0.1:51820");
+    assert_eq!(
+        deployed[0]["TunnelConfig"]["endpoint"],
+        "gateway.example:4711"
+    );
+}
+
+#[tokio::test]
+async fn a_port_of_the_tunnel_that_is_taken_is_told_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut settings = settings(&folder, &[]);
+    settings.tunnel.tunnel_listen = taken.local_addr().ok();
+
+    let error = start(settings).await.unwrap_err();
+
+    assert!(error.is_fixable());
+    assert!(matches!(
+        error,
+        RunError::Sandbox(SandboxError::Listen { .. })
+    ));
 }
 
 #[tokio::test]
@@ -85,8 +108,8 @@ async fn a_client_network_without_room_is_told_at_the_start() {
 }
 
 /// A Tier 2 on sockets of loopback.
-struct Running {
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
     stopping: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
     _folder: tempfile::TempDir,
@@ -96,7 +119,17 @@ impl Running {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_recipes(&folder);
-        let settings = settings(&folder, &[]);
+        Self::with(folder, &[])
+    }
+
+    /// One with the recipes of this folder and these options.
+    pub(crate) fn with(folder: tempfile::TempDir, options: &[&str]) -> Self {
+        let settings = settings(&folder, options);
+        Self::run(folder, settings)
+    }
+
+    /// One with these settings, which may lead to this folder.
+    pub(crate) fn run(folder: tempfile::TempDir, settings: Settings) -> Self {
         let listeners = Listeners::bind(&ListenArgs::any_free_port()).unwrap();
         let address = listeners.address();
         let stopping = CancellationToken::new();
@@ -121,7 +154,7 @@ impl Running {
 }
 
 /// Runs it on any free port; the test expects that it does not get far.
-async fn start(settings: sinfonia_tier2::settings::Settings) -> Result<(), RunError> {
+async fn start(settings: Settings) -> Result<(), RunError> {
     let listeners = Listeners::bind(&ListenArgs::any_free_port()).unwrap();
     run_on(listeners, settings, CancellationToken::new()).await
 }

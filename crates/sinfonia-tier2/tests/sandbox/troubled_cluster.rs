@@ -45,7 +45,7 @@ pub(crate) struct TroubledCluster {
 impl TroubledCluster {
     /// A cluster without troubles.
     pub(crate) fn new(client_network: &str) -> Self {
-        let sandbox = Sandbox::new(
+        let sandbox = Sandbox::without_tunnel(
             "203.0.113.7:51820".parse().unwrap(),
             client_network.parse().unwrap(),
         )
