@@ -8,6 +8,7 @@ pub mod client;
 pub mod cloudlet;
 pub mod cloudlet_file;
 pub mod deployment;
+pub mod discovery;
 pub mod endpoint;
 pub mod key;
 pub mod lifecycle;

@@ -6,6 +6,7 @@
 //! each of them decides is in `sinfonia_core::lifecycle`; here it is only carried out.
 
 mod access;
+mod announcement;
 mod api;
 pub mod clock;
 pub mod cluster;
@@ -25,5 +26,6 @@ pub mod settings;
 #[cfg(all(feature = "fail-points", not(debug_assertions)))]
 compile_error!("fail points are for tests; a release build must have none");
 
+pub use announcement::AnnouncementError;
 pub use reports::ReportTokenError;
 pub use service::{RunError, run, run_on};

@@ -22,10 +22,11 @@ use tokio::task::JoinSet;
 pub use self::error::RunError;
 use self::foundation::Foundation;
 pub use self::foundation::Ground;
+use crate::announcement::Announcement;
 use crate::api::{LONGEST_WAIT, router};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
-use crate::cluster::sandbox::{Sandbox, TunnelSocket, default_tunnel_endpoint};
+use crate::cluster::sandbox::{Sandbox, TunnelSocket, default_tunnel_endpoint, local_address};
 use crate::settings::{ClusterKind, Settings};
 
 /// Time that a request has beyond the longest that it can ask to wait.
@@ -39,6 +40,7 @@ pub struct Service {
     stopping: CancellationToken,
     tasks: Tasks,
     cluster: Arc<dyn Cluster>,
+    is_announced: bool,
 }
 
 /// What runs beside requests.
@@ -103,6 +105,11 @@ impl Service {
         foundation.watch_readiness(&mut tasks);
         foundation.control(settings.life.job_interval.unsigned_abs(), &mut tasks);
         let access = foundation.access(settings, &mut tasks).await?;
+        if settings.cloudlet.zeroconf && access.tokens.is_some() {
+            tracing::warn!(
+                "devices that find this cloudlet on the local network (--zeroconf) have no token (--deploy-tokens), and are refused"
+            );
+        }
         foundation
             .report(settings, &access.clients, &mut tasks)
             .await?;
@@ -123,6 +130,7 @@ impl Service {
             stopping,
             tasks,
             cluster,
+            is_announced: settings.cloudlet.zeroconf,
         })
     }
 
@@ -148,7 +156,11 @@ impl Service {
             stopping,
             mut tasks,
             cluster,
+            is_announced,
         } = self;
+        let announcement = is_announced
+            .then(|| Announcement::start(listeners.address()))
+            .transpose()?;
         let serving = listeners.serve(app, admin, limits, stopping.cancelled());
         let ended = async {
             let ended = tasks.essential.join_next().await;
@@ -168,6 +180,9 @@ impl Service {
                 Err(error)
             }
         };
+        if let Some(announcement) = announcement {
+            announcement.withdraw().await;
+        }
         // Another process may begin only when nothing works here any more.
         tasks.essential.shutdown().await;
         cluster.resign().await;
@@ -182,7 +197,8 @@ fn sandbox(settings: &Settings, listeners: &Listeners) -> Result<Ground, RunErro
         Some(endpoint) => endpoint.clone(),
         None => {
             let tier2 = settings.cloudlet.tier2_url.as_ref();
-            default_tunnel_endpoint(tier2, socket.address(), listeners.address())?
+            let others = settings.cloudlet.zeroconf.then(local_address).flatten();
+            default_tunnel_endpoint(tier2, socket.address(), listeners.address(), others)?
         }
     };
     tracing::warn!(%endpoint, "this is a sandbox: it installs nothing, and its deployments end with it");

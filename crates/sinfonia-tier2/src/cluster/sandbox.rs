@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 use self::gateway::Gateway;
 use self::load::Load;
-pub use self::socket::TunnelSocket;
+pub use self::socket::{TunnelSocket, local_address};
 use super::facts::{CLUSTER_DOMAIN, everything};
 use super::{Activities, Cluster, ClusterError, StepError};
 
@@ -231,7 +231,7 @@ impl Cluster for Sandbox {
 }
 
 /// Where devices reach the tunnel when nobody says: the host that Tier 1 knows this cloudlet by, else where the tunnel or the service
-/// listens, else this machine.
+/// listens, else the address by which others on the local network reach this machine, if that is known, else this machine.
 ///
 /// # Errors
 /// The host of the endpoint is none that a tunnel can lead to.
@@ -239,6 +239,7 @@ pub fn default_tunnel_endpoint(
     endpoint: Option<&Endpoint>,
     tunnel: SocketAddr,
     service: SocketAddr,
+    others: Option<IpAddr>,
 ) -> Result<HostPort, SandboxError> {
     if let Some(endpoint) = endpoint {
         return format!("{}:{}", endpoint.host_str(), tunnel.port())
@@ -248,7 +249,8 @@ pub fn default_tunnel_endpoint(
     let particular = [tunnel.ip(), service.ip()]
         .into_iter()
         .find(|address| !address.is_unspecified());
-    let address = particular.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = particular.or(others);
+    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     Ok(SocketAddr::new(address, tunnel.port()).into())
 }
 
@@ -297,9 +299,20 @@ mod tests {
     ) {
         let tier2 = tier2.map(|url| Endpoint::of_tier2(url).unwrap());
 
-        let endpoint = default_tunnel_endpoint(tier2.as_ref(), tunnel, service).unwrap();
+        let endpoint = default_tunnel_endpoint(tier2.as_ref(), tunnel, service, None).unwrap();
 
         assert_eq!(endpoint.to_string(), expected);
+    }
+
+    #[test]
+    fn others_on_the_local_network_are_told_an_address_that_they_reach() {
+        let everywhere = "[::]:51820".parse().unwrap();
+        let machine = "192.0.2.9".parse().unwrap();
+
+        let endpoint =
+            default_tunnel_endpoint(None, everywhere, everywhere, Some(machine)).unwrap();
+
+        assert_eq!(endpoint.to_string(), "192.0.2.9:51820");
     }
 
     #[test]

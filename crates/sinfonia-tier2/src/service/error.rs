@@ -7,6 +7,7 @@ use sinfonia_service::reload::ReloadError;
 use sinfonia_service::tokens::TokenFileError;
 use tokio::task::JoinError;
 
+use crate::announcement::AnnouncementError;
 use crate::cluster::kubernetes::StartError;
 use crate::cluster::sandbox::SandboxError;
 use crate::reports::ReportTokenError;
@@ -39,6 +40,9 @@ pub enum RunError {
     /// The sandbox cannot be made.
     #[error("the sandbox cannot be made")]
     Sandbox(#[from] SandboxError),
+    /// The local network cannot be told of this cloudlet.
+    #[error(transparent)]
+    Announcement(#[from] AnnouncementError),
     /// A part of the service that never ends has ended.
     #[error("the {0} ended unexpectedly")]
     PartEnded(&'static str),
@@ -66,6 +70,9 @@ impl RunError {
                 Some("give an https URL, or --insecure-http if the network in between is safe")
             }
             Self::ClientNetwork(_) => Some("--client-network 10.5.0.0/16 is the default"),
+            Self::Announcement(AnnouncementError::Loopback(_)) => {
+                Some("leave --listen out, or name an address of the local network")
+            }
             _ => None,
         }
     }
@@ -74,7 +81,9 @@ impl RunError {
     pub const fn is_fixable(&self) -> bool {
         !matches!(
             self,
-            Self::PartEnded(_) | Self::Sandbox(SandboxError::Randomness(_))
+            Self::PartEnded(_)
+                | Self::Sandbox(SandboxError::Randomness(_))
+                | Self::Announcement(AnnouncementError::Randomness(_))
         )
     }
 }

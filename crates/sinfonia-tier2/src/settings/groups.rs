@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use sinfonia_core::cloudlet::DisplayName;
@@ -130,6 +131,9 @@ pub struct CloudletArgs {
     /// URL under which Tier 1 and devices reach this service; needed for reports
     #[arg(long, env = "SINFONIA_TIER2_URL", value_name = "URL", value_parser = tier2_endpoint)]
     pub tier2_url: Option<Endpoint>,
+    /// Announce this service on the local network (mDNS), so that devices find it without a Tier 1
+    #[arg(long, env = "SINFONIA_ZEROCONF", value_parser = BoolishValueParser::new())]
+    pub zeroconf: bool,
     /// Identity of this cloudlet [default: made of --tier2-url]
     #[arg(long, env = "SINFONIA_UUID", value_name = "UUID")]
     pub uuid: Option<Uuid>,

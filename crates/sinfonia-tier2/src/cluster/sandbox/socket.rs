@@ -1,7 +1,7 @@
 //! Where the sandbox listens for WireGuard.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -45,6 +45,17 @@ impl TunnelSocket {
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// The address by which others on the local network reach this machine, IPv4 first; none, if it is on no network.
+pub fn local_address() -> Option<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    let addresses = interfaces
+        .into_iter()
+        .filter(|interface| !interface.is_loopback() && !interface.is_link_local());
+    addresses
+        .map(|interface| interface.ip())
+        .min_by_key(|address| address.is_ipv6())
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
