@@ -105,6 +105,12 @@ pub struct PeerCounters {
     pub received_bytes: u64,
     /// How long ago the last handshake came to a good end.
     pub handshake_age: Option<Duration>,
+    /// The time from the last initiation of ours that was answered to its answer.
+    pub round_trip: Option<Duration>,
+    /// For how long a packet or an initiation to the peer has been without any authentic message in return.
+    pub unanswered_for: Option<Duration>,
+    /// For how long an initiation to the peer has been without any authentic message in return. A peer that is there answers at once.
+    pub asked_for: Option<Duration>,
 }
 
 /// A running tunnel. It stops when it is dropped.

@@ -135,6 +135,11 @@ impl Running {
         self.0.handle()
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.0.handle().pid().as_raw_nonzero().get().unsigned_abs()
+    }
+
     /// Waits until it has ended. Meanwhile this process stops whenever the application does, and has it continue when it does.
     ///
     /// # Errors

@@ -53,7 +53,10 @@ impl Process {
 
 /// What sends signals to a process. It never hits another one that came to have the same number.
 #[derive(Debug, Clone)]
-pub struct Handle(Arc<OwnedFd>);
+pub struct Handle {
+    descriptor: Arc<OwnedFd>,
+    pid: Pid,
+}
 
 impl Handle {
     /// Kills the process.
@@ -64,8 +67,13 @@ impl Handle {
         self.signal(Signal::KILL)
     }
 
+    /// The process's number; another one may come to have it once this one has ended.
+    pub(super) const fn pid(&self) -> Pid {
+        self.pid
+    }
+
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(pidfd_send_signal(&*self.0, signal)?)
+        Ok(pidfd_send_signal(&*self.descriptor, signal)?)
     }
 }
 
@@ -102,7 +110,10 @@ fn spawn(mut command: Command) -> io::Result<(Pid, Handle)> {
     let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = number.ok_or(Errno::SRCH)?;
     match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(descriptor) => Ok((pid, Handle(Arc::new(descriptor)))),
+        Ok(descriptor) => {
+            let descriptor = Arc::new(descriptor);
+            Ok((pid, Handle { descriptor, pid }))
+        }
         Err(error) => {
             child.kill()?;
             child.wait()?;

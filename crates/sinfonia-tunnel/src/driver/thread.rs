@@ -215,12 +215,16 @@ impl Worker {
     }
 
     fn counters(&self, now: Moment) -> Counters {
+        let age = |moment| now.since(moment);
         let peers = self.endpoint.peers().map(|peer| PeerCounters {
             public_key: peer.public_key,
             endpoint: peer.endpoint,
             sent_bytes: peer.sent_bytes,
             received_bytes: peer.received_bytes,
-            handshake_age: peer.last_handshake.map(|moment| now.since(moment)),
+            handshake_age: peer.last_handshake.map(age),
+            round_trip: peer.round_trip,
+            unanswered_for: peer.unanswered_since.map(age),
+            asked_for: peer.asked_since.map(age),
         });
         Counters {
             peers: peers.collect(),

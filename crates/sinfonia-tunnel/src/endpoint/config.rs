@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use sinfonia_core::key::PublicKey;
@@ -40,6 +41,13 @@ pub struct PeerStatus {
     pub received_bytes: u64,
     /// When the last handshake came to a good end.
     pub last_handshake: Option<Moment>,
+    /// The time from the last initiation of ours that was answered to its answer.
+    pub round_trip: Option<Duration>,
+    /// The first packet or initiation to the peer since its last authentic message; with an idle peer there is none, because no answer
+    /// is due to a keep-alive.
+    pub unanswered_since: Option<Moment>,
+    /// The first initiation to the peer since its last authentic message: a peer that is there answers it at once.
+    pub asked_since: Option<Moment>,
 }
 
 /// Where the way to a peer stands.

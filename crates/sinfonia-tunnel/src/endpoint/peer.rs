@@ -45,6 +45,8 @@ pub(super) struct Peer {
     unanswered: Option<Moment>,
     /// Whether we answered a handshake that the peer has not confirmed with a message.
     unconfirmed: bool,
+    /// The last initiation of ours.
+    initiated: Moment,
 }
 
 /// What a peer needs of its endpoint during one call.
@@ -67,6 +69,9 @@ impl Peer {
                 sent_bytes: 0,
                 received_bytes: 0,
                 last_handshake: None,
+                round_trip: None,
+                unanswered_since: None,
+                asked_since: None,
             },
             keepalive: None,
             recovery: Recovery::new(),
@@ -75,6 +80,7 @@ impl Peer {
             last_message: now,
             unanswered: None,
             unconfirmed: false,
+            initiated: now,
         }
     }
 
@@ -242,6 +248,8 @@ impl Peer {
     fn heard(&mut self, from: SocketAddr, length: usize, now: Moment) {
         self.status.endpoint = Some(from);
         self.status.received_bytes += length as u64;
+        self.status.unanswered_since = None;
+        self.status.asked_since = None;
         self.last_message = now;
         self.busy = true;
         self.recovery.heard();
@@ -252,6 +260,7 @@ impl Peer {
         self.unconfirmed = !initiator;
         self.emit(reply, link);
         if initiator {
+            self.status.round_trip = Some(link.now.since(self.initiated));
             self.recovery.handshake_ended();
             self.flush(link);
         }
@@ -301,13 +310,19 @@ impl Peer {
             WgKind::HandshakeInit(message) => {
                 let index = message.sender_idx.get();
                 link.sessions.insert(index, self.slot);
+                self.initiated = link.now;
+                self.status.asked_since.get_or_insert(link.now);
+                self.status.unanswered_since.get_or_insert(link.now);
                 // The index is random, which is all that the jitter asks for.
                 self.recovery.sent_initiation(link.now, index);
             }
             WgKind::HandshakeResp(message) => {
                 link.sessions.insert(message.sender_idx.get(), self.slot);
             }
-            WgKind::Data(message) if !message.is_keepalive() => self.recovery.sent_data(link.now),
+            WgKind::Data(message) if !message.is_keepalive() => {
+                self.status.unanswered_since.get_or_insert(link.now);
+                self.recovery.sent_data(link.now);
+            }
             WgKind::Data(_) | WgKind::CookieReply(_) => {}
         }
     }

@@ -143,3 +143,64 @@ fn an_outage_ends_with_it() {
 
     assert!(silence <= seconds(6), "{silence:?}");
 }
+
+#[test]
+fn an_idle_peer_is_not_taken_for_a_silent_one() {
+    let mut world = World::new();
+    world.introduce(CLIENT, GATEWAY, World::keepalive(10));
+    world.run_for(seconds(2));
+
+    world.run_for(seconds(25));
+
+    let status = world.status(CLIENT);
+    assert_eq!((status.unanswered_since, status.asked_since), (None, None));
+}
+
+#[test]
+fn a_peer_that_is_gone_is_known_by_the_first_packet_and_the_first_handshake_in_vain() {
+    let mut world = World::connected();
+    longest_silence(&mut world, seconds(10));
+    world.fate = Box::new(|_| vec![]);
+    world.run_for(seconds(20));
+    let begin = world.now;
+
+    longest_silence(&mut world, seconds(20));
+
+    let status = world.status(CLIENT);
+    let (unanswered, asked) = (
+        status.unanswered_since.unwrap().since(begin),
+        status.asked_since.unwrap().since(begin),
+    );
+    assert_eq!(unanswered, Duration::ZERO);
+    assert!(asked >= seconds(2) && asked <= seconds(3), "{asked:?}");
+}
+
+#[test]
+fn a_peer_that_is_back_is_silent_no_more() {
+    let mut world = World::connected();
+    longest_silence(&mut world, seconds(10));
+    world.fate = Box::new(|_| vec![]);
+    longest_silence(&mut world, seconds(20));
+    assert!(world.status(CLIENT).asked_since.is_some());
+
+    world.lose_nothing();
+    world.run_for(seconds(7));
+
+    let status = world.status(CLIENT);
+    assert_eq!((status.unanswered_since, status.asked_since), (None, None));
+}
+
+#[test]
+fn the_round_trip_is_that_of_the_handshake_that_was_answered() {
+    let mut world = World::new();
+    world.lose(RESPONSE);
+    world.send(CLIENT, &up(b"hello"));
+    world.run_for(seconds(5));
+    assert_eq!(world.status(CLIENT).round_trip, None);
+
+    world.lose_nothing();
+    world.run_for(seconds(6));
+
+    let round_trip = world.status(CLIENT).round_trip.unwrap();
+    assert_eq!(round_trip, 2 * LATENCY);
+}

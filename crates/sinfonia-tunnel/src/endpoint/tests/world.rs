@@ -14,7 +14,7 @@ use crate::endpoint::{
 pub(super) const CLIENT: usize = 0;
 pub(super) const GATEWAY: usize = 1;
 pub(super) const MTU: u16 = 1420;
-const LATENCY: Duration = Duration::from_millis(10);
+pub(super) const LATENCY: Duration = Duration::from_millis(10);
 
 /// Types of messages, by their first byte.
 pub(super) const INITIATION: u8 = 1;
