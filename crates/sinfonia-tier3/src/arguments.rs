@@ -117,7 +117,7 @@ pub(crate) struct DeployArgs {
     /// Most time until the application runs, in seconds
     #[arg(long, env = "SINFONIA_TIMEOUT", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Waiting")]
     pub(crate) timeout: u32,
-    /// Form of the answer on stdout
+    /// Form of the answer on stdout; with a command, json tells what happens in lines on stderr, beside what the command writes there
     #[arg(
         long,
         short,
@@ -167,6 +167,9 @@ pub(crate) struct ShellArgs {
 /// What WireGuard leaves of an Ethernet frame, in bytes.
 const DEFAULT_MTU: u16 = 1420;
 
+/// Silence that is no passing trouble of the network any more, in seconds.
+const DEFAULT_FAILOVER: u32 = 15;
+
 /// How something runs inside the tunnel.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Inside the tunnel")]
@@ -180,6 +183,32 @@ pub(crate) struct InsideArgs {
     /// Longest packet inside the tunnel, in bytes, 1280 to 4064
     #[arg(long, env = "SINFONIA_MTU", value_name = "BYTES", default_value_t = DEFAULT_MTU, value_parser = clap::value_parser!(u16).range(1280..=4064))]
     pub(crate) mtu: u16,
+    /// Time without an answer after which another cloudlet is looked for, in seconds; 0 never leaves this one
+    #[arg(long, env = "SINFONIA_FAILOVER_AFTER", value_name = "SECONDS", default_value_t = DEFAULT_FAILOVER)]
+    pub(crate) failover_after: u32,
+    /// Where the state of the tunnel is shown, if stderr is a terminal
+    #[arg(
+        long,
+        env = "SINFONIA_STATUS",
+        value_name = "PLACE",
+        value_enum,
+        default_value_t
+    )]
+    pub(crate) status: StatusForm,
+}
+
+/// Where the state of the tunnel is shown on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum StatusForm {
+    /// In the title while a command has the terminal, else in a line
+    #[default]
+    Auto,
+    /// In the title of the window, which leaves the screen to the command
+    Title,
+    /// In a line that is written again and again, for commands that write nothing
+    Line,
+    /// Nowhere
+    Off,
 }
 
 #[derive(Debug, Args)]
@@ -346,6 +375,8 @@ impl Default for InsideArgs {
             new_key: false,
             no_release: false,
             mtu: DEFAULT_MTU,
+            failover_after: DEFAULT_FAILOVER,
+            status: StatusForm::Auto,
         }
     }
 }

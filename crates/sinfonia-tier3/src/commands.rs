@@ -32,7 +32,7 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
     let wishes = Wishes {
         location: *location,
         results: *results,
-        wait: None,
+        ..Wishes::default()
     };
     let question = session.tier1.candidates(*application, &key.public, &wishes);
     let found = session.ask(Call::Candidates, question)?;

@@ -2,28 +2,26 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
-use std::num::NonZeroU16;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use sinfonia_core::deployment::CloudletDeployment;
-use sinfonia_core::tunnel::TunnelConfig;
 use sinfonia_tunnel::confinement::{
-    self, Application, Confinement, ConfinementError, Mtu, Network, Signals, Tun, Waiting,
+    self, Application, Confinement, ConfinementError, Mtu, Signals, Tun, Waiting,
 };
-use sinfonia_tunnel::driver::{Tunnel, TunnelError, TunnelParts};
-use sinfonia_tunnel::endpoint::PeerConfig;
+use sinfonia_tunnel::driver::TunnelError;
 
+use crate::arguments::StatusForm;
 use crate::commands::deploy::{Plan, deploy};
-use crate::failure::{Call, CommandError};
+use crate::commands::inside::Report;
+use crate::display::Screen;
+use crate::events::{Audience, Event};
+use crate::failure::CommandError;
+use crate::keeper::{Asking, Holdings, Keeper, Kept};
 use crate::key_cache::KeyPair;
-use crate::renewal::Renewal;
 use crate::session::Session;
-use crate::wireguard::KEEPALIVE;
-
-/// Time in which the cloudlet has to answer the first handshake. A lost packet costs one or two seconds of it.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
+use crate::talk::Talk;
+use crate::uplink::Uplink;
+use crate::watch::Watch;
 
 /// What is run, and how.
 #[derive(Debug, Clone)]
@@ -32,8 +30,14 @@ pub(crate) struct Inside {
     pub(crate) command: Vec<OsString>,
     /// Longest packet inside the tunnel.
     pub(crate) mtu: Mtu,
-    /// Whether the deployment stays when the application has ended.
-    pub(crate) keep: bool,
+    /// Whether the deployment is given back when the application has ended.
+    pub(crate) release: bool,
+    /// Silence of the cloudlet after which another one is looked for, if ever.
+    pub(crate) failover_after: Option<Duration>,
+    /// Where the state is shown.
+    pub(crate) status: StatusForm,
+    /// How is told what happens.
+    pub(crate) report: Report,
 }
 
 /// Why an application does not run inside a tunnel.
@@ -85,9 +89,15 @@ pub(crate) fn run(
     let Some(deployment) = deployments.first() else {
         return Err(CommandError::NothingDeployed);
     };
-    let outcome = connect_and_run(session, key, plan, inside, confined, deployment);
-    if !inside.keep {
-        release(session, key);
+    let audience = afterwards(inside.report, session.talk);
+    audience.hear(&Event::Deployed {
+        cloudlet: deployment.cloudlet.as_ref(),
+        deployment,
+    });
+    let mut holdings = Holdings::new(deployment.clone());
+    let outcome = connect_and_run(session, key, plan, inside, confined, &mut holdings);
+    if inside.release {
+        holdings.release(session, &key.public, audience);
     }
     Ok(outcome?)
 }
@@ -121,94 +131,77 @@ fn connect_and_run(
     plan: &Plan,
     inside: &Inside,
     confined: Confined,
-    deployment: &CloudletDeployment,
+    holdings: &mut Holdings,
 ) -> Result<u8, InsideError> {
     let Confined {
-        mut confinement,
+        confinement,
         tun,
         waiting,
         signals,
     } = confined;
-    let config = &deployment.tunnel_config;
-    confinement.configure(&Network {
-        mtu: inside.mtu,
-        ..Network::from(config)
-    })?;
-    let tunnel = connect(key, config, tun, inside.mtu)?;
+    let config = &holdings.in_use().tunnel_config;
+    let uplink = Uplink::connect(confinement, tun, inside.mtu, &key.private, config)?;
+    let audience = audience(inside.report, session.talk);
+    tell_connection(&uplink, audience)?;
     let running = waiting.go()?;
+    audience.hear(&Event::Started { pid: running.id() });
     signals
         .pass_on_to(running.handle())
         .map_err(InsideError::Application)?;
-    let renewal = Renewal::start(session, key, plan).map_err(InsideError::Application)?;
-    let status = running.wait().map_err(InsideError::Application)?;
-    drop(renewal);
-    if let Err(error) = tunnel.stop() {
-        session.talk.note(&format!("note: {error}"));
-    }
-    Ok(confinement::exit_code(status))
-}
-
-fn connect(
-    key: &KeyPair,
-    config: &TunnelConfig,
-    tun: Tun,
-    mtu: Mtu,
-) -> Result<Tunnel, InsideError> {
-    let endpoint = resolve(config)?;
-    let tunnel = Tunnel::start(TunnelParts {
-        device: tun,
-        mtu: mtu.bytes(),
-        socket: socket(endpoint).map_err(InsideError::Socket)?,
-        private_key: key.private.clone(),
-    })?;
-    tunnel.set_peer(PeerConfig {
-        public_key: config.public_key,
-        preshared_key: None,
-        endpoint: Some(endpoint),
-        allowed_ips: allowed_ips(config),
-        persistent_keepalive: NonZeroU16::new(KEEPALIVE),
-    })?;
-    if tunnel.connect(config.public_key, HANDSHAKE_TIME)? {
-        Ok(tunnel)
-    } else {
-        Err(InsideError::NoAnswer(endpoint))
-    }
-}
-
-fn resolve(config: &TunnelConfig) -> Result<SocketAddr, InsideError> {
-    let host = config.endpoint.to_string();
-    let failed = |source| InsideError::Endpoint {
-        host: host.clone(),
-        source,
+    let kept = Kept {
+        asking: Asking {
+            tier1: session.tier1.clone(),
+            application: session.application,
+            key: key.public,
+            plan: plan.clone(),
+        },
+        holdings: holdings.clone(),
+        uplink,
+        watch: Watch::new(inside.failover_after),
+        audience,
     };
-    let mut addresses = host.to_socket_addrs().map_err(failed)?;
-    addresses
-        .next()
-        .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+    let screen = Screen {
+        terminal: session.talk.is_on_terminal(),
+        quiet: session.talk.is_quiet(),
+        application: true,
+    };
+    let keeper = Keeper::start(kept, inside.status, screen).map_err(InsideError::Application)?;
+    let status = running.wait().map_err(InsideError::Application)?;
+    let exit_code = confinement::exit_code(status);
+    if let Some(kept) = keeper.stop() {
+        audience.hear(&Event::Ended { exit_code });
+        *holdings = kept.holdings;
+        if let Err(error) = kept.uplink.stop() {
+            session.talk.note(&format!("note: {error}"));
+        }
+    }
+    Ok(exit_code)
 }
 
-/// A socket of the family that the endpoint needs, so that it works where there is but one.
-fn socket(endpoint: SocketAddr) -> io::Result<UdpSocket> {
-    match endpoint {
-        SocketAddr::V4(_) => UdpSocket::bind(("0.0.0.0", 0)),
-        SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)),
+fn tell_connection(uplink: &Uplink, audience: Audience) -> Result<(), InsideError> {
+    let peer = uplink.traffic()?.peer;
+    if let Some(endpoint) = peer.endpoint {
+        audience.hear(&Event::Connected {
+            endpoint,
+            round_trip: peer.round_trip.into(),
+        });
+    }
+    Ok(())
+}
+
+/// Who hears what happens while the application runs: what it has on its terminal is not to be spoilt by notes.
+const fn audience(report: Report, talk: Talk) -> Audience {
+    match report {
+        Report::Notes if talk.is_on_terminal() => Audience::Nobody,
+        report => afterwards(report, talk),
     }
 }
 
-fn allowed_ips(config: &TunnelConfig) -> Vec<IpNet> {
-    let networks = config.allowed_ips.iter();
-    networks
-        .filter_map(|network| IpNet::new(network.address(), network.prefix_length()).ok())
-        .collect()
-}
-
-/// Gives back what was deployed; where that fails, it ends with its lease.
-fn release(session: &Session, key: &KeyPair) {
-    let application = session.application;
-    let delete = session.tier1.delete(application, &key.public, None);
-    if let Err(error) = session.ask(Call::Delete, delete) {
-        session.talk.note(&format!(
-            "note: {application} could not be deleted, it ends by itself once its lease has passed: {error}"
-        ));
+/// Who hears what happens before the application runs, and when it has ended.
+const fn afterwards(report: Report, talk: Talk) -> Audience {
+    match report {
+        Report::Events => Audience::Program,
+        Report::Notes if talk.is_quiet() => Audience::Nobody,
+        Report::Notes => Audience::People,
     }
 }

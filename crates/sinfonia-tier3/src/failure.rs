@@ -2,10 +2,12 @@
 
 mod hint;
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
 use http::StatusCode;
+use jiff::Timestamp;
 use qrcode::types::QrError;
 use sinfonia_service::client::ClientError;
 use sinfonia_service::tokens::TokenFileError;
@@ -14,6 +16,7 @@ use tracing_subscriber::filter::ParseError;
 use crate::application::Application;
 #[cfg(target_os = "linux")]
 use crate::confined::InsideError;
+use crate::events::Event;
 use crate::key_cache::KeyCacheError;
 use crate::printable::Printable;
 use crate::tier1::AskError;
@@ -40,6 +43,22 @@ impl Failure {
         hint::of(&self.0)
     }
 
+    /// The failure as a line for the program that reads what happens, if one does.
+    pub fn event(&self) -> Option<String> {
+        let CommandError::AsEvent(error) = &self.0 else {
+            return None;
+        };
+        let error: &dyn Error = &**error;
+        let causes = std::iter::successors(Some(error), |error| (*error).source());
+        let message: Vec<String> = causes.map(ToString::to_string).collect();
+        let event = Event::Error {
+            message: message.join(": "),
+            hint: self.hint(),
+            exit_code: self.exit_code(),
+        };
+        event.line(Timestamp::now())
+    }
+
     /// What the process exits with: 1 for what the user can put right, 2 for what nobody expected, 130 after an interrupt.
     pub fn exit_code(&self) -> u8 {
         match &self.0 {
@@ -51,7 +70,9 @@ impl Failure {
                 ..
             } => exit_code_of(error),
             CommandError::Interrupted { .. } => INTERRUPTED,
-            CommandError::WithApplication(error) => exit_code_with_application(error),
+            CommandError::WithApplication(error) | CommandError::AsEvent(error) => {
+                exit_code_with_application(error)
+            }
             _ => FIXABLE,
         }
     }
@@ -155,6 +176,9 @@ pub(crate) enum CommandError {
     /// An application was to run, and did not.
     #[error(transparent)]
     WithApplication(Box<CommandError>),
+    /// The same, where a program reads what happens.
+    #[error(transparent)]
+    AsEvent(Box<CommandError>),
     /// An application does not run inside the tunnel.
     #[cfg(target_os = "linux")]
     #[error(transparent)]

@@ -8,7 +8,12 @@ mod arguments;
 mod commands;
 #[cfg(target_os = "linux")]
 mod confined;
+#[cfg(target_os = "linux")]
+mod display;
+mod events;
 mod failure;
+#[cfg(target_os = "linux")]
+mod keeper;
 mod key_cache;
 mod log;
 mod output;
@@ -16,13 +21,17 @@ mod printable;
 mod private_file;
 mod problem;
 mod qr_code;
-#[cfg(target_os = "linux")]
-mod renewal;
 mod session;
+#[cfg(target_os = "linux")]
+mod status;
 mod talk;
 mod tier1;
 mod tier1_url;
+#[cfg(target_os = "linux")]
+mod uplink;
 mod waiting;
+#[cfg(target_os = "linux")]
+mod watch;
 mod wireguard;
 
 use std::ffi::OsString;

@@ -17,6 +17,11 @@ fn main() -> ExitCode {
 
 fn tell(failure: Failure) -> ExitCode {
     let (hint, code) = (failure.hint(), failure.exit_code());
+    if let Some(event) = failure.event() {
+        // There is nobody left to tell if this fails.
+        let _ = writeln!(std::io::stderr(), "{event}");
+        return ExitCode::from(code);
+    }
     let error = anyhow::Error::new(failure);
     // There is nobody left to tell if this fails.
     let _ = writeln!(

@@ -32,6 +32,24 @@ impl Talk {
         }
     }
 
+    /// Tells nothing.
+    pub(crate) const fn silent() -> Self {
+        Self {
+            quiet: true,
+            terminal: false,
+        }
+    }
+
+    /// Whether it tells nothing but errors.
+    pub(crate) const fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
+    /// Whether stderr is a terminal that can show things in place.
+    pub(crate) const fn is_on_terminal(self) -> bool {
+        self.terminal
+    }
+
     /// Tells something worth knowing.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {

@@ -34,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const CANDIDATES_BYTES: usize = 64 * 1024 * 1024;
 
 /// What is said about where to deploy and how long to wait.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Wishes {
     /// Where the device is.
     pub(crate) location: Option<Location>,
@@ -42,6 +42,10 @@ pub(crate) struct Wishes {
     pub(crate) results: Option<u32>,
     /// How many seconds the server may take; without it, as many as it sees fit.
     pub(crate) wait: Option<u32>,
+    /// The only cloudlet that will do.
+    pub(crate) cloudlet: Option<Uuid>,
+    /// Cloudlets that will not do.
+    pub(crate) exclude: Vec<Uuid>,
 }
 
 /// A Tier 1.
@@ -74,6 +78,9 @@ impl Tier1 {
         wishes: &Wishes,
     ) -> Result<Vec<CloudletDeployment>, AskError> {
         let url = with(self.url.deploy(application, key), "results", wishes.results);
+        let url = with(url, "cloudlet", wishes.cloudlet);
+        let exclude = wishes.exclude.iter();
+        let url = exclude.fold(url, |url, one| with(url, "exclude", Some(one)));
         let mut request = located(self.client.post(url), wishes.location);
         let mut within = ANSWER_TIME;
         if let Some(wait) = wishes.wait {

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sinfonia_core::deployment::CloudletDeployment;
+use sinfonia_core::key::PublicKey;
 use tokio::time::Instant;
 
-use super::inside::{self, with_application};
+use super::inside::{self, Report, with_application};
 use super::print;
+use crate::application::Application;
 use crate::arguments::{DeployArgs, DeployOutput, Output};
 use crate::failure::{Call, CommandError};
 use crate::key_cache::KeyPair;
 use crate::printable::Printable;
 use crate::session::{self, Session};
-use crate::talk::Talk;
-use crate::tier1::Wishes;
+use crate::talk::{Progress, Talk};
+use crate::tier1::{AskError, Tier1, Wishes};
 use crate::waiting::{WaitError, Waiting};
 use crate::{output, wireguard};
 
@@ -26,7 +28,7 @@ const LONGEST_WAIT: u32 = 60;
 const SHORTEST_WAIT: u32 = 2;
 
 /// What is to be deployed, and how long that may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// Where, and on how many cloudlets.
     pub(crate) wishes: Wishes,
@@ -36,13 +38,31 @@ pub(crate) struct Plan {
     pub(crate) wait: bool,
 }
 
+/// Why there is no deployment.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObtainError {
+    /// Tier 1 does not help.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// It does not come up.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &DeployArgs) -> Result<u8, CommandError> {
     let result = deploy_and_use(args);
     if args.command.is_empty() {
         return result;
     }
-    result.map_err(with_application)
+    result.map_err(|error| with_application(error, report_of(args)))
+}
+
+const fn report_of(args: &DeployArgs) -> Report {
+    match args.output {
+        DeployOutput::Json => Report::Events,
+        _ => Report::Notes,
+    }
 }
 
 fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
@@ -57,19 +77,21 @@ fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
         tier1,
         command,
     } = args;
-    let session = Session::open(tier1, *application, *talk)?;
     let plan = Plan {
         wishes: Wishes {
             location: placement.location,
             results: placement.results.map(u32::from),
-            wait: None,
+            ..Wishes::default()
         },
         timeout: *timeout,
         wait: !no_wait,
     };
     if !command.is_empty() {
-        return inside::run(&session, &plan, inside, command.clone());
+        let report = report_of(args);
+        let session = Session::open(tier1, *application, report.talk(*talk))?;
+        return inside::run(&session, &plan, inside, report, command.clone());
     }
+    let session = Session::open(tier1, *application, *talk)?;
     let key = session.key()?;
     let deployments = deploy(&session, &key, &plan)?;
     let form = match output {
@@ -123,30 +145,44 @@ async fn work(
     let Session {
         tier1, application, ..
     } = session;
-    let deadline = Instant::now() + Duration::from_secs(plan.timeout.into());
     let progress = session
         .talk
         .progress(&format!("deploying {application} through {}", tier1.url()));
+    let deployments = obtain(tier1, *application, &key.public, plan, &progress).await;
+    deployments.map_err(|error| match error {
+        ObtainError::Ask(error) => session.refused(Call::Deploy, error),
+        ObtainError::Wait(error) => CommandError::Wait {
+            application: *application,
+            url: tier1.url().clone(),
+            timeout: plan.timeout,
+            error,
+        },
+    })
+}
+
+/// Deploys, and waits until it runs if that is wanted.
+///
+/// # Errors
+/// It cannot be deployed, or does not come up in time.
+pub(crate) async fn obtain(
+    tier1: &Tier1,
+    application: Application,
+    key: &PublicKey,
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<Vec<CloudletDeployment>, ObtainError> {
+    let deadline = Instant::now() + Duration::from_secs(plan.timeout.into());
     let wait = plan.timeout.clamp(SHORTEST_WAIT, LONGEST_WAIT);
     let wishes = Wishes {
         wait: plan.wait.then_some(wait),
-        ..plan.wishes
+        ..plan.wishes.clone()
     };
-    let deployments = tier1
-        .deploy(*application, &key.public, &wishes)
-        .await
-        .map_err(|error| session.refused(Call::Deploy, error))?;
+    let deployments = tier1.deploy(application, key, &wishes).await?;
     if !plan.wait {
         return Ok(deployments);
     }
-    let waiting = Waiting::new(tier1, *application, &key.public, deployments, &progress);
-    let failed = |error: WaitError| CommandError::Wait {
-        application: *application,
-        url: tier1.url().clone(),
-        timeout: plan.timeout,
-        error,
-    };
-    waiting.until_ready(deadline).await.map_err(failed)
+    let waiting = Waiting::new(tier1, application, key, deployments, progress);
+    Ok(waiting.until_ready(deadline).await?)
 }
 
 async fn unless_interrupted<T>(

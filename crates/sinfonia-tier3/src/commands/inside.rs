@@ -2,12 +2,14 @@
 
 use std::env;
 use std::ffi::OsString;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use sinfonia_tunnel::confinement::Mtu;
 
 use super::deploy::Plan;
-use crate::arguments::{InsideArgs, ShellArgs};
+use crate::arguments::{InsideArgs, ShellArgs, TalkArgs};
 use crate::failure::CommandError;
 #[cfg(target_os = "linux")]
 use crate::key_cache::KeyPair;
@@ -16,6 +18,25 @@ use crate::tier1::Wishes;
 
 /// What is opened where no shell is named.
 const SHELL: &str = "/bin/sh";
+
+/// How is told what happens while an application runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// As notes for people.
+    Notes,
+    /// As events for programs.
+    Events,
+}
+
+impl Report {
+    /// What else is told: nothing that programs would have to skip.
+    pub(crate) const fn talk(self, talk: TalkArgs) -> TalkArgs {
+        TalkArgs {
+            quiet: talk.quiet || matches!(self, Self::Events),
+            ..talk
+        }
+    }
+}
 
 /// `sinfonia-tier3 shell`.
 pub(crate) fn shell(args: &ShellArgs) -> Result<u8, CommandError> {
@@ -37,9 +58,10 @@ pub(crate) fn shell(args: &ShellArgs) -> Result<u8, CommandError> {
             timeout: *timeout,
             wait: true,
         };
-        run(&session, &plan, inside, open_shell(&session))
+        let shell = open_shell(&session);
+        run(&session, &plan, inside, Report::Notes, shell)
     };
-    work().map_err(with_application)
+    work().map_err(|error| with_application(error, Report::Notes))
 }
 
 /// Deploys and runs a command inside the tunnel. Returns what it exited with.
@@ -51,12 +73,15 @@ pub(crate) fn run(
     session: &Session,
     plan: &Plan,
     args: &InsideArgs,
+    report: Report,
     command: Vec<OsString>,
 ) -> Result<u8, CommandError> {
     let InsideArgs {
         new_key,
         no_release,
         mtu,
+        failover_after,
+        status,
     } = args;
     let (key, _in_use) = if *new_key {
         (KeyPair::fresh()?, None)
@@ -69,7 +94,11 @@ pub(crate) fn run(
     let inside = crate::confined::Inside {
         command,
         mtu: Mtu::new(*mtu).unwrap_or_default(),
-        keep: *no_release,
+        release: !no_release,
+        failover_after: (*failover_after > 0)
+            .then(|| Duration::from_secs((*failover_after).into())),
+        status: *status,
+        report,
     };
     crate::confined::run(session, &key, plan, &inside)
 }
@@ -83,6 +112,7 @@ pub(crate) fn run(
     session: &Session,
     _: &Plan,
     _: &InsideArgs,
+    _: Report,
     _: Vec<OsString>,
 ) -> Result<u8, CommandError> {
     Err(CommandError::NotInThisVersion {
@@ -103,6 +133,9 @@ pub(crate) fn open_shell(session: &Session) -> Vec<OsString> {
 }
 
 /// Makes the exit code one that no application is likely to have.
-pub(crate) fn with_application(error: CommandError) -> CommandError {
-    CommandError::WithApplication(Box::new(error))
+pub(crate) fn with_application(error: CommandError, report: Report) -> CommandError {
+    match report {
+        Report::Notes => CommandError::WithApplication(Box::new(error)),
+        Report::Events => CommandError::AsEvent(Box::new(error)),
+    }
 }

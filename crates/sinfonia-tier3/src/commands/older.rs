@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sinfonia_core::resolver::Resolver;
 
 use super::deploy::{Plan, deploy};
-use super::inside::{self, open_shell, with_application};
+use super::inside::{self, Report, open_shell, with_application};
 use crate::application::Application;
 use crate::arguments::{InsideArgs, OlderForm, QrForm};
 use crate::failure::CommandError;
@@ -29,7 +29,7 @@ pub(crate) fn run(form: &OlderForm, arguments: &[OsString]) -> Result<u8, Comman
     if form.config_debug || form.qrcode.is_some() {
         return show_or_write(form, arguments).map(|()| 0);
     }
-    run_inside(form, arguments).map_err(with_application)
+    run_inside(form, arguments).map_err(|error| with_application(error, Report::Notes))
 }
 
 fn run_inside(form: &OlderForm, arguments: &[OsString]) -> Result<u8, CommandError> {
@@ -38,7 +38,13 @@ fn run_inside(form: &OlderForm, arguments: &[OsString]) -> Result<u8, CommandErr
         [] => open_shell(&session),
         words => words.to_vec(),
     };
-    inside::run(&session, &plan, &InsideArgs::default(), command)
+    inside::run(
+        &session,
+        &plan,
+        &InsideArgs::default(),
+        Report::Notes,
+        command,
+    )
 }
 
 fn open(form: &OlderForm) -> Result<(Session, Plan), CommandError> {

@@ -66,7 +66,7 @@ pub(super) fn of(error: &CommandError) -> String {
         CommandError::QrCode(_) => {
             "move it to the device as a file: sinfonia-tier3 deploy <uuid> --output wg >sinfonia.conf".to_owned()
         }
-        CommandError::WithApplication(error) => of(error),
+        CommandError::WithApplication(error) | CommandError::AsEvent(error) => of(error),
         #[cfg(target_os = "linux")]
         CommandError::Inside(error) => of_inside(error),
         CommandError::NothingDeployed => "ask Tier 1 what it would do: sinfonia-tier3 candidates <uuid>".to_owned(),

@@ -10,34 +10,76 @@ use serde_json::Value;
 use sinfonia_core::key::{PrivateKey, PublicKey};
 use sinfonia_tunnel::endpoint::{Buffer, Endpoint, Moment, Outbox, PeerConfig};
 
-use crate::device::{PUBLIC_KEY, ready};
+use crate::device::{CLOUDLET, PUBLIC_KEY, ready};
 
 /// Time between two looks at the clock.
 const TICK: Duration = Duration::from_millis(20);
 const MTU: u16 = 1420;
 
+/// What tells one cloudlet from another.
+#[derive(Clone, Copy)]
+pub(crate) struct Character {
+    pub(crate) uuid: &'static str,
+    pub(crate) name: &'static str,
+    key: [u8; 32],
+    /// The device's address in the tunnel.
+    pub(crate) device: &'static str,
+    pub(crate) dns: &'static str,
+}
+
+pub(crate) const PITTSBURGH: Character = Character {
+    uuid: CLOUDLET,
+    name: "Pittsburgh",
+    key: [9; 32],
+    device: "10.5.17.4",
+    dns: "10.43.0.10",
+};
+
+pub(crate) const BOSTON: Character = Character {
+    uuid: "0e3d1c2b-5a69-4788-9b07-1c2d3e4f5a6b",
+    name: "Boston",
+    key: [8; 32],
+    device: "10.6.1.9",
+    dns: "10.44.0.10",
+};
+
 pub(crate) struct Cloudlet {
+    character: Character,
     address: SocketAddr,
     public_key: PublicKey,
-    stop: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     thread: Option<JoinHandle<u64>>,
+}
+
+/// What the thread is told.
+#[derive(Default)]
+struct Signs {
+    stop: AtomicBool,
+    /// Whether it is as if it did not run.
+    dead: AtomicBool,
+    /// Whether it answers from another port than the one that it told.
+    elsewhere: AtomicBool,
 }
 
 impl Cloudlet {
     /// Waits for the device at a port of loopback.
     pub(crate) fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(TICK)).unwrap();
-        let address = socket.local_addr().unwrap();
-        let private_key = PrivateKey::from_entropy([9; 32]);
+        Self::of(PITTSBURGH)
+    }
+
+    pub(crate) fn of(character: Character) -> Self {
+        let (home, other) = (socket(), socket());
+        let address = home.local_addr().unwrap();
+        let private_key = PrivateKey::from_entropy(character.key);
         let public_key = private_key.public_key();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || serve(&socket, &private_key, &stopped));
+        let signs = Arc::new(Signs::default());
+        let seen = Arc::clone(&signs);
+        let thread = thread::spawn(move || serve([&home, &other], &private_key, character, &seen));
         Self {
+            character,
             address,
             public_key,
-            stop,
+            signs,
             thread: Some(thread),
         }
     }
@@ -47,41 +89,76 @@ impl Cloudlet {
         let mut deployment = ready();
         deployment["TunnelConfig"]["endpoint"] = self.address.to_string().into();
         deployment["TunnelConfig"]["publicKey"] = self.public_key.to_string().into();
+        deployment["TunnelConfig"]["address"][0] = self.character.device.into();
+        deployment["TunnelConfig"]["dns"][0] = self.character.dns.into();
+        deployment["Cloudlet"]["uuid"] = self.character.uuid.into();
+        deployment["Cloudlet"]["name"] = self.character.name.into();
         deployment
+    }
+
+    /// Loses all that it knows, and hears nothing any more.
+    pub(crate) fn die(&self) {
+        self.signs.dead.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs again, with the same key at the same place.
+    pub(crate) fn revive(&self) {
+        self.signs.dead.store(false, Ordering::Relaxed);
+    }
+
+    /// Answers from another port, while it still listens at the one that it told.
+    pub(crate) fn go_elsewhere(&self) {
+        self.signs.elsewhere.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs anew at the port that it told, and nowhere else.
+    pub(crate) fn come_home(&self) {
+        self.signs.elsewhere.store(false, Ordering::Relaxed);
     }
 
     /// How many packets the device sent through the tunnel.
     pub(crate) fn packets(mut self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
+        self.signs.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()
     }
 }
 
 impl Drop for Cloudlet {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.signs.stop.store(true, Ordering::Relaxed);
     }
 }
 
-fn serve(socket: &UdpSocket, private_key: &PrivateKey, stop: &AtomicBool) -> u64 {
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(TICK)).unwrap();
+    socket
+}
+
+fn serve(
+    [home, other]: [&UdpSocket; 2],
+    private_key: &PrivateKey,
+    character: Character,
+    signs: &Signs,
+) -> u64 {
     let begun = Instant::now();
     let now = || Moment::from_origin(begun.elapsed());
-    let mut endpoint = Endpoint::new(private_key, MTU, now());
-    endpoint.set_peer(
-        now(),
-        &PeerConfig {
-            public_key: PUBLIC_KEY.parse().unwrap(),
-            preshared_key: None,
-            endpoint: None,
-            allowed_ips: vec!["10.5.17.4/32".parse().unwrap()],
-            persistent_keepalive: None,
-        },
-    );
+    let mut endpoint = endpoint(private_key, character, now());
     let mut packets = 0;
+    let mut was_elsewhere = false;
     let mut bytes = [0; 4096];
-    while !stop.load(Ordering::Relaxed) {
+    while !signs.stop.load(Ordering::Relaxed) {
         let mut out = Out::default();
-        if let Ok((length, from)) = socket.recv_from(&mut bytes) {
+        let elsewhere = signs.elsewhere.load(Ordering::Relaxed);
+        let socket = if elsewhere { other } else { home };
+        let came_home = std::mem::replace(&mut was_elsewhere, elsewhere) && !elsewhere;
+        let received = socket.recv_from(&mut bytes);
+        let received = received.or_else(|_| home.recv_from(&mut bytes));
+        if came_home || signs.dead.load(Ordering::Relaxed) {
+            endpoint = self::endpoint(private_key, character, now());
+            continue;
+        }
+        if let Ok((length, from)) = received {
             endpoint.receive(now(), from, Buffer::copy_from(&bytes[..length]), &mut out);
         }
         endpoint.advance(now(), &mut out);
@@ -94,6 +171,21 @@ fn serve(socket: &UdpSocket, private_key: &PrivateKey, stop: &AtomicBool) -> u64
         }
     }
     packets
+}
+
+fn endpoint(private_key: &PrivateKey, character: Character, now: Moment) -> Endpoint {
+    let mut endpoint = Endpoint::new(private_key, MTU, now);
+    endpoint.set_peer(
+        now,
+        &PeerConfig {
+            public_key: PUBLIC_KEY.parse().unwrap(),
+            preshared_key: None,
+            endpoint: None,
+            allowed_ips: vec![format!("{}/32", character.device).parse().unwrap()],
+            persistent_keepalive: None,
+        },
+    );
+    endpoint
 }
 
 /// An IPv4 packet of UDP with its ends exchanged, which leaves its checksums right.

@@ -9,7 +9,7 @@ use assert_cmd::Command;
 use assert_cmd::cargo::cargo_bin;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wiremock::matchers::{any, method, path};
+use wiremock::matchers::{any, method, path, query_param};
 use wiremock::{Mock, MockBuilder, MockServer, Request, ResponseTemplate};
 
 /// The device's key pair for every application, as the cache holds it.
@@ -107,6 +107,15 @@ impl Device {
     /// Answers deploy requests.
     pub(crate) async fn deploys(&self, answer: ResponseTemplate) {
         on_deploy("POST")
+            .respond_with(answer)
+            .mount(&self.tier1)
+            .await;
+    }
+
+    /// Answers requests that do not want this cloudlet; to be said before what answers the others.
+    pub(crate) async fn deploys_elsewhere(&self, than: &str, answer: ResponseTemplate) {
+        on_deploy("POST")
+            .and(query_param("exclude", than))
             .respond_with(answer)
             .mount(&self.tier1)
             .await;

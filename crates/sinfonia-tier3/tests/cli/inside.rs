@@ -42,7 +42,7 @@ async fn what_was_deployed_is_deleted_when_the_application_ends() {
         device.asked().await,
         [
             format!("POST /api/v1/deploy/{HELLOWORLD}/{URL_SAFE_KEY}"),
-            format!("DELETE /api/v1/deployments/{HELLOWORLD}/{URL_SAFE_KEY}"),
+            format!("DELETE /api/v1/deployments/{HELLOWORLD}/{URL_SAFE_KEY}?cloudlet={CLOUDLET}"),
         ]
     );
 }
@@ -221,7 +221,7 @@ async fn a_failed_deployment_ends_with_a_code_that_applications_do_not_use() {
 }
 
 /// A device, and the cloudlet that its Tier 1 deploys on.
-async fn deployed() -> (Device, Cloudlet) {
+pub(crate) async fn deployed() -> (Device, Cloudlet) {
     let (device, cloudlet) = (Device::new().await, Cloudlet::start());
     assert_eq!(cloudlet.deployment()["Cloudlet"]["uuid"], CLOUDLET);
     device
@@ -231,7 +231,7 @@ async fn deployed() -> (Device, Cloudlet) {
     (device, cloudlet)
 }
 
-fn run(device: &Device, words: &[&str]) -> Output {
+pub(crate) fn run(device: &Device, words: &[&str]) -> Output {
     device
         .command("")
         .args(words)
@@ -240,7 +240,7 @@ fn run(device: &Device, words: &[&str]) -> Output {
         .unwrap()
 }
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs the program as a user without any right, where everybody may open the TUN device, as on ordinary systems.
 fn as_user(device: &Device, words: &[&str]) -> Output {

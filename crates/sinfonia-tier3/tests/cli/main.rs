@@ -7,10 +7,14 @@ mod cloudlet;
 mod commands;
 mod deploying;
 mod device;
+#[cfg(target_os = "linux")]
+mod failing_over;
 mod failures;
 mod help;
 #[cfg(target_os = "linux")]
 mod inside;
 mod older_form;
+#[cfg(target_os = "linux")]
+mod telling;
 mod tls;
 mod waiting;

@@ -1,0 +1,321 @@
+//! Looking after a tunnel, a few times a second.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sinfonia_core::deployment::CloudletDeployment;
+use sinfonia_tunnel::driver::TunnelError;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use super::Kept;
+use super::work::{self, News, SearchError};
+use crate::confined::InsideError;
+use crate::display::Display;
+use crate::events::{self, Event};
+use crate::status::{Health, Status};
+use crate::tier1::AskError;
+use crate::uplink::Traffic;
+use crate::watch::{Action, Silence};
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// Time between two requests that extend the lease, a third of the shortest that Tier 2 gives by default.
+const RENEWAL: Duration = Duration::from_secs(100);
+
+/// Time between two pictures of the state.
+const SHOW: Duration = Duration::from_secs(1);
+
+/// Time between two events that tell the traffic.
+const STATISTICS: Duration = Duration::from_secs(10);
+
+/// Time in which another cloudlet has to answer the first handshake.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// What is kept, and what goes on with it. Times are since the beginning.
+pub(super) struct Rounds {
+    kept: Kept,
+    display: Display,
+    begun: Instant,
+    search: Search,
+    /// Cloudlets that turned out not to answer since this one fell silent.
+    unreachable: Vec<Uuid>,
+    renew_at: Duration,
+    show_at: Duration,
+    statistics_at: Duration,
+    news: (UnboundedSender<News>, UnboundedReceiver<News>),
+}
+
+/// How far the search for another cloudlet is.
+enum Search {
+    Idle,
+    /// Tier 1 is asked.
+    Asking(AbortHandle),
+    /// There is another deployment, whose end of the tunnel is to answer by this time.
+    Greeting(Box<CloudletDeployment>, SocketAddr, Duration),
+}
+
+impl Rounds {
+    pub(super) fn new(kept: Kept, display: Display) -> Self {
+        Self {
+            kept,
+            display,
+            begun: Instant::now(),
+            search: Search::Idle,
+            unreachable: Vec::new(),
+            renew_at: RENEWAL,
+            show_at: Duration::ZERO,
+            statistics_at: STATISTICS,
+            news: mpsc::unbounded_channel(),
+        }
+    }
+
+    /// Keeps until it is told to stop, or whoever would tell is gone.
+    pub(super) async fn until(mut self, stopped: oneshot::Receiver<()>) -> Kept {
+        tokio::select! {
+            never = self.keep() => match never {},
+            _ = stopped => {}
+        }
+        if let Search::Asking(task) = &self.search {
+            task.abort();
+            self.kept.holdings.give_up_request();
+        }
+        self.tell_statistics();
+        self.kept
+    }
+
+    async fn keep(&mut self) -> Infallible {
+        let mut rounds = interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                _ = rounds.tick() => self.round(self.begun.elapsed()),
+                Some(news) = self.news.1.recv() => self.take(news, self.begun.elapsed()),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "the tunnel cannot be looked after");
+            }
+        }
+    }
+
+    fn round(&mut self, now: Duration) -> Result<(), InsideError> {
+        if now >= self.renew_at {
+            self.renew_at = now + RENEWAL;
+            let cloudlet = self.kept.holdings.identity();
+            work::renew(self.kept.asking.clone(), cloudlet, self.news.0.clone());
+        }
+        let traffic = self.kept.uplink.traffic()?;
+        if let Some(action) = self.kept.watch.observe(now, silence(&traffic)) {
+            self.act(action)?;
+        }
+        self.follow_greeting(now)?;
+        if now >= self.show_at {
+            self.show_at = now + SHOW;
+            self.display.show(&self.status(now, &traffic));
+        }
+        if now >= self.statistics_at {
+            self.statistics_at = now + STATISTICS;
+            self.tell_statistics();
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), InsideError> {
+        let cloudlet = self.kept.holdings.cloudlet();
+        match action {
+            Action::TellSilence => self.kept.audience.hear(&Event::Silent { cloudlet }),
+            Action::Resolve => work::look_up(self.kept.uplink.config(), self.news.0.clone()),
+            Action::FailOver => {
+                self.kept.audience.hear(&Event::FailingOver { cloudlet });
+                let exclude = self.kept.holdings.identity().into_iter();
+                let exclude = exclude.chain(self.unreachable.iter().copied()).collect();
+                let asking = self.kept.asking.clone();
+                self.search = Search::Asking(work::search(asking, exclude, self.news.0.clone()));
+            }
+            Action::Recovered => {
+                self.stop_search()?;
+                self.kept.audience.hear(&Event::Recovered);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stays where the tunnel is; what was deployed elsewhere is given back at the end.
+    fn stop_search(&mut self) -> Result<(), TunnelError> {
+        match std::mem::replace(&mut self.search, Search::Idle) {
+            Search::Idle => {}
+            Search::Asking(task) => {
+                task.abort();
+                self.kept.holdings.give_up_request();
+            }
+            Search::Greeting(other, ..) => {
+                self.kept.holdings.leave(&other);
+                self.kept.uplink.forget(&other.tunnel_config.public_key)?;
+            }
+        }
+        self.unreachable.clear();
+        Ok(())
+    }
+
+    fn take(&mut self, news: News, now: Duration) -> Result<(), InsideError> {
+        match news {
+            News::Found(Ok((other, endpoint))) => self.greet(other, endpoint, now)?,
+            News::Found(Err(error)) => self.found_nobody(&error, now),
+            News::Renewed(answer) => self.renewed(answer),
+            News::Resolved(Ok(addresses)) => self.redirect(&addresses, now)?,
+            News::Resolved(Err(error)) => tracing::debug!(%error, "the name leads nowhere"),
+        }
+        Ok(())
+    }
+
+    fn greet(
+        &mut self,
+        other: Box<CloudletDeployment>,
+        endpoint: SocketAddr,
+        now: Duration,
+    ) -> Result<(), TunnelError> {
+        // The cloudlet that was silent may have come back meanwhile.
+        if !matches!(self.search, Search::Asking(_)) {
+            self.kept.holdings.leave(&other);
+            return Ok(());
+        }
+        self.kept.uplink.greet(&other.tunnel_config, endpoint)?;
+        self.search = Search::Greeting(other, endpoint, now + GREETING);
+        Ok(())
+    }
+
+    fn follow_greeting(&mut self, now: Duration) -> Result<(), InsideError> {
+        let Search::Greeting(other, endpoint, until) = &self.search else {
+            return Ok(());
+        };
+        let (key, endpoint) = (other.tunnel_config.public_key, *endpoint);
+        if self.kept.uplink.has_answered(&key)? {
+            if let Search::Greeting(other, ..) = std::mem::replace(&mut self.search, Search::Idle) {
+                self.move_to(*other, endpoint, now)?;
+            }
+        } else if now >= *until {
+            self.unreachable
+                .extend(other.cloudlet.as_ref().map(|cloudlet| cloudlet.uuid));
+            self.kept.holdings.leave(other);
+            self.kept.uplink.forget(&key)?;
+            self.found_nobody(&SearchError::NoAnswer(endpoint), now);
+        }
+        Ok(())
+    }
+
+    fn move_to(
+        &mut self,
+        other: CloudletDeployment,
+        endpoint: SocketAddr,
+        now: Duration,
+    ) -> Result<(), InsideError> {
+        self.kept.uplink.move_to(&other.tunnel_config, endpoint)?;
+        self.kept.holdings.move_to(other);
+        self.kept.watch.moved();
+        self.unreachable.clear();
+        self.renew_at = now + RENEWAL;
+        self.kept.audience.hear(&Event::FailedOver {
+            cloudlet: self.kept.holdings.cloudlet(),
+            deployment: self.kept.holdings.in_use(),
+        });
+        Ok(())
+    }
+
+    fn found_nobody(&mut self, error: &SearchError, now: Duration) {
+        self.search = Search::Idle;
+        self.kept.watch.found_nobody(now);
+        let reason = error.to_string();
+        self.kept.audience.hear(&Event::NotFailedOver { reason });
+    }
+
+    fn renewed(&mut self, answer: Result<Vec<CloudletDeployment>, AskError>) {
+        let told = match answer.map(|told| told.into_iter().next()) {
+            Ok(told) => told,
+            Err(error) => {
+                // The lease outlasts two failures; the tunnel does not need Tier 1.
+                tracing::warn!(%error, "lease not extended, another try follows");
+                let reason = error.to_string();
+                self.kept.audience.hear(&Event::NotRenewed { reason });
+                return;
+            }
+        };
+        let Some(told) = told else { return };
+        let identity = told.cloudlet.as_ref().map(|cloudlet| cloudlet.uuid);
+        if identity != self.kept.holdings.identity() {
+            // The tunnel moved meanwhile, or this Tier 1 does not do as it is asked.
+            self.kept.holdings.leave(&told);
+            return;
+        }
+        let expires = told.expires;
+        self.kept.audience.hear(&Event::Renewed { expires });
+        self.follow_renewal(told);
+    }
+
+    /// A lease that had ended brings a new deployment, which the tunnel has to follow.
+    fn follow_renewal(&mut self, told: CloudletDeployment) {
+        let is_other = told.tunnel_config != *self.kept.uplink.config();
+        // An older server may place somewhere else, and does not say so.
+        let is_followed = is_other && told.is_ready() && told.cloudlet.is_some();
+        if is_followed && matches!(self.search, Search::Idle) {
+            self.search = Search::Asking(work::locate(told, self.news.0.clone()));
+        } else {
+            self.kept.holdings.update(told);
+        }
+    }
+
+    fn redirect(&self, addresses: &[SocketAddr], now: Duration) -> Result<(), TunnelError> {
+        let present = self.kept.uplink.traffic()?.peer.endpoint;
+        let is_known = present.is_some_and(|present| addresses.contains(&present));
+        let Some(endpoint) = addresses.first().copied().filter(|_| !is_known) else {
+            return Ok(());
+        };
+        if self.kept.watch.silent_for(now).is_some() {
+            self.kept.uplink.redirect(endpoint)?;
+            self.kept
+                .audience
+                .hear(&Event::EndpointChanged { endpoint });
+        }
+        Ok(())
+    }
+
+    fn status(&self, now: Duration, traffic: &Traffic) -> Status {
+        let health = match (self.kept.watch.silent_for(now), &self.search) {
+            (None, _) => Health::Answers(traffic.peer.round_trip),
+            (Some(time), Search::Idle) => Health::Silent(time),
+            (Some(time), _) => Health::Searching(time),
+        };
+        let expires = self.kept.holdings.in_use().expires;
+        let lease = expires.map(|expires| expires.duration_since(Timestamp::now()));
+        Status {
+            cloudlet: events::name(self.kept.holdings.cloudlet()),
+            health,
+            sent_bytes: traffic.sent_bytes,
+            received_bytes: traffic.received_bytes,
+            lease: lease.map(|lease| lease.try_into().unwrap_or_default()),
+        }
+    }
+
+    fn tell_statistics(&self) {
+        if let Ok(traffic) = self.kept.uplink.traffic() {
+            self.kept.audience.hear(&Event::Statistics {
+                sent_bytes: traffic.sent_bytes,
+                received_bytes: traffic.received_bytes,
+                round_trip: traffic.peer.round_trip.into(),
+            });
+        }
+    }
+}
+
+fn silence(traffic: &Traffic) -> Option<Silence> {
+    let asked = traffic.peer.asked_for?;
+    Some(Silence {
+        unanswered: traffic.peer.unanswered_for.unwrap_or(asked),
+        asked,
+    })
+}
