@@ -19,6 +19,7 @@ mod end_to_end {
     mod lease;
     mod logs;
     mod misbehaving;
+    mod moving;
     mod paths;
     mod quickstart;
     mod recipes;
