@@ -17,9 +17,11 @@ mod end_to_end {
     mod fall_over;
     mod kubernetes;
     mod lease;
+    mod local_network;
     mod logs;
     mod misbehaving;
     mod moving;
+    mod other_clients;
     mod paths;
     mod quickstart;
     mod recipes;
@@ -28,4 +30,5 @@ mod end_to_end {
     mod shutdown;
     mod tier3;
     mod tokens;
+    mod zeroconf;
 }

@@ -27,7 +27,7 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         talk,
         tier1,
     } = args;
-    let session = Session::open(tier1, *application, *talk)?;
+    let session = Session::open_tier1(tier1, *application, *talk)?;
     let key = session.key()?;
     let wishes = Wishes {
         location: *location,
@@ -103,7 +103,7 @@ pub(crate) fn recipe(args: &RecipeArgs) -> Result<(), CommandError> {
         talk,
         tier1,
     } = args;
-    let session = Session::open(tier1, *application, *talk)?;
+    let session = Session::open_tier1(tier1, *application, *talk)?;
     let recipe = session.ask(Call::Recipe, session.tier1.recipe(*application))?;
     print(output.output, &recipe, || {
         output::recipe(&recipe, output::width())

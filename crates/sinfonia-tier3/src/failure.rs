@@ -16,6 +16,7 @@ use tracing_subscriber::filter::ParseError;
 use crate::application::Application;
 #[cfg(target_os = "linux")]
 use crate::confined::InsideError;
+use crate::discovery::DiscoveryError;
 use crate::events::Event;
 use crate::key_cache::KeyCacheError;
 use crate::printable::Printable;
@@ -87,6 +88,12 @@ pub(crate) enum CommandError {
     /// What was said is no URL.
     #[error(transparent)]
     Url(#[from] Tier1UrlError),
+    /// No cloudlet is found.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    /// A Tier 1 alone knows that.
+    #[error("a cloudlet that is found on the local network (--zeroconf) does not know that")]
+    NotOfACloudlet,
     /// The older form lacks an argument.
     #[error("the URL of Tier 1 or the uuid of the application is missing")]
     NoTarget,
@@ -186,16 +193,6 @@ pub(crate) enum CommandError {
     /// Tier 1 answered that all is well, with nothing.
     #[error("Tier 1 deployed on no cloudlet")]
     NothingDeployed,
-    /// A feature of the older form that this version lacks.
-    #[error("{what} is not part of this version")]
-    NotInThisVersion {
-        /// The feature.
-        what: String,
-        /// Who would be asked.
-        url: Option<Tier1Url>,
-        /// What would be deployed.
-        application: Application,
-    },
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
     File {

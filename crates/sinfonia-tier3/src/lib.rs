@@ -9,6 +9,7 @@ mod commands;
 #[cfg(target_os = "linux")]
 mod confined;
 #[cfg(target_os = "linux")]
+mod discovery;
 mod display;
 mod events;
 mod failure;

@@ -8,12 +8,21 @@ use tokio::runtime;
 
 use crate::application::Application;
 use crate::arguments::{ConnectionArgs, TalkArgs, Tier1Args};
+use crate::discovery;
 use crate::failure::{Call, CommandError};
 use crate::key_cache::{KeyCache, KeyPair, Origin};
 use crate::log;
 use crate::talk::Talk;
 use crate::tier1::{AskError, Tier1};
 use crate::tier1_url::Tier1Url;
+
+/// Who is asked.
+pub(crate) enum Place {
+    /// This Tier 1.
+    Tier1(Tier1Url),
+    /// A cloudlet that is found on the local network.
+    LocalNetwork,
+}
 
 /// A Tier 1, the application that it is asked about, and this device's keys.
 pub(crate) struct Session {
@@ -33,22 +42,57 @@ impl Session {
         application: Application,
         talk: TalkArgs,
     ) -> Result<Self, CommandError> {
-        let url = tier1.tier1_url.as_deref().ok_or(CommandError::NoUrl)?;
-        Self::with(url.parse()?, &tier1.connection, application, talk)
+        let Tier1Args {
+            tier1_url,
+            zeroconf,
+            connection,
+        } = tier1;
+        let place = if *zeroconf {
+            Place::LocalNetwork
+        } else {
+            let url = tier1_url.as_deref().ok_or(CommandError::NoUrl)?;
+            Place::Tier1(url.parse()?)
+        };
+        Self::with(place, connection, application, talk)
     }
 
-    /// Prepares to ask this Tier 1.
+    /// Prepares to ask a Tier 1, not a cloudlet that takes its place.
     ///
     /// # Errors
-    /// A file that an option names cannot be used.
+    /// The options want such a cloudlet; otherwise as [`Session::open`].
+    pub(crate) fn open_tier1(
+        tier1: &Tier1Args,
+        application: Application,
+        talk: TalkArgs,
+    ) -> Result<Self, CommandError> {
+        if tier1.zeroconf {
+            return Err(CommandError::NotOfACloudlet);
+        }
+        Self::open(tier1, application, talk)
+    }
+
+    /// Prepares to ask whoever is there. A token is shown to a Tier 1 alone: anybody can say to be a cloudlet.
+    ///
+    /// # Errors
+    /// A file that an option names cannot be used, or there is no cloudlet.
     pub(crate) fn with(
-        url: Tier1Url,
+        place: Place,
         connection: &ConnectionArgs,
         application: Application,
         talk: TalkArgs,
     ) -> Result<Self, CommandError> {
         log::init(talk.debug)?;
-        let token = token(connection, &url)?;
+        let (url, token) = match place {
+            Place::Tier1(url) => {
+                let token = token(connection, &url)?;
+                (url, token)
+            }
+            Place::LocalNetwork => {
+                let _progress =
+                    Talk::new(talk.quiet).progress("looking for a cloudlet on the local network");
+                (discovery::find()?, None)
+            }
+        };
         let client = client::build(&ClientSettings {
             ca_file: connection.client.ca_file.clone(),
             ..ClientSettings::new("sinfonia-tier3")

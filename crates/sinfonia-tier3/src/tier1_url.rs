@@ -35,9 +35,13 @@ pub(crate) enum Tier1UrlError {
     Extra,
 }
 
-/// The base URL of a Tier 1: http(s), host, port and a path prefix, without `/api/v1`. Shared, because every error repeats it.
+/// The base URL of a Tier 1, or of the Tier 2 of a cloudlet that was found on the local network and takes its place: http(s), host, port
+/// and a path prefix, without `/api/v1`. Shared, because every error repeats it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tier1Url(Arc<Url>);
+pub(crate) struct Tier1Url {
+    url: Arc<Url>,
+    is_cloudlet: bool,
+}
 
 impl Tier1Url {
     /// Where the application is deployed for this key, and its candidates are listed.
@@ -45,8 +49,24 @@ impl Tier1Url {
         self.call(&format!("deploy/{}/{}", application.uuid(), key.url_safe()))
     }
 
+    /// The same place, but as one of a Tier 2.
+    pub(crate) fn of_a_cloudlet(self) -> Self {
+        Self {
+            is_cloudlet: true,
+            ..self
+        }
+    }
+
+    /// Whether a Tier 2 is there.
+    pub(crate) const fn is_cloudlet(&self) -> bool {
+        self.is_cloudlet
+    }
+
     /// Where the deployment for this key is read and deleted.
     pub(crate) fn deployment(&self, application: Application, key: &PublicKey) -> Url {
+        if self.is_cloudlet {
+            return self.deploy(application, key);
+        }
         self.call(&format!(
             "deployments/{}/{}",
             application.uuid(),
@@ -61,7 +81,7 @@ impl Tier1Url {
 
     /// The base URL itself.
     pub(crate) fn url(&self) -> &Url {
-        &self.0
+        &self.url
     }
 
     /// The same place over https instead of http, or the other way round; a port stays.
@@ -74,8 +94,8 @@ impl Tier1Url {
     }
 
     fn call(&self, path: &str) -> Url {
-        let mut url = Url::clone(&self.0);
-        let prefix = self.0.path().trim_end_matches('/');
+        let mut url = Url::clone(&self.url);
+        let prefix = self.url.path().trim_end_matches('/');
         url.set_path(&format!("{prefix}{API}/{path}"));
         url
     }
@@ -102,13 +122,16 @@ impl FromStr for Tier1Url {
         let path = url.path().trim_end_matches('/');
         let path = path.strip_suffix(API).unwrap_or(path).to_owned();
         url.set_path(&path);
-        Ok(Self(Arc::new(url)))
+        Ok(Self {
+            url: Arc::new(url),
+            is_cloudlet: false,
+        })
     }
 }
 
 impl fmt::Display for Tier1Url {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0.as_str().trim_end_matches('/'))
+        formatter.write_str(self.url.as_str().trim_end_matches('/'))
     }
 }
 
@@ -158,6 +181,22 @@ mod tests {
         let url: Tier1Url = text.parse().unwrap();
 
         assert_eq!(url.with_other_scheme(), expected);
+    }
+
+    #[test]
+    fn a_cloudlet_has_one_path_for_all_calls() {
+        let url: Tier1Url = "http://tier2:5000".parse().unwrap();
+        let (application, key) = (
+            "helloworld".parse().unwrap(),
+            PublicKey::from_bytes([1; 32]),
+        );
+
+        let url = url.of_a_cloudlet();
+
+        assert_eq!(
+            url.deployment(application, &key),
+            url.deploy(application, &key)
+        );
     }
 
     #[test]

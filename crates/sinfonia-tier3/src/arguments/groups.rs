@@ -13,6 +13,9 @@ pub(crate) struct Tier1Args {
     /// URL of Tier 1, such as https://tier1.example
     #[arg(long, env = "SINFONIA_TIER1_URL", value_name = "URL")]
     pub(crate) tier1_url: Option<String>,
+    /// Find a cloudlet on the local network (mDNS) instead of asking a Tier 1; no token is shown to it
+    #[arg(long, env = "SINFONIA_ZEROCONF", value_parser = BoolishValueParser::new())]
+    pub(crate) zeroconf: bool,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
 }

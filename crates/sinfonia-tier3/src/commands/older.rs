@@ -13,9 +13,8 @@ use crate::failure::CommandError;
 use crate::key_cache::KeyPair;
 use crate::printable::Printable;
 use crate::private_file::{self, PRIVATE_FILE};
-use crate::session::Session;
+use crate::session::{Place, Session};
 use crate::tier1::Wishes;
-use crate::tier1_url::Tier1Url;
 use crate::{output, qr_code, wireguard};
 
 /// Most time until the application runs, in seconds; the default of `deploy` too.
@@ -48,16 +47,8 @@ fn run_inside(form: &OlderForm, arguments: &[OsString]) -> Result<u8, CommandErr
 }
 
 fn open(form: &OlderForm) -> Result<(Session, Plan), CommandError> {
-    let (url, application) = target(form)?;
-    if form.zeroconf {
-        return Err(CommandError::NotInThisVersion {
-            what: "finding a cloudlet on the local network (--zeroconf)".to_owned(),
-            url,
-            application,
-        });
-    }
-    let url = url.ok_or(CommandError::NoTarget)?;
-    let session = Session::with(url, &form.connection, application, form.talk)?;
+    let (place, application) = target(form)?;
+    let session = Session::with(place, &form.connection, application, form.talk)?;
     let plan = Plan {
         wishes: Wishes::default(),
         timeout: TIMEOUT,
@@ -94,16 +85,16 @@ fn show_or_write(form: &OlderForm, arguments: &[OsString]) -> Result<(), Command
 }
 
 /// Where Tier 1 is, which is left out where none is asked, and what is to be deployed.
-fn target(form: &OlderForm) -> Result<(Option<Tier1Url>, Application), CommandError> {
-    let (url, uuid) = match form.target.as_slice() {
-        [url, uuid] => (Some(url.parse()?), uuid),
-        [uuid] if form.zeroconf => (None, uuid),
+fn target(form: &OlderForm) -> Result<(Place, Application), CommandError> {
+    let (place, uuid) = match form.target.as_slice() {
+        [uuid] if form.zeroconf => (Place::LocalNetwork, uuid),
+        [url, uuid] => (Place::Tier1(url.parse()?), uuid),
         _ => return Err(CommandError::NoTarget),
     };
     let application = uuid
         .parse()
         .map_err(|_| CommandError::NotAnApplication(Printable::new(uuid)))?;
-    Ok((url, application))
+    Ok((place, application))
 }
 
 /// Shows the tunnel as a QR code, for these applications alone.

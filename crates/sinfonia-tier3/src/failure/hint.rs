@@ -24,6 +24,12 @@ pub(super) fn of(error: &CommandError) -> String {
             "give --tier1-url https://tier1.example, or export SINFONIA_TIER1_URL".to_owned()
         }
         CommandError::Url(error) => of_url(error),
+        CommandError::Discovery(_) => {
+            "see that sinfonia-tier2 --zeroconf runs on this network and that UDP port 5353 is open, or ask a Tier 1: --tier1-url https://tier1.example".to_owned()
+        }
+        CommandError::NotOfACloudlet => {
+            "ask a Tier 1: --tier1-url https://tier1.example, without --zeroconf".to_owned()
+        }
         CommandError::NoTarget | CommandError::NotAnApplication(_) => {
             "the order is: sinfonia-tier3 [options] <tier1-url> <uuid> [application args]"
                 .to_owned()
@@ -70,9 +76,6 @@ pub(super) fn of(error: &CommandError) -> String {
         #[cfg(target_os = "linux")]
         CommandError::Inside(error) => of_inside(error),
         CommandError::NothingDeployed => "ask Tier 1 what it would do: sinfonia-tier3 candidates <uuid>".to_owned(),
-        CommandError::NotInThisVersion {
-            url, application, ..
-        } => of_missing(url.as_ref(), *application),
         CommandError::File { .. } => {
             "go to a folder where you may write, and run the command again".to_owned()
         }
@@ -259,15 +262,10 @@ fn of_wait(application: Application, url: &Tier1Url, timeout: u32, error: &WaitE
     }
 }
 
-fn of_missing(url: Option<&Tier1Url>, application: Application) -> String {
-    let url = url.map_or_else(|| "https://tier1.example".to_owned(), ToString::to_string);
-    format!(
-        "write a file for wg-quick: sinfonia-tier3 deploy {application} --tier1-url {url} --output wg >sinfonia.conf\n      \
-         or files for wg and a resolver: sinfonia-tier3 --config-debug {url} {application}"
-    )
-}
-
 fn command(name: &str, application: Application, url: &Tier1Url) -> String {
+    if url.is_cloudlet() {
+        return format!("sinfonia-tier3 {name} {application} --zeroconf");
+    }
     format!("sinfonia-tier3 {name} {application} --tier1-url {url}")
 }
 

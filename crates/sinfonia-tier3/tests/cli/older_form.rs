@@ -118,17 +118,17 @@ async fn what_is_no_application_of_a_phone_is_refused_before_anything_is_deploye
 }
 
 #[tokio::test]
-async fn finding_a_cloudlet_without_tier_1_is_said_to_be_missing() {
+async fn what_a_tier_1_alone_knows_is_not_asked_of_a_found_cloudlet() {
     let device = Device::new().await;
 
-    insta::assert_snapshot!(device.run("--zeroconf helloworld curl"), @r"
-    exit 125
+    insta::assert_snapshot!(device.run("candidates helloworld --zeroconf"), @r"
+    exit 1
     -- stdout
     -- stderr
-    error: finding a cloudlet on the local network (--zeroconf) is not part of this version
-    hint: write a file for wg-quick: sinfonia-tier3 deploy helloworld --tier1-url https://tier1.example --output wg >sinfonia.conf
-          or files for wg and a resolver: sinfonia-tier3 --config-debug https://tier1.example helloworld
+    error: a cloudlet that is found on the local network (--zeroconf) does not know that
+    hint: ask a Tier 1: --tier1-url https://tier1.example, without --zeroconf
     ");
+    assert_eq!(device.asked().await, [""; 0]);
 }
 
 #[tokio::test]
