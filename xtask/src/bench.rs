@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: what the tiers take, always beside a baseline of the same run on the same machine.
 
 mod load;
+mod process;
 mod stand_ins;
 mod tier1;
 mod tier2;
+mod tunnel;
 
 use clap::Subcommand;
 
@@ -14,6 +16,11 @@ pub(crate) enum Benchmark {
     Tier1(tier1::Options),
     /// Deployments by Tier 2 on a control plane of their own, beside helm alone. Takes about ten minutes.
     Tier2(tier2::Options),
+    /// The tunnel's data path, beside wireguard-go. Needs root, iproute2, util-linux and iperf3; takes about ten minutes.
+    ///
+    /// Everything runs in network namespaces of its own, which go with this program. While socket buffers of a stock kernel are measured,
+    /// net.core.rmem_max and wmem_max of the host are lowered to those; they are raised again after it, and on Ctrl-C.
+    Tunnel(tunnel::Options),
     /// Answers every deploy request at once, as a Tier 2 of no cost would.
     #[command(hide = true)]
     InstantTier2,
@@ -23,16 +30,24 @@ pub(crate) enum Benchmark {
         /// Where to, without trailing slash.
         target: String,
     },
+    /// What the benchmark of the tunnel runs in processes of its own.
+    #[command(hide = true, subcommand)]
+    TunnelPart(tunnel::parts::Part),
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+    };
     match benchmark {
-        Benchmark::Tier1(options) => tier1::run(options, &runtime),
-        Benchmark::Tier2(options) => tier2::run(options, &runtime),
-        Benchmark::InstantTier2 => runtime.block_on(stand_ins::instant_tier2()),
-        Benchmark::Forwarder { target } => runtime.block_on(stand_ins::forwarder(target)),
+        Benchmark::Tier1(options) => tier1::run(options, &runtime()?),
+        Benchmark::Tier2(options) => tier2::run(options, &runtime()?),
+        Benchmark::Tunnel(options) => tunnel::run(options, &runtime()?),
+        Benchmark::InstantTier2 => runtime()?.block_on(stand_ins::instant_tier2()),
+        Benchmark::Forwarder { target } => runtime()?.block_on(stand_ins::forwarder(target)),
+        // Without a runtime, whose memory and threads would be measured as well.
+        Benchmark::TunnelPart(part) => tunnel::parts::run(part),
     }
 }

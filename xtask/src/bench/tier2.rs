@@ -3,7 +3,6 @@
 mod bare_helm;
 mod client;
 mod jobs;
-mod process;
 mod samples;
 mod table;
 mod world;
@@ -17,6 +16,7 @@ use self::client::Client;
 use self::samples::{Samples, at_once};
 use self::table::{Row, Table};
 use self::world::World;
+use super::process::mebibytes;
 use crate::cargo::build_release;
 use crate::testbed::build_missing;
 
@@ -202,7 +202,7 @@ impl AtRest {
         Ok(Self {
             repeats,
             bare,
-            mebibytes: process::mebibytes(world.tier2())?,
+            mebibytes: mebibytes(world.tier2().process_id())?,
         })
     }
 }

@@ -49,10 +49,25 @@ pub struct Tun {
     pub framing: Framing,
 }
 
+impl Tun {
+    /// Makes a device in the network namespace of the calling thread, without offload where the kernel refuses that. It has no
+    /// address and is down, and it goes when this is dropped.
+    ///
+    /// # Errors
+    /// The thread lacks `CAP_NET_ADMIN` in that namespace, there is no `/dev/net/tun`, or the name is taken.
+    pub fn make(name: &str) -> io::Result<Self> {
+        either(name).map_err(|failed| failed.errno.into())
+    }
+}
+
 /// Makes the device in the network namespace of this process, without offload where the kernel refuses that.
 pub(super) fn make() -> Result<Tun, Failed> {
+    either(NAME)
+}
+
+fn either(name: &str) -> Result<Tun, Failed> {
     // The name is free again, because what failed is closed.
-    make_framed(NAME, Framing::Offload).or_else(|_| make_framed(NAME, Framing::Plain))
+    make_framed(name, Framing::Offload).or_else(|_| make_framed(name, Framing::Plain))
 }
 
 /// Makes a device in the network namespace of this thread.

@@ -10,9 +10,9 @@ use anstream::eprintln;
 use sinfonia_testbed::FaultProxy;
 
 use super::Options;
-use super::process::cpu_seconds;
 use super::table::{Row, Table};
 use super::world::{LEASE, World};
+use crate::bench::process::cpu_seconds;
 
 /// Seconds between two rounds where they are measured, and time where there is to be only the first, at the start.
 const OFTEN: u64 = 1;
@@ -123,7 +123,7 @@ impl Counted<'_> {
     fn so_far(&self) -> anyhow::Result<Effort> {
         Ok(Effort {
             calls: self.proxy.count("*", "*") as f64,
-            cpu_seconds: cpu_seconds(self.world.tier2())?,
+            cpu_seconds: cpu_seconds(self.world.tier2().process_id())?,
         })
     }
 }

@@ -103,21 +103,6 @@ impl Side {
         );
         self.introduce(other, None);
     }
-
-    /// CPU time that the tunnel has used.
-    fn cpu(&self) -> Duration {
-        let tasks: Vec<PathBuf> = match &self.running {
-            Running::WireguardGo { child, .. } => vec![format!("/proc/{}", child.id()).into()],
-            Running::Ours(_) => {
-                let tasks = fs::read_dir("/proc/self/task").unwrap();
-                tasks
-                    .map(|task| task.unwrap().path())
-                    .filter(|task| is_tunnel(task))
-                    .collect()
-            }
-        };
-        tasks.iter().map(|task| cpu_of(task)).sum()
-    }
 }
 
 impl Drop for Running {
@@ -187,27 +172,6 @@ fn configure(socket: &Path, text: &str) {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Whether a task of this process is the thread of a tunnel; its name is cut to 15 characters.
-fn is_tunnel(task: &Path) -> bool {
-    fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with("sinfonia-tunnel"))
-}
-
-fn cpu_of(task: &Path) -> Duration {
-    let text = fs::read_to_string(task.join("stat")).unwrap_or_default();
-    // Behind the name in brackets: user and system time are the 12th and 13th field, in hundredths of a second.
-    let fields = text
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace();
-    let ticks: u64 = fields
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
-    Duration::from_millis(10 * ticks)
 }
 
 /// A client, which knows where the gateway is, and the gateway.
@@ -305,35 +269,4 @@ fn a_path_that_is_too_narrow_for_trains_gets_single_datagrams() {
     let counters = tunnel.counters().unwrap();
     assert_eq!(counters.failed_sends, 0);
     assert!(counters.sends > data.len() as u64 / 1_400);
-}
-
-/// Not a check but numbers, for those who ask: `cargo test --release -- --ignored --nocapture side_by_side`.
-#[test]
-#[ignore = "measures"]
-fn throughput_side_by_side() {
-    use Program::{Ours, WireguardGo};
-    let data = bytes(512 << 20);
-    for round in 0..3 {
-        for (client, gateway) in [
-            (WireguardGo, WireguardGo),
-            (Ours, WireguardGo),
-            (Ours, Ours),
-        ] {
-            let name = format!("{round} {client:?} - {gateway:?}");
-            let (client, gateway) = pair(client, gateway);
-            carry(&client, &gateway, 0, b"hello");
-            for (direction, from, to) in [("up", &client, &gateway), ("down", &gateway, &client)] {
-                let before = client.cpu();
-                let (arrived, time) = carry(from, to, 0, &data);
-                assert_eq!(arrived.len(), data.len());
-                let gigabytes = data.len() as f64 / 1e9;
-                let line = format!(
-                    "{name} {direction}: {:.2} Gbit/s, {:.2} CPU-s/GB\n",
-                    8.0 * gigabytes / time.as_secs_f64(),
-                    (client.cpu() - before).as_secs_f64() / gigabytes,
-                );
-                std::io::stderr().write_all(line.as_bytes()).unwrap();
-            }
-        }
-    }
 }

@@ -1,0 +1,98 @@
+//! The programs that the benchmark starts.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use nix::unistd::geteuid;
+use sinfonia_testbed::{ProgramSet, Programs};
+
+use super::ends::wireguard_go_version;
+use super::namespace::Namespace;
+use crate::cargo::{build_release, programs};
+
+/// Programs of others, with the packages of Debian that have them.
+const NEEDED: [(&str, &str); 5] = [
+    ("ip", "iproute2"),
+    ("iperf3", "iperf3"),
+    ("nsenter", "util-linux"),
+    ("taskset", "util-linux"),
+    ("unshare", "util-linux"),
+];
+
+/// Where the programs are.
+pub(super) struct Tools {
+    pub(super) wireguard_go: PathBuf,
+    /// This program as it is built for release, for the parts that are measured or measure.
+    pub(super) xtask: PathBuf,
+    pub(super) tier3: PathBuf,
+}
+
+impl Tools {
+    /// Finds the programs, or builds them.
+    ///
+    /// # Errors
+    /// One is nowhere, or this user may not make namespaces.
+    pub(super) fn prepare() -> anyhow::Result<Self> {
+        ensure!(
+            geteuid().is_root(),
+            "this benchmark makes network namespaces and devices in them, for which it needs root\nhint: run it as root; nothing of the host's own network is touched"
+        );
+        for (program, package) in NEEDED {
+            ensure!(
+                is_there(program),
+                "{program} is not on PATH\nhint: apt install {package}"
+            );
+        }
+        if !ProgramSet::Wireguard.is_there() {
+            anstream::eprintln!("building wireguard-go from its pinned Go module…");
+            ProgramSet::Wireguard.build(|_| ())?;
+        }
+        build_release(&["--package", "xtask", "--package", "sinfonia-tier3"])?;
+        let folder = programs("release");
+        Ok(Self {
+            wireguard_go: Programs::wireguard_or_hint()?,
+            xtask: folder.join("xtask"),
+            tier3: folder.join("sinfonia-tier3"),
+        })
+    }
+
+    /// A command that runs one of the parts in a namespace.
+    pub(super) fn part(&self, namespace: &Namespace, cores: Option<&str>) -> Command {
+        let mut command = namespace.command(&self.xtask, cores);
+        command.args(["bench", "tunnel-part"]);
+        command
+    }
+
+    /// What the figures depend on besides our own programs, for people.
+    ///
+    /// # Errors
+    /// A program does not tell.
+    pub(super) fn versions(&self) -> anyhow::Result<String> {
+        let iperf3 = first_line("iperf3", "--version")?;
+        let kernel = first_line("uname", "--kernel-release")?;
+        let wireguard_go = wireguard_go_version(&self.wireguard_go);
+        let wireguard_go = wireguard_go.unwrap_or_else(|| "of unknown version".to_owned());
+        Ok(format!(
+            "Linux {kernel}, wireguard-go {wireguard_go}, {iperf3}"
+        ))
+    }
+}
+
+/// Whether a program can be started: all of these have the option.
+fn is_there(program: &str) -> bool {
+    let mut command = Command::new(program);
+    let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+    let status = quiet.stdin(Stdio::null()).arg("--version").status();
+    status.is_ok()
+}
+
+fn first_line(program: impl AsRef<Path>, option: &str) -> anyhow::Result<String> {
+    let program = program.as_ref();
+    let output = Command::new(program).arg(option).output();
+    let output = output.with_context(|| format!("cannot run {}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next().unwrap_or_default();
+    // iperf3 adds what it was built with.
+    Ok(line.split(" (").next().unwrap_or_default().to_owned())
+}
