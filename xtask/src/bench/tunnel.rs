@@ -7,6 +7,7 @@ mod iperf;
 mod lab;
 mod namespace;
 pub(super) mod parts;
+mod quiet;
 mod running;
 mod scenarios;
 mod start;
@@ -27,6 +28,8 @@ use self::tools::Tools;
 const ENOUGH: u64 = 5;
 /// Rounds and seconds of a run that only shows whether it works.
 const QUICK: (u64, u64) = (2, 1);
+/// Share of the machine that other programs may take while a table to publish is measured.
+const QUIET: f64 = 0.1;
 
 /// How much to measure.
 #[derive(Args)]
@@ -67,12 +70,13 @@ pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
     let outcome = measure(options, &tools);
     // Ctrl-C reaches the programs as well, whose failures say less.
     interrupt::check()?;
-    let table = outcome?;
-    println!("{}\n{table}", heading(options, &tools)?);
+    let (table, others) = outcome?;
+    println!("{}\n{table}", heading(options, &tools, others)?);
     Ok(())
 }
 
-fn measure(options: &Options, tools: &Tools) -> anyhow::Result<Table> {
+/// Measures all rounds; returns also the greatest share of the machine that others took between them.
+fn measure(options: &Options, tools: &Tools) -> anyhow::Result<(Table, f64)> {
     let (rounds, seconds) = options.amount();
     let mut measured: Vec<(Scenario, Vec<Row>)> = Vec::new();
     for scenario in options.scenarios() {
@@ -81,7 +85,9 @@ fn measure(options: &Options, tools: &Tools) -> anyhow::Result<Table> {
             None => measured.push((scenario, rows(scenario))),
         }
     }
+    let mut others: f64 = 0.0;
     for round in 1..=rounds {
+        others = others.max(quiet::share_of_others()?);
         for (scenario, rows) in &mut measured {
             let label = format!("round {round} of {rounds}: {}", scenario.name());
             eprintln!("{label}");
@@ -96,7 +102,7 @@ fn measure(options: &Options, tools: &Tools) -> anyhow::Result<Table> {
         }
     }
     let rows = measured.into_iter().flat_map(|(_, rows)| rows);
-    Ok(Table(rows.collect()))
+    Ok((Table(rows.collect()), others))
 }
 
 fn rows(scenario: Scenario) -> Vec<Row> {
@@ -118,22 +124,43 @@ fn pair<T>(
     }
 }
 
-fn heading(options: &Options, tools: &Tools) -> anyhow::Result<String> {
+fn heading(options: &Options, tools: &Tools, others: f64) -> anyhow::Result<String> {
     let (rounds, seconds) = options.amount();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut text = format!(
-        "{cores} cores, {}; {rounds} interleaved pairs, streams of {seconds} s. Each file that went through before had the SHA-256 that it was sent with.\n",
+        "{cores} cores, {}; {rounds} interleaved pairs, streams of {seconds} s; other programs took up to {:.0} % of the machine between them. Each file that went through before had the SHA-256 that it was sent with.\n",
         tools.versions()?,
+        100.0 * others,
     );
-    if rounds < ENOUGH || options.quick {
-        text += "\n**Not for publication**: that takes at least 5 pairs.\n";
+    for reason in doubts(rounds, others) {
+        text += &format!("\n**Not for publication**: {reason}.\n");
     }
     Ok(text)
+}
+
+/// Why a table should not be published.
+fn doubts(rounds: u64, others: f64) -> Vec<&'static str> {
+    let doubts = [
+        (rounds < ENOUGH, "that takes at least 5 pairs"),
+        (
+            others > QUIET,
+            "the machine was busy, which is hard on programs of few threads",
+        ),
+    ];
+    let found = doubts.into_iter().filter(|(is_so, _)| *is_so);
+    found.map(|(_, reason)| reason).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_enough_pairs_on_a_quiet_machine_are_for_publication() {
+        assert!(doubts(5, 0.02).is_empty());
+        assert_eq!(doubts(4, 0.02), ["that takes at least 5 pairs"]);
+        assert_eq!(doubts(4, 0.5).len(), 2);
+    }
 
     #[test]
     fn the_order_within_a_pair_alternates() {
