@@ -87,17 +87,19 @@ impl VirtioHeader {
     }
 }
 
-/// The sum of big-endian 16-bit words, not yet folded (RFC 1071).
+/// The sum of big-endian 16-bit words, not complemented (RFC 1071).
 pub(super) fn sum(bytes: &[u8]) -> u64 {
     let mut chunks = bytes.chunks_exact(4);
+    let word = |chunk: [u8; 4]| u64::from(u32::from_ne_bytes(chunk));
     let mut sum: u64 = chunks
         .by_ref()
-        .map(|chunk| u64::from(u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]])))
+        .map(|chunk| word([chunk[0], chunk[1], chunk[2], chunk[3]]))
         .sum();
     let mut rest = [0; 4];
     rest[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
-    sum += u64::from(u32::from_be_bytes(rest));
-    sum
+    sum += word(rest);
+    // In the machine's own order up to here, which takes less than half the time: the sum of swapped words is the swapped sum (§2 B there).
+    u64::from(u16::from_be(fold(sum)))
 }
 
 /// Folds a sum to 16 bits; the checksum is its complement.

@@ -141,6 +141,18 @@ fn the_checksum_is_that_of_rfc_1071() {
     assert_eq!(fold(sum(&[0x00, 0x01, 0xf2])), 0xf201);
 }
 
+proptest! {
+    #[test]
+    fn the_sum_is_that_of_its_words(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let words = bytes.chunks(2).map(|word| match word {
+            [high, low] => u64::from(u16::from_be_bytes([*high, *low])),
+            _ => u64::from(word[0]) << 8,
+        });
+
+        prop_assert_eq!(fold(sum(&bytes)), fold(words.sum()));
+    }
+}
+
 #[test]
 fn only_the_last_segment_ends_a_stream() {
     let mut tcp = Tcp::new(&[7; 250]);
