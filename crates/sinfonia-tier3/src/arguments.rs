@@ -2,6 +2,7 @@
 
 mod form;
 mod groups;
+mod inside;
 
 use std::ffi::OsString;
 
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 pub(crate) use self::form::{Form, split};
 pub(crate) use self::groups::{ConnectionArgs, TalkArgs, Tier1Args};
+pub(crate) use self::inside::{ExecArgs, InsideArgs, ShellArgs, StatusForm};
 use crate::application::Application;
 
 const EXAMPLES: &str = "\
@@ -21,6 +23,7 @@ Examples:
   sinfonia-tier3 deploy helloworld                  deploy, wait until it runs, tell how to connect
   sinfonia-tier3 deploy helloworld -- curl http://helloworld/
                                                     run a command inside the tunnel, then give everything back
+  sinfonia-tier3 deploy helloworld --keep           hold a tunnel open, for exec
   sinfonia-tier3 deploy helloworld -o wg >w.conf    a file for wg-quick
   sinfonia-tier3 delete helloworld                  give everything back
 
@@ -43,6 +46,12 @@ const SHELL_EXAMPLES: &str = "\
 Example:
   sinfonia-tier3 shell helloworld --tier1-url https://tier1.example
   curl http://helloworld/";
+
+const EXEC_EXAMPLES: &str = "\
+Example:
+  sinfonia-tier3 deploy helloworld --keep           in one shell
+  sinfonia-tier3 exec helloworld -- curl http://helloworld/
+                                                    in another, as the same user";
 
 const CANDIDATES_EXAMPLES: &str = "\
 Examples:
@@ -84,6 +93,9 @@ pub(crate) enum Command {
     /// Deploy an application, and open a shell whose only way out is the tunnel to it
     #[command(after_help = SHELL_EXAMPLES)]
     Shell(ShellArgs),
+    /// Run one more command inside a tunnel that deploy --keep holds open
+    #[command(after_help = EXEC_EXAMPLES)]
+    Exec(ExecArgs),
     /// Tell which cloudlets would be tried, best first, and why; deploys nothing
     #[command(after_help = CANDIDATES_EXAMPLES)]
     Candidates(CandidatesArgs),
@@ -130,6 +142,9 @@ pub(crate) struct DeployArgs {
     pub(crate) output: DeployOutput,
     #[command(flatten)]
     pub(crate) inside: InsideArgs,
+    /// Keep the tunnel when the command has ended, or without one, until SIGINT or SIGTERM, for `sinfonia-tier3 exec`
+    #[arg(long, env = "SINFONIA_KEEP", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with_all = ["no_wait", "results", "new_key"], help_heading = "Inside the tunnel")]
+    pub(crate) keep: bool,
     #[command(flatten)]
     pub(crate) talk: TalkArgs,
     #[command(flatten)]
@@ -137,78 +152,6 @@ pub(crate) struct DeployArgs {
     /// What to run inside the tunnel; its exit code is ours, and what was deployed is deleted when it ends (Linux)
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["no_wait", "results"])]
     pub(crate) command: Vec<OsString>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShellArgs {
-    /// Uuid of the application's recipe, or helloworld
-    #[arg(value_name = "UUID|ALIAS")]
-    pub(crate) application: Application,
-    /// Where this device is, in degrees [default: what its address says]
-    #[arg(
-        long,
-        env = "SINFONIA_LOCATION",
-        value_name = "LAT,LON",
-        allow_hyphen_values = true,
-        help_heading = "Placement"
-    )]
-    pub(crate) location: Option<Location>,
-    /// Most time until the application runs, in seconds
-    #[arg(long, env = "SINFONIA_TIMEOUT", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Waiting")]
-    pub(crate) timeout: u32,
-    #[command(flatten)]
-    pub(crate) inside: InsideArgs,
-    #[command(flatten)]
-    pub(crate) talk: TalkArgs,
-    #[command(flatten)]
-    pub(crate) tier1: Tier1Args,
-}
-
-/// What WireGuard leaves of an Ethernet frame, in bytes.
-const DEFAULT_MTU: u16 = 1420;
-
-/// Silence that is no passing trouble of the network any more, in seconds.
-const DEFAULT_FAILOVER: u32 = 15;
-
-/// How something runs inside the tunnel.
-#[derive(Debug, Clone, Copy, Args)]
-#[command(next_help_heading = "Inside the tunnel")]
-pub(crate) struct InsideArgs {
-    /// Use a key of its own for this run, and so a deployment of its own beside others of this application
-    #[arg(long, env = "SINFONIA_NEW_KEY", value_parser = clap::builder::BoolishValueParser::new())]
-    pub(crate) new_key: bool,
-    /// Leave what was deployed to its lease when the command has ended
-    #[arg(long, env = "SINFONIA_NO_RELEASE", value_parser = clap::builder::BoolishValueParser::new())]
-    pub(crate) no_release: bool,
-    /// Longest packet inside the tunnel, in bytes, 1280 to 4064
-    #[arg(long, env = "SINFONIA_MTU", value_name = "BYTES", default_value_t = DEFAULT_MTU, value_parser = clap::value_parser!(u16).range(1280..=4064))]
-    pub(crate) mtu: u16,
-    /// Time without an answer after which another cloudlet is looked for, in seconds; 0 never leaves this one
-    #[arg(long, env = "SINFONIA_FAILOVER_AFTER", value_name = "SECONDS", default_value_t = DEFAULT_FAILOVER)]
-    pub(crate) failover_after: u32,
-    /// Where the state of the tunnel is shown, if stderr is a terminal
-    #[arg(
-        long,
-        env = "SINFONIA_STATUS",
-        value_name = "PLACE",
-        value_enum,
-        default_value_t
-    )]
-    pub(crate) status: StatusForm,
-}
-
-/// Where the state of the tunnel is shown on a terminal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum StatusForm {
-    /// In the title while a command has the terminal, else in a line
-    #[default]
-    Auto,
-    /// In the title of the window, which leaves the screen to the command
-    Title,
-    /// In a line that is written again and again, for commands that write nothing
-    Line,
-    /// Nowhere
-    Off,
 }
 
 #[derive(Debug, Args)]
@@ -366,19 +309,6 @@ pub(crate) struct OlderForm {
     /// URL of Tier 1, left out with --zeroconf, and uuid of the application's recipe
     #[arg(value_names = ["TIER1_URL", "UUID"], num_args = 0..=2)]
     pub(crate) target: Vec<String>,
-}
-
-impl Default for InsideArgs {
-    /// What the options are by default, for the older form.
-    fn default() -> Self {
-        Self {
-            new_key: false,
-            no_release: false,
-            mtu: DEFAULT_MTU,
-            failover_after: DEFAULT_FAILOVER,
-            status: StatusForm::Auto,
-        }
-    }
 }
 
 /// Form of a QR code.

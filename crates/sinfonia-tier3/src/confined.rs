@@ -6,17 +6,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sinfonia_tunnel::confinement::{
-    self, Application, Confinement, ConfinementError, Mtu, Signals, Tun, Waiting,
+    self, Application, Confinement, ConfinementError, Mtu, Running, Signals, Tun, Waiting,
 };
 use sinfonia_tunnel::driver::TunnelError;
 
+use crate::application::Application as Kind;
 use crate::arguments::StatusForm;
 use crate::commands::deploy::{Plan, deploy};
-use crate::commands::inside::Report;
+use crate::commands::inside::{Report, Wanted};
 use crate::display::Screen;
 use crate::events::{Audience, Event};
 use crate::failure::CommandError;
 use crate::keeper::{Asking, Holdings, Keeper, Kept};
+use crate::kept::{self, Hold, KeptError};
 use crate::key_cache::KeyPair;
 use crate::session::Session;
 use crate::talk::Talk;
@@ -26,8 +28,8 @@ use crate::watch::Watch;
 /// What is run, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Inside {
-    /// The program and its arguments.
-    pub(crate) command: Vec<OsString>,
+    /// The command, and what else is to happen.
+    pub(crate) wanted: Wanted,
     /// Longest packet inside the tunnel.
     pub(crate) mtu: Mtu,
     /// Whether the deployment is given back when the application has ended.
@@ -36,8 +38,6 @@ pub(crate) struct Inside {
     pub(crate) failover_after: Option<Duration>,
     /// Where the state is shown.
     pub(crate) status: StatusForm,
-    /// How is told what happens.
-    pub(crate) report: Report,
 }
 
 /// Why an application does not run inside a tunnel.
@@ -46,6 +46,9 @@ pub(crate) enum InsideError {
     /// The namespaces cannot be had, or the application cannot be executed.
     #[error(transparent)]
     Confinement(#[from] ConfinementError),
+    /// The tunnel does not stay for others, or is not found.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
     /// The tunnel does not come about, or broke down.
     #[error(transparent)]
     Tunnel(#[from] TunnelError),
@@ -89,7 +92,7 @@ pub(crate) fn run(
     let Some(deployment) = deployments.first() else {
         return Err(CommandError::NothingDeployed);
     };
-    let audience = afterwards(inside.report, session.talk);
+    let audience = afterwards(inside.wanted.report, session.talk);
     audience.hear(&Event::Deployed {
         cloudlet: deployment.cloudlet.as_ref(),
         deployment,
@@ -113,9 +116,7 @@ struct Confined {
 fn confine(inside: &Inside) -> Result<Confined, InsideError> {
     // Before there is a thread that would take them.
     let signals = Signals::hold().map_err(InsideError::Application)?;
-    let mut words = inside.command.iter();
-    let program = words.next().cloned().unwrap_or_default();
-    let application = Application::new(program).arguments(words);
+    let application = application(&inside.wanted.command);
     let (confinement, tun, waiting) = Confinement::make(&application)?;
     Ok(Confined {
         confinement,
@@ -141,13 +142,9 @@ fn connect_and_run(
     } = confined;
     let config = &holdings.in_use().tunnel_config;
     let uplink = Uplink::connect(confinement, tun, inside.mtu, &key.private, config)?;
-    let audience = audience(inside.report, session.talk);
+    let audience = audience(inside, session.talk);
     tell_connection(&uplink, audience)?;
-    let running = waiting.go()?;
-    audience.hear(&Event::Started { pid: running.id() });
-    signals
-        .pass_on_to(running.handle())
-        .map_err(InsideError::Application)?;
+    let (running, _hold) = occupy(session, inside, waiting, &uplink)?;
     let kept = Kept {
         asking: Asking {
             tier1: session.tier1.clone(),
@@ -160,22 +157,105 @@ fn connect_and_run(
         watch: Watch::new(inside.failover_after),
         audience,
     };
-    let screen = Screen {
-        terminal: session.talk.is_on_terminal(),
-        quiet: session.talk.is_quiet(),
-        application: true,
-    };
+    let screen = screen(inside, session.talk);
     let keeper = Keeper::start(kept, inside.status, screen).map_err(InsideError::Application)?;
-    let status = running.wait().map_err(InsideError::Application)?;
-    let exit_code = confinement::exit_code(status);
+    let exit_code = until_end(session, inside, running, &signals);
     if let Some(kept) = keeper.stop() {
-        audience.hear(&Event::Ended { exit_code });
         *holdings = kept.holdings;
         if let Err(error) = kept.uplink.stop() {
             session.talk.note(&format!("note: {error}"));
         }
     }
-    Ok(exit_code)
+    exit_code
+}
+
+/// Starts the application, if there is one, and holds the namespaces, if they are to be kept.
+fn occupy(
+    session: &Session,
+    inside: &Inside,
+    waiting: Waiting,
+    uplink: &Uplink,
+) -> Result<(Option<Running>, Option<Hold>), InsideError> {
+    let Wanted { command, keep, .. } = &inside.wanted;
+    if command.is_empty() {
+        let hold = Hold::new(session.application, waiting)?;
+        tell_kept(session, inside);
+        return Ok((None, Some(hold)));
+    }
+    let hold = if *keep {
+        let waiting = uplink.namespaces().start(&application(&[]))?;
+        Some(Hold::new(session.application, waiting)?)
+    } else {
+        None
+    };
+    Ok((Some(waiting.go()?), hold))
+}
+
+/// Waits until the application has ended, and then, if the tunnel is to be kept, until this process is asked to end.
+fn until_end(
+    session: &Session,
+    inside: &Inside,
+    running: Option<Running>,
+    signals: &Signals,
+) -> Result<u8, InsideError> {
+    let audience = audience(inside, session.talk);
+    let mut exit_code = 0;
+    if let Some(running) = running {
+        audience.hear(&Event::Started { pid: running.id() });
+        exit_code = follow(running, signals)?;
+        audience.hear(&Event::Ended { exit_code });
+    }
+    if !inside.wanted.keep {
+        return Ok(exit_code);
+    }
+    if !inside.wanted.command.is_empty() {
+        tell_kept(session, inside);
+    }
+    signals.wait_for_end().map_err(InsideError::Application)?;
+    Ok(0)
+}
+
+fn tell_kept(session: &Session, inside: &Inside) {
+    audience(inside, session.talk).hear(&Event::Kept);
+    session.talk.note(&format!(
+        "the tunnel stays until Ctrl-C; run something in it: sinfonia-tier3 exec {} -- COMMAND",
+        session.application
+    ));
+}
+
+/// Passes signals on to the application until it has ended, and tells what it exited with.
+fn follow(running: Running, signals: &Signals) -> Result<u8, InsideError> {
+    signals
+        .pass_on_to(running.handle())
+        .map_err(InsideError::Application)?;
+    let status = running.wait().map_err(InsideError::Application)?;
+    Ok(confinement::exit_code(status))
+}
+
+/// Runs one more application in a tunnel that is kept. Returns what it exited with.
+///
+/// # Errors
+/// No tunnel is kept, or the application does not come to run.
+pub(crate) fn run_beside(kept: Kind, command: &[OsString]) -> Result<u8, InsideError> {
+    // Before there is a thread that would take them.
+    let signals = Signals::hold().map_err(InsideError::Application)?;
+    let waiting = kept::find(kept)?.start(&application(command))?;
+    follow(waiting.go()?, &signals)
+}
+
+/// A command as what becomes of a process inside.
+fn application(command: &[OsString]) -> Application {
+    let mut words = command.iter();
+    let program = words.next().cloned().unwrap_or_default();
+    Application::new(program).arguments(words)
+}
+
+const fn screen(inside: &Inside, talk: Talk) -> Screen {
+    Screen {
+        terminal: talk.is_on_terminal(),
+        quiet: talk.is_quiet(),
+        application: !inside.wanted.command.is_empty(),
+    }
 }
 
 fn tell_connection(uplink: &Uplink, audience: Audience) -> Result<(), InsideError> {
@@ -190,8 +270,8 @@ fn tell_connection(uplink: &Uplink, audience: Audience) -> Result<(), InsideErro
 }
 
 /// Who hears what happens while the application runs: what it has on its terminal is not to be spoilt by notes.
-const fn audience(report: Report, talk: Talk) -> Audience {
-    match report {
+const fn audience(inside: &Inside, talk: Talk) -> Audience {
+    match inside.wanted.report {
         Report::Notes if talk.is_on_terminal() => Audience::Nobody,
         report => afterwards(report, talk),
     }

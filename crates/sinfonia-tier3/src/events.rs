@@ -36,6 +36,8 @@ pub(crate) enum Event<'a> {
         /// Its process.
         pid: u32,
     },
+    /// The tunnel stays for others.
+    Kept,
     /// The lease was extended.
     Renewed {
         /// To when, if the server tells.
@@ -233,6 +235,7 @@ mod tests {
                 round_trip,
             },
             Event::Started { pid: 7 },
+            Event::Kept,
             Event::Renewed { expires },
             Event::Renewed { expires: None },
             Event::NotRenewed { reason: "r".into() },

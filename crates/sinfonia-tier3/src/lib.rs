@@ -15,6 +15,8 @@ mod events;
 mod failure;
 #[cfg(target_os = "linux")]
 mod keeper;
+#[cfg(target_os = "linux")]
+mod kept;
 mod key_cache;
 mod log;
 mod output;
@@ -63,6 +65,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         Form::Commands(arguments) => parse_and_run(arguments, |cli: Cli| match cli.command {
             Command::Deploy(args) => commands::deploy::run(&args),
             Command::Shell(args) => commands::inside::shell(&args),
+            Command::Exec(args) => commands::exec::run(&args),
             Command::Candidates(args) => done(commands::candidates(&args)),
             Command::Status(args) => done(commands::status(&args)),
             Command::Delete(args) => done(commands::delete(&args)),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use sinfonia_core::key::{PrivateKey, PublicKey};
 use sinfonia_core::tunnel::TunnelConfig;
-use sinfonia_tunnel::confinement::{Confinement, Mtu, Network, Tun};
+use sinfonia_tunnel::confinement::{Confinement, Mtu, Namespaces, Network, Tun};
 use sinfonia_tunnel::driver::{PeerCounters, Tunnel, TunnelError, TunnelParts};
 use sinfonia_tunnel::endpoint::PeerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -161,6 +161,11 @@ impl Uplink {
         }
         self.config = config.clone();
         Ok(())
+    }
+
+    /// What the tunnel is for.
+    pub(crate) const fn namespaces(&self) -> &Namespaces {
+        self.confinement.namespaces()
     }
 
     /// What the tunnel is like at present.

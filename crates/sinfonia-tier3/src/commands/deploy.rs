@@ -8,7 +8,7 @@ use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::key::PublicKey;
 use tokio::time::Instant;
 
-use super::inside::{self, Report, with_application};
+use super::inside::{self, Report, Wanted, with_application};
 use super::print;
 use crate::application::Application;
 use crate::arguments::{DeployArgs, DeployOutput, Output};
@@ -52,7 +52,7 @@ pub(crate) enum ObtainError {
 /// Runs the command.
 pub(crate) fn run(args: &DeployArgs) -> Result<u8, CommandError> {
     let result = deploy_and_use(args);
-    if args.command.is_empty() {
+    if args.command.is_empty() && !args.keep {
         return result;
     }
     result.map_err(|error| with_application(error, report_of(args)))
@@ -73,6 +73,7 @@ fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
         timeout,
         output,
         inside,
+        keep,
         talk,
         tier1,
         command,
@@ -86,10 +87,14 @@ fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
         timeout: *timeout,
         wait: !no_wait,
     };
-    if !command.is_empty() {
-        let report = report_of(args);
-        let session = Session::open(tier1, *application, report.talk(*talk))?;
-        return inside::run(&session, &plan, inside, report, command.clone());
+    if !command.is_empty() || *keep {
+        let wanted = Wanted {
+            command: command.clone(),
+            keep: *keep,
+            report: report_of(args),
+        };
+        let session = Session::open(tier1, *application, wanted.report.talk(*talk))?;
+        return inside::run(&session, &plan, inside, wanted);
     }
     let session = Session::open(tier1, *application, *talk)?;
     let key = session.key()?;

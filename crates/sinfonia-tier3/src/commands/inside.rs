@@ -28,6 +28,28 @@ pub(crate) enum Report {
     Events,
 }
 
+/// What is to happen inside the tunnel.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// The program and its arguments; without any, the tunnel is kept for others.
+    pub(crate) command: Vec<OsString>,
+    /// Whether the tunnel stays for others when the program has ended.
+    pub(crate) keep: bool,
+    /// How is told what happens.
+    pub(crate) report: Report,
+}
+
+impl Wanted {
+    /// A program, and no others.
+    pub(crate) const fn alone(command: Vec<OsString>) -> Self {
+        Self {
+            command,
+            keep: false,
+            report: Report::Notes,
+        }
+    }
+}
+
 impl Report {
     /// What else is told: nothing that programs would have to skip.
     pub(crate) const fn talk(self, talk: TalkArgs) -> TalkArgs {
@@ -59,7 +81,7 @@ pub(crate) fn shell(args: &ShellArgs) -> Result<u8, CommandError> {
             wait: true,
         };
         let shell = open_shell(&session);
-        run(&session, &plan, inside, Report::Notes, shell)
+        run(&session, &plan, inside, Wanted::alone(shell))
     };
     work().map_err(|error| with_application(error, Report::Notes))
 }
@@ -73,8 +95,7 @@ pub(crate) fn run(
     session: &Session,
     plan: &Plan,
     args: &InsideArgs,
-    report: Report,
-    command: Vec<OsString>,
+    wanted: Wanted,
 ) -> Result<u8, CommandError> {
     let InsideArgs {
         new_key,
@@ -92,13 +113,12 @@ pub(crate) fn run(
         )
     };
     let inside = crate::confined::Inside {
-        command,
+        wanted,
         mtu: Mtu::new(*mtu).unwrap_or_default(),
         release: !no_release,
         failover_after: (*failover_after > 0)
             .then(|| Duration::from_secs((*failover_after).into())),
         status: *status,
-        report,
     };
     crate::confined::run(session, &key, plan, &inside)
 }
@@ -112,8 +132,7 @@ pub(crate) fn run(
     session: &Session,
     _: &Plan,
     _: &InsideArgs,
-    _: Report,
-    _: Vec<OsString>,
+    _: Wanted,
 ) -> Result<u8, CommandError> {
     Err(CommandError::NotInThisVersion {
         what: "running an application inside the tunnel on another system than Linux".to_owned(),

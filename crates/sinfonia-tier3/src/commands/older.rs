@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sinfonia_core::resolver::Resolver;
 
 use super::deploy::{Plan, deploy};
-use super::inside::{self, Report, open_shell, with_application};
+use super::inside::{self, Report, Wanted, open_shell, with_application};
 use crate::application::Application;
 use crate::arguments::{InsideArgs, OlderForm, QrForm};
 use crate::failure::CommandError;
@@ -41,8 +41,7 @@ fn run_inside(form: &OlderForm, arguments: &[OsString]) -> Result<u8, CommandErr
         &session,
         &plan,
         &InsideArgs::default(),
-        Report::Notes,
-        command,
+        Wanted::alone(command),
     )
 }
 

@@ -11,6 +11,8 @@ use sinfonia_tunnel::confinement::ConfinementError;
 use crate::application::Application;
 #[cfg(target_os = "linux")]
 use crate::confined::InsideError;
+#[cfg(target_os = "linux")]
+use crate::kept::KeptError;
 use crate::key_cache::KeyCacheError;
 use crate::problem::Refusal;
 use crate::tier1::{AskError, Trouble};
@@ -283,6 +285,7 @@ fn of_inside(error: &InsideError) -> String {
             "check its name, its mode and PATH"
         }
         InsideError::Confinement(error) => error.hint().unwrap_or("--debug shows each step"),
+        InsideError::Kept(error) => return of_kept(error),
         InsideError::NoAnswer(_) => {
             "check that UDP to this address is let through; the deployment can be tried by other means with --output wg"
         }
@@ -292,4 +295,19 @@ fn of_inside(error: &InsideError) -> String {
         }
     };
     general.to_owned()
+}
+
+#[cfg(target_os = "linux")]
+fn of_kept(error: &KeptError) -> String {
+    match error {
+        KeptError::None(application) => {
+            format!("keep one, in another shell: sinfonia-tier3 deploy {application} --keep")
+        }
+        KeptError::Enter { .. } => {
+            "be the user who keeps it; what was started inside a tunnel cannot enter one".to_owned()
+        }
+        KeptError::NoFolder | KeptError::Write { .. } => {
+            "name a folder of yours: export XDG_RUNTIME_DIR=/some/folder".to_owned()
+        }
+    }
 }

@@ -13,6 +13,11 @@ async fn help_of_deploy_is_grouped() {
 }
 
 #[tokio::test]
+async fn help_of_exec_is_grouped() {
+    insta::assert_snapshot!(help("exec --help").await);
+}
+
+#[tokio::test]
 async fn help_of_shell_is_grouped() {
     insta::assert_snapshot!(help("shell --help").await);
 }

@@ -13,7 +13,7 @@ use crate::cloudlet::Cloudlet;
 use crate::device::{CLOUDLET, Device, HELLOWORLD, URL_SAFE_KEY, answer, ready};
 
 /// Sends a line to the backend, and shows what comes back.
-const ECHO: &str =
+pub(crate) const ECHO: &str =
     "exec 3<>/dev/udp/10.5.0.1/7; echo through the tunnel >&3; timeout 10 head -n 1 <&3; exit 7";
 
 #[tokio::test]

@@ -13,6 +13,8 @@ mod failures;
 mod help;
 #[cfg(target_os = "linux")]
 mod inside;
+#[cfg(target_os = "linux")]
+mod keeping;
 mod older_form;
 #[cfg(target_os = "linux")]
 mod telling;

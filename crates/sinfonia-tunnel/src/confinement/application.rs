@@ -107,6 +107,11 @@ impl Waiting {
         }
     }
 
+    /// The number of the process, which stays that of the application.
+    pub fn id(&self) -> u32 {
+        self.process.handle().id()
+    }
+
     /// Lets the process become the application: the tunnel is there.
     ///
     /// # Errors
@@ -137,7 +142,7 @@ impl Running {
 
     /// The number of its process.
     pub fn id(&self) -> u32 {
-        self.0.handle().pid().as_raw_nonzero().get().unsigned_abs()
+        self.0.handle().id()
     }
 
     /// Waits until it has ended. Meanwhile this process stops whenever the application does, and has it continue when it does.

@@ -1,7 +1,7 @@
 //! A child process that never outlives this one.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
@@ -68,8 +68,13 @@ impl Handle {
     }
 
     /// The process's number; another one may come to have it once this one has ended.
-    pub(super) const fn pid(&self) -> Pid {
-        self.pid
+    pub(super) fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Readable as soon as the process has ended.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {

@@ -1,11 +1,15 @@
 //! Signals that are meant for the application.
 
 use std::io;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::thread;
 
+use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use rustix::process::Signal as Sent;
 
 use super::process::Handle;
@@ -20,9 +24,17 @@ const PASSED_ON: [(Signal, Sent); 6] = [
     (Signal::SIGUSR2, Sent::USR2),
 ];
 
+/// What asks a process to end.
+const ENDING: [Signal; 4] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+];
+
 /// Signals that no longer end this process, because they are meant for the application.
-#[derive(Debug)]
-pub struct Signals(SignalFd);
+#[derive(Debug, Clone)]
+pub struct Signals(Arc<SignalFd>);
 
 impl Signals {
     /// Holds them back from this thread, and from all threads and programs that it starts from now on except applications. Other
@@ -33,7 +45,8 @@ impl Signals {
     pub fn hold() -> io::Result<Self> {
         let set = passed_on();
         set.thread_block()?;
-        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)?))
+        let descriptor = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self(Arc::new(descriptor)))
     }
 
     /// Does something during which they act on this process as they did before, for as long as there is no application.
@@ -51,28 +64,69 @@ impl Signals {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn pass_on_to(self, application: Handle) -> io::Result<()> {
+    pub fn pass_on_to(&self, application: Handle) -> io::Result<()> {
+        let signals = self.clone();
         thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || self.pass_on(&application))?;
+            .spawn(move || signals.pass_on(&application))?;
         Ok(())
     }
 
-    fn pass_on(&self, application: &Handle) {
-        while let Ok(Some(info)) = self.0.read_signal() {
-            // What a terminal sends, it has sent to the application as well.
-            if info.ssi_code == SI_KERNEL {
-                continue;
-            }
-            let number = i32::try_from(info.ssi_signo).unwrap_or_default();
-            let passed = PASSED_ON
-                .iter()
-                .find(|(signal, _)| *signal as i32 == number);
-            if passed.is_some_and(|(_, signal)| application.signal(*signal).is_err()) {
-                return;
+    /// Waits for one that asks this process to end, where there is no application that they would be meant for.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn wait_for_end(&self) -> io::Result<()> {
+        loop {
+            match self.0.read_signal() {
+                Ok(Some(info)) if asks_to_end(&info) => return Ok(()),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
+
+    fn pass_on(&self, application: &Handle) {
+        loop {
+            let readable = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
+            let mut both = [readable(application.descriptor()), readable(self.0.as_fd())];
+            match poll(&mut both, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(_) => return,
+            }
+            let [ended, signalled] = both.map(|one| one.any().unwrap_or_default());
+            // First of all, because what comes after its end is not meant for the application.
+            if ended {
+                return;
+            }
+            if signalled {
+                self.pass_on_one(application);
+            }
+        }
+    }
+
+    fn pass_on_one(&self, application: &Handle) {
+        let Ok(Some(info)) = self.0.read_signal() else {
+            return;
+        };
+        // What a terminal sends, it has sent to the application as well.
+        if info.ssi_code == SI_KERNEL {
+            return;
+        }
+        let passed = PASSED_ON.iter().find(|(signal, _)| is(&info, *signal));
+        if let Some((_, signal)) = passed {
+            // It may have ended meanwhile, which is seen next.
+            let _ = application.signal(*signal);
+        }
+    }
+}
+
+fn asks_to_end(info: &siginfo) -> bool {
+    ENDING.iter().any(|signal| is(info, *signal))
+}
+
+fn is(info: &siginfo, signal: Signal) -> bool {
+    i32::try_from(info.ssi_signo).is_ok_and(|number| number == signal as i32)
 }
 
 /// Undoes [`Signals::hold`] in this thread, which may be that of a process that was started while they were held back.

@@ -1,0 +1,39 @@
+//! `sinfonia-tier3 exec`.
+
+use std::ffi::OsString;
+
+use super::inside::{Report, with_application};
+use crate::arguments::ExecArgs;
+use crate::failure::CommandError;
+use crate::log;
+
+/// Runs the command; returns what the application exited with.
+pub(crate) fn run(args: &ExecArgs) -> Result<u8, CommandError> {
+    let ExecArgs {
+        application,
+        talk,
+        command,
+    } = args;
+    let work = || {
+        log::init(talk.debug)?;
+        enter(*application, command)
+    };
+    work().map_err(|error| with_application(error, Report::Notes))
+}
+
+#[cfg(target_os = "linux")]
+fn enter(
+    application: crate::application::Application,
+    command: &[OsString],
+) -> Result<u8, CommandError> {
+    Ok(crate::confined::run_beside(application, command)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enter(application: crate::application::Application, _: &[OsString]) -> Result<u8, CommandError> {
+    Err(CommandError::NotInThisVersion {
+        what: "running an application inside the tunnel on another system than Linux".to_owned(),
+        url: None,
+        application,
+    })
+}
