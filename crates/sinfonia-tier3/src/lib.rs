@@ -3,6 +3,15 @@
 //! It asks a Tier 1 for a deployment of an application's backend on a nearby cloudlet, waits until that runs, and tells how to connect.
 //! Answers go to stdout, everything else to stderr.
 
+#![cfg_attr(
+    not(target_os = "linux"),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "what runs inside the tunnel is there on Linux alone"
+    )
+)]
+
 mod application;
 mod arguments;
 mod commands;

@@ -48,7 +48,7 @@ pub(crate) struct Cloudlet {
     address: SocketAddr,
     public_key: PublicKey,
     signs: Arc<Signs>,
-    thread: Option<JoinHandle<u64>>,
+    thread: Option<JoinHandle<Vec<Vec<u8>>>>,
 }
 
 /// What the thread is told.
@@ -117,7 +117,12 @@ impl Cloudlet {
     }
 
     /// How many packets the device sent through the tunnel.
-    pub(crate) fn packets(mut self) -> u64 {
+    pub(crate) fn packets(self) -> usize {
+        self.heard().len()
+    }
+
+    /// The packets that the device sent through the tunnel.
+    pub(crate) fn heard(mut self) -> Vec<Vec<u8>> {
         self.signs.stop.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap()
     }
@@ -140,11 +145,11 @@ fn serve(
     private_key: &PrivateKey,
     character: Character,
     signs: &Signs,
-) -> u64 {
+) -> Vec<Vec<u8>> {
     let begun = Instant::now();
     let now = || Moment::from_origin(begun.elapsed());
     let mut endpoint = endpoint(private_key, character, now());
-    let mut packets = 0;
+    let mut packets = Vec::new();
     let mut was_elsewhere = false;
     let mut bytes = [0; 4096];
     while !signs.stop.load(Ordering::Relaxed) {
@@ -163,8 +168,8 @@ fn serve(
         }
         endpoint.advance(now(), &mut out);
         for packet in std::mem::take(&mut out.packets) {
-            packets += 1;
             endpoint.send(now(), returned(&packet), &mut out);
+            packets.push(packet);
         }
         for (to, datagram) in out.datagrams {
             socket.send_to(&datagram, to).unwrap();

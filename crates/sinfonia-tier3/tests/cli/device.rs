@@ -30,7 +30,17 @@ pub(crate) struct Device {
 impl Device {
     /// A device with a key for helloworld.
     pub(crate) async fn new() -> Self {
-        let device = Self::without_keys().await;
+        Self::without_keys().await.with_key()
+    }
+
+    /// The same with a Tier 1 of its own, which other tests do not get after it.
+    pub(crate) fn asking(tier1: MockServer) -> Self {
+        let home = TempDir::new().unwrap();
+        Self { home, tier1 }.with_key()
+    }
+
+    fn with_key(self) -> Self {
+        let device = self;
         let entry = device.key_entry();
         fs::create_dir_all(entry.parent().unwrap()).unwrap();
         fs::write(

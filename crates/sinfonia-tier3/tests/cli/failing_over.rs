@@ -71,7 +71,8 @@ async fn a_tunnel_without_traffic_is_found_dead_with_the_next_request() {
     let script = format!("echo ready; read -r go; {REQUESTS}");
     let mut application = Running::script(&device, &[], &script);
     application.expect("ready");
-    first.die();
+    // Its port is closed from now on.
+    first.packets();
     thread::sleep(Duration::from_secs(5));
 
     let begun = Instant::now();

@@ -15,6 +15,8 @@ mod help;
 mod inside;
 #[cfg(target_os = "linux")]
 mod keeping;
+#[cfg(target_os = "linux")]
+mod leaks;
 mod older_form;
 #[cfg(target_os = "linux")]
 mod telling;
