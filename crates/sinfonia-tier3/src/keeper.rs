@@ -2,6 +2,7 @@
 //! when it is dead, and both told.
 
 mod holdings;
+mod lease;
 mod rounds;
 mod work;
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::Kept;
+use super::lease;
 use super::work::{self, News, SearchError};
 use crate::confined::InsideError;
 use crate::display::Display;
@@ -25,9 +26,6 @@ use crate::watch::{Action, Silence};
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(250);
-
-/// Time between two requests that extend the lease, a third of the shortest that Tier 2 gives by default.
-const RENEWAL: Duration = Duration::from_secs(100);
 
 /// Time between two pictures of the state.
 const SHOW: Duration = Duration::from_secs(1);
@@ -63,17 +61,19 @@ enum Search {
 
 impl Rounds {
     pub(super) fn new(kept: Kept, display: Display) -> Self {
-        Self {
+        let mut rounds = Self {
             kept,
             display,
             begun: Instant::now(),
             search: Search::Idle,
             unreachable: Vec::new(),
-            renew_at: RENEWAL,
+            renew_at: Duration::ZERO,
             show_at: Duration::ZERO,
             statistics_at: STATISTICS,
             news: mpsc::unbounded_channel(),
-        }
+        };
+        rounds.plan_renewal(Duration::ZERO);
+        rounds
     }
 
     /// Keeps until it is told to stop, or whoever would tell is gone.
@@ -106,7 +106,7 @@ impl Rounds {
 
     fn round(&mut self, now: Duration) -> Result<(), InsideError> {
         if now >= self.renew_at {
-            self.renew_at = now + RENEWAL;
+            self.plan_renewal(now);
             let cloudlet = self.kept.holdings.identity();
             work::renew(self.kept.asking.clone(), cloudlet, self.news.0.clone());
         }
@@ -124,6 +124,16 @@ impl Rounds {
             self.tell_statistics();
         }
         Ok(())
+    }
+
+    fn plan_renewal(&mut self, now: Duration) {
+        self.renew_at = now + lease::renewal(self.lease());
+    }
+
+    /// What is left of the lease, where that is known.
+    fn lease(&self) -> Option<Duration> {
+        let expires = self.kept.holdings.in_use().expires?;
+        expires.duration_since(Timestamp::now()).try_into().ok()
     }
 
     fn act(&mut self, action: Action) -> Result<(), InsideError> {
@@ -167,7 +177,10 @@ impl Rounds {
         match news {
             News::Found(Ok((other, endpoint))) => self.greet(other, endpoint, now)?,
             News::Found(Err(error)) => self.found_nobody(&error, now),
-            News::Renewed(answer) => self.renewed(answer),
+            News::Renewed(answer) => {
+                self.renewed(answer);
+                self.plan_renewal(now);
+            }
             News::Resolved(Ok(addresses)) => self.redirect(&addresses, now)?,
             News::Resolved(Err(error)) => tracing::debug!(%error, "the name leads nowhere"),
         }
@@ -219,7 +232,7 @@ impl Rounds {
         self.kept.holdings.move_to(other);
         self.kept.watch.moved();
         self.unreachable.clear();
-        self.renew_at = now + RENEWAL;
+        self.plan_renewal(now);
         self.kept.audience.hear(&Event::FailedOver {
             cloudlet: self.kept.holdings.cloudlet(),
             deployment: self.kept.holdings.in_use(),
@@ -290,14 +303,12 @@ impl Rounds {
             (Some(time), Search::Idle) => Health::Silent(time),
             (Some(time), _) => Health::Searching(time),
         };
-        let expires = self.kept.holdings.in_use().expires;
-        let lease = expires.map(|expires| expires.duration_since(Timestamp::now()));
         Status {
             cloudlet: events::name(self.kept.holdings.cloudlet()),
             health,
             sent_bytes: traffic.sent_bytes,
             received_bytes: traffic.received_bytes,
-            lease: lease.map(|lease| lease.try_into().unwrap_or_default()),
+            lease: self.lease(),
         }
     }
 

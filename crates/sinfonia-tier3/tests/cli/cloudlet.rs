@@ -20,11 +20,13 @@ const MTU: u16 = 1420;
 #[derive(Clone, Copy)]
 pub(crate) struct Character {
     pub(crate) uuid: &'static str,
-    pub(crate) name: &'static str,
+    name: &'static str,
     key: [u8; 32],
     /// The device's address in the tunnel.
-    pub(crate) device: &'static str,
-    pub(crate) dns: &'static str,
+    device: &'static str,
+    /// The one that it gets with its next deployment.
+    pub(crate) device_later: &'static str,
+    dns: &'static str,
 }
 
 pub(crate) const PITTSBURGH: Character = Character {
@@ -32,6 +34,7 @@ pub(crate) const PITTSBURGH: Character = Character {
     name: "Pittsburgh",
     key: [9; 32],
     device: "10.5.17.4",
+    device_later: "10.5.17.5",
     dns: "10.43.0.10",
 };
 
@@ -40,6 +43,7 @@ pub(crate) const BOSTON: Character = Character {
     name: "Boston",
     key: [8; 32],
     device: "10.6.1.9",
+    device_later: "10.6.1.10",
     dns: "10.44.0.10",
 };
 
@@ -186,7 +190,9 @@ fn endpoint(private_key: &PrivateKey, character: Character, now: Moment) -> Endp
             public_key: PUBLIC_KEY.parse().unwrap(),
             preshared_key: None,
             endpoint: None,
-            allowed_ips: vec![format!("{}/32", character.device).parse().unwrap()],
+            allowed_ips: [character.device, character.device_later]
+                .map(|address| format!("{address}/32").parse().unwrap())
+                .to_vec(),
             persistent_keepalive: None,
         },
     );

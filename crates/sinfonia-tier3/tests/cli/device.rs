@@ -131,6 +131,15 @@ impl Device {
             .await;
     }
 
+    /// Answers requests that want this cloudlet alone; to be said before what answers the others.
+    pub(crate) async fn deploys_there(&self, cloudlet: &str, answer: ResponseTemplate) {
+        on_deploy("POST")
+            .and(query_param("cloudlet", cloudlet))
+            .respond_with(answer)
+            .mount(&self.tier1)
+            .await;
+    }
+
     /// Answers questions about candidates.
     pub(crate) async fn lists(&self, answer: ResponseTemplate) {
         on_deploy("GET")

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -127,6 +128,34 @@ async fn a_cloudlet_whose_name_leads_elsewhere_is_followed() {
 
     assert!(
         told.contains("note: its host name leads to 127.0.0.1:"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_lease_is_extended_where_it_is_and_a_new_deployment_there_is_followed() {
+    let (device, cloudlet) = (Device::new().await, Cloudlet::start());
+    let (mut first, mut second) = (cloudlet.deployment(), cloudlet.deployment());
+    let soon = Timestamp::now() + SignedDuration::from_secs(12);
+    first["Expires"] = soon.to_string().into();
+    second["TunnelConfig"]["address"][0] = PITTSBURGH.device_later.into();
+    let renewed = answer(&json!([second]));
+    device.deploys_there(PITTSBURGH.uuid, renewed).await;
+    device.deploys(answer(&json!([first]))).await;
+    device.deletes(ResponseTemplate::new(204)).await;
+    let mut application = Running::start(&device, &[]);
+
+    application.expect(BY_PITTSBURGH);
+    application.expect("request answered at 10.5.17.5/32 with nameserver 10.43.0.10");
+    let told = application.end();
+
+    assert_eq!(
+        device.asked().await,
+        [
+            deploy(""),
+            deploy(&format!("?cloudlet={}", PITTSBURGH.uuid)),
+            delete(PITTSBURGH.uuid),
+        ],
         "{told}"
     );
 }

@@ -137,3 +137,29 @@ pub(super) fn release() -> io::Result<()> {
 fn passed_on() -> SigSet {
     PASSED_ON.iter().map(|(signal, _)| *signal).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::super::process::Process;
+    use super::*;
+
+    #[test]
+    fn nothing_is_passed_on_once_the_application_has_ended() {
+        let process = Process::start(Command::new("true")).unwrap();
+        let handle = process.handle();
+        process.wait().unwrap();
+        let (done, stopped) = mpsc::channel();
+
+        // On a thread of its own, so that the signals of the others stay as they are.
+        thread::spawn(move || {
+            Signals::hold().unwrap().pass_on(&handle);
+            done.send(())
+        });
+
+        assert!(stopped.recv_timeout(Duration::from_secs(10)).is_ok());
+    }
+}
