@@ -151,7 +151,12 @@ impl Uplink {
         endpoint: SocketAddr,
     ) -> Result<(), InsideError> {
         let left = self.traffic()?.peer;
-        self.confinement.configure(&network(config, self.mtu))?;
+        if let Err(error) = self.confinement.configure(&network(config, self.mtu)) {
+            // Some of it may have been done. What was there before was taken before.
+            self.confinement
+                .configure(&network(&self.config, self.mtu))?;
+            return Err(error.into());
+        }
         let allowed = allowed_ips(config);
         self.tunnel.set_peer(peer(config, endpoint, allowed))?;
         if left.public_key != config.public_key {

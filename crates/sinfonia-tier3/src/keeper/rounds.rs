@@ -1,7 +1,8 @@
 //! Looking after a tunnel, a few times a second.
 
+mod moving;
+
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,20 +10,19 @@ use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_tunnel::driver::TunnelError;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
+use self::moving::Search;
 use super::Kept;
 use super::lease;
-use super::work::{self, News, SearchError};
-use crate::confined::InsideError;
+use super::work::{self, News};
 use crate::display::Display;
 use crate::events::{self, Event};
 use crate::status::{Health, Status};
 use crate::tier1::AskError;
 use crate::uplink::Traffic;
-use crate::watch::{Action, Silence};
+use crate::watch::Silence;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(250);
@@ -32,9 +32,6 @@ const SHOW: Duration = Duration::from_secs(1);
 
 /// Time between two events that tell the traffic.
 const STATISTICS: Duration = Duration::from_secs(10);
-
-/// Time in which another cloudlet has to answer the first handshake.
-const GREETING: Duration = Duration::from_secs(10);
 
 /// What is kept, and what goes on with it. Times are since the beginning.
 pub(super) struct Rounds {
@@ -48,15 +45,6 @@ pub(super) struct Rounds {
     show_at: Duration,
     statistics_at: Duration,
     news: (UnboundedSender<News>, UnboundedReceiver<News>),
-}
-
-/// How far the search for another cloudlet is.
-enum Search {
-    Idle,
-    /// Tier 1 is asked.
-    Asking(AbortHandle),
-    /// There is another deployment, whose end of the tunnel is to answer by this time.
-    Greeting(Box<CloudletDeployment>, SocketAddr, Duration),
 }
 
 impl Rounds {
@@ -82,9 +70,8 @@ impl Rounds {
             never = self.keep() => match never {},
             _ = stopped => {}
         }
-        if let Search::Asking(task) = &self.search {
-            task.abort();
-            self.kept.holdings.give_up_request();
+        if let Err(error) = self.stop_search() {
+            tracing::debug!(%error, "the tunnel is gone already");
         }
         self.tell_statistics();
         self.kept
@@ -104,7 +91,7 @@ impl Rounds {
         }
     }
 
-    fn round(&mut self, now: Duration) -> Result<(), InsideError> {
+    fn round(&mut self, now: Duration) -> Result<(), TunnelError> {
         if now >= self.renew_at {
             self.plan_renewal(now);
             let cloudlet = self.kept.holdings.identity();
@@ -136,44 +123,7 @@ impl Rounds {
         expires.duration_since(Timestamp::now()).try_into().ok()
     }
 
-    fn act(&mut self, action: Action) -> Result<(), InsideError> {
-        let cloudlet = self.kept.holdings.cloudlet();
-        match action {
-            Action::TellSilence => self.kept.audience.hear(&Event::Silent { cloudlet }),
-            Action::Resolve => work::look_up(self.kept.uplink.config(), self.news.0.clone()),
-            Action::FailOver => {
-                self.kept.audience.hear(&Event::FailingOver { cloudlet });
-                let exclude = self.kept.holdings.identity().into_iter();
-                let exclude = exclude.chain(self.unreachable.iter().copied()).collect();
-                let asking = self.kept.asking.clone();
-                self.search = Search::Asking(work::search(asking, exclude, self.news.0.clone()));
-            }
-            Action::Recovered => {
-                self.stop_search()?;
-                self.kept.audience.hear(&Event::Recovered);
-            }
-        }
-        Ok(())
-    }
-
-    /// Stays where the tunnel is; what was deployed elsewhere is given back at the end.
-    fn stop_search(&mut self) -> Result<(), TunnelError> {
-        match std::mem::replace(&mut self.search, Search::Idle) {
-            Search::Idle => {}
-            Search::Asking(task) => {
-                task.abort();
-                self.kept.holdings.give_up_request();
-            }
-            Search::Greeting(other, ..) => {
-                self.kept.holdings.leave(&other);
-                self.kept.uplink.forget(&other.tunnel_config.public_key)?;
-            }
-        }
-        self.unreachable.clear();
-        Ok(())
-    }
-
-    fn take(&mut self, news: News, now: Duration) -> Result<(), InsideError> {
+    fn take(&mut self, news: News, now: Duration) -> Result<(), TunnelError> {
         match news {
             News::Found(Ok((other, endpoint))) => self.greet(other, endpoint, now)?,
             News::Found(Err(error)) => self.found_nobody(&error, now),
@@ -185,66 +135,6 @@ impl Rounds {
             News::Resolved(Err(error)) => tracing::debug!(%error, "the name leads nowhere"),
         }
         Ok(())
-    }
-
-    fn greet(
-        &mut self,
-        other: Box<CloudletDeployment>,
-        endpoint: SocketAddr,
-        now: Duration,
-    ) -> Result<(), TunnelError> {
-        // The cloudlet that was silent may have come back meanwhile.
-        if !matches!(self.search, Search::Asking(_)) {
-            self.kept.holdings.leave(&other);
-            return Ok(());
-        }
-        self.kept.uplink.greet(&other.tunnel_config, endpoint)?;
-        self.search = Search::Greeting(other, endpoint, now + GREETING);
-        Ok(())
-    }
-
-    fn follow_greeting(&mut self, now: Duration) -> Result<(), InsideError> {
-        let Search::Greeting(other, endpoint, until) = &self.search else {
-            return Ok(());
-        };
-        let (key, endpoint) = (other.tunnel_config.public_key, *endpoint);
-        if self.kept.uplink.has_answered(&key)? {
-            if let Search::Greeting(other, ..) = std::mem::replace(&mut self.search, Search::Idle) {
-                self.move_to(*other, endpoint, now)?;
-            }
-        } else if now >= *until {
-            self.unreachable
-                .extend(other.cloudlet.as_ref().map(|cloudlet| cloudlet.uuid));
-            self.kept.holdings.leave(other);
-            self.kept.uplink.forget(&key)?;
-            self.found_nobody(&SearchError::NoAnswer(endpoint), now);
-        }
-        Ok(())
-    }
-
-    fn move_to(
-        &mut self,
-        other: CloudletDeployment,
-        endpoint: SocketAddr,
-        now: Duration,
-    ) -> Result<(), InsideError> {
-        self.kept.uplink.move_to(&other.tunnel_config, endpoint)?;
-        self.kept.holdings.move_to(other);
-        self.kept.watch.moved();
-        self.unreachable.clear();
-        self.plan_renewal(now);
-        self.kept.audience.hear(&Event::FailedOver {
-            cloudlet: self.kept.holdings.cloudlet(),
-            deployment: self.kept.holdings.in_use(),
-        });
-        Ok(())
-    }
-
-    fn found_nobody(&mut self, error: &SearchError, now: Duration) {
-        self.search = Search::Idle;
-        self.kept.watch.found_nobody(now);
-        let reason = error.to_string();
-        self.kept.audience.hear(&Event::NotFailedOver { reason });
     }
 
     fn renewed(&mut self, answer: Result<Vec<CloudletDeployment>, AskError>) {
@@ -280,21 +170,6 @@ impl Rounds {
         } else {
             self.kept.holdings.update(told);
         }
-    }
-
-    fn redirect(&self, addresses: &[SocketAddr], now: Duration) -> Result<(), TunnelError> {
-        let present = self.kept.uplink.traffic()?.peer.endpoint;
-        let is_known = present.is_some_and(|present| addresses.contains(&present));
-        let Some(endpoint) = addresses.first().copied().filter(|_| !is_known) else {
-            return Ok(());
-        };
-        if self.kept.watch.silent_for(now).is_some() {
-            self.kept.uplink.redirect(endpoint)?;
-            self.kept
-                .audience
-                .hear(&Event::EndpointChanged { endpoint });
-        }
-        Ok(())
     }
 
     fn status(&self, now: Duration, traffic: &Traffic) -> Status {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::Asking;
 use crate::commands::deploy::{ObtainError, Plan, obtain};
+use crate::confined::InsideError;
 use crate::talk::Talk;
 use crate::tier1::{AskError, Wishes};
 
@@ -43,6 +44,9 @@ pub(super) enum SearchError {
         /// What the system said.
         source: io::Error,
     },
+    /// It answers, but the namespaces do not take what it asks for.
+    #[error(transparent)]
+    Move(Box<InsideError>),
     /// It was found, and does not answer.
     #[error("the cloudlet's end of the tunnel at {0} does not answer")]
     NoAnswer(SocketAddr),

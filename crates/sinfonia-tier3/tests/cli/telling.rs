@@ -1,6 +1,8 @@
 //! What is told of a tunnel while an application runs inside. They need root.
 
 use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use wiremock::ResponseTemplate;
@@ -86,6 +88,32 @@ async fn a_line_tells_the_state_on_demand_and_is_gone_at_the_end() {
     assert!(shown.contains("Pittsburgh · rtt "), "{shown:?}");
     assert!(shown.ends_with("\r\u{1b}[2K"), "{shown:?}");
     assert!(!shown.contains("\u{1b}]2;"), "{shown:?}");
+}
+
+#[tokio::test]
+async fn trouble_is_told_in_the_title_and_not_among_what_the_application_writes() {
+    let (device, cloudlet) = deployed().await;
+    let started = device.folder().join("started");
+    let script = format!(
+        "touch {}; sleep 1; echo >/dev/udp/10.5.0.1/7; sleep 8",
+        started.display()
+    );
+
+    let line = format!("deploy helloworld -- bash -c '{script}'");
+    let shown = thread::scope(|scope| {
+        let shown = scope.spawn(|| on_terminal(&device, &line));
+        while !started.exists() && !shown.is_finished() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        cloudlet.die();
+        shown.join().unwrap()
+    });
+
+    assert!(
+        shown.contains("\u{1b}]2;Pittsburgh · silent for "),
+        "{shown:?}"
+    );
+    assert!(!shown.contains("note:"), "{shown:?}");
 }
 
 #[tokio::test]
