@@ -187,6 +187,32 @@ async fn where_there_is_no_other_cloudlet_the_tunnel_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_cloudlet_that_does_not_answer_at_all_is_passed_over() {
+    let (device, first, second) = two_cloudlets().await;
+    second.die();
+    let mut application = Running::start(&device, &["--failover-after", "3"]);
+    application.expect(BY_PITTSBURGH);
+
+    first.die();
+    let neither = format!("?exclude={}&exclude={}", PITTSBURGH.uuid, BOSTON.uuid);
+    wait_until(&device, &deploy(&neither)).await;
+    second.revive();
+    application.expect(BY_BOSTON);
+    let told = application.end();
+
+    let asked = device.asked().await;
+    assert_eq!(
+        asked[asked.len() - 2..],
+        [delete(BOSTON.uuid), delete(PITTSBURGH.uuid)],
+        "{told}"
+    );
+    assert!(
+        told.contains("note: there is no other cloudlet: the cloudlet's end"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn a_search_is_given_up_when_the_cloudlet_comes_back() {
     let (device, first, second) = (Device::new().await, Cloudlet::start(), Cloudlet::of(BOSTON));
     let late = answer(&json!([second.deployment()])).set_delay(Duration::from_secs(6));
