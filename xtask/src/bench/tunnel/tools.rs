@@ -36,7 +36,7 @@ impl Tools {
     pub(super) fn prepare() -> anyhow::Result<Self> {
         ensure!(
             geteuid().is_root(),
-            "this benchmark makes network namespaces and devices in them, for which it needs root\nhint: run it as root; nothing of the host's own network is touched"
+            "this benchmark makes network namespaces and devices in them, for which it needs root\nhint: run it as root; `cargo xtask bench tunnel --help` says what it changes on the host"
         );
         for (program, package) in NEEDED {
             ensure!(
