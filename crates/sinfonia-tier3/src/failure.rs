@@ -190,6 +190,10 @@ pub(crate) enum CommandError {
     #[cfg(target_os = "linux")]
     #[error(transparent)]
     Inside(#[from] InsideError),
+    /// Commands run inside the tunnel on Linux alone.
+    #[cfg(not(target_os = "linux"))]
+    #[error("this system has no namespaces in which a command would run inside the tunnel")]
+    NoNamespaces,
     /// Tier 1 answered that all is well, with nothing.
     #[error("Tier 1 deployed on no cloudlet")]
     NothingDeployed,

@@ -17,8 +17,8 @@ mod arguments;
 mod commands;
 #[cfg(target_os = "linux")]
 mod confined;
-#[cfg(target_os = "linux")]
 mod discovery;
+#[cfg(target_os = "linux")]
 mod display;
 mod events;
 mod failure;

@@ -30,10 +30,6 @@ fn enter(
 }
 
 #[cfg(not(target_os = "linux"))]
-fn enter(application: crate::application::Application, _: &[OsString]) -> Result<u8, CommandError> {
-    Err(CommandError::NotInThisVersion {
-        what: "running an application inside the tunnel on another system than Linux".to_owned(),
-        url: None,
-        application,
-    })
+fn enter(_: crate::application::Application, _: &[OsString]) -> Result<u8, CommandError> {
+    Err(CommandError::NoNamespaces)
 }

@@ -128,17 +128,8 @@ pub(crate) fn run(
 /// # Errors
 /// Always.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn run(
-    session: &Session,
-    _: &Plan,
-    _: &InsideArgs,
-    _: Wanted,
-) -> Result<u8, CommandError> {
-    Err(CommandError::NotInThisVersion {
-        what: "running an application inside the tunnel on another system than Linux".to_owned(),
-        url: Some(session.tier1.url().clone()),
-        application: session.application,
-    })
+pub(crate) fn run(_: &Session, _: &Plan, _: &InsideArgs, _: Wanted) -> Result<u8, CommandError> {
+    Err(CommandError::NoNamespaces)
 }
 
 /// The user's shell, with a word that tells it from the one outside.

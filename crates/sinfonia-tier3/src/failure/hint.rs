@@ -77,6 +77,11 @@ pub(super) fn of(error: &CommandError) -> String {
         CommandError::WithApplication(error) | CommandError::AsEvent(error) => of(error),
         #[cfg(target_os = "linux")]
         CommandError::Inside(error) => of_inside(error),
+        #[cfg(not(target_os = "linux"))]
+        CommandError::NoNamespaces => {
+            "write a file for wg-quick: sinfonia-tier3 deploy <uuid> --output wg >sinfonia.conf"
+                .to_owned()
+        }
         CommandError::NothingDeployed => "ask Tier 1 what it would do: sinfonia-tier3 candidates <uuid>".to_owned(),
         CommandError::File { .. } => {
             "go to a folder where you may write, and run the command again".to_owned()
