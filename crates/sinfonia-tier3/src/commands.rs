@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod deploy;
+pub(crate) mod forward;
 pub(crate) mod inside;
 pub(crate) mod older;
 

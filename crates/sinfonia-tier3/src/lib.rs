@@ -9,6 +9,7 @@ mod commands;
 #[cfg(target_os = "linux")]
 mod confined;
 mod failure;
+mod forward;
 mod key_cache;
 mod log;
 mod output;
@@ -16,7 +17,6 @@ mod printable;
 mod private_file;
 mod problem;
 mod qr_code;
-#[cfg(target_os = "linux")]
 mod renewal;
 mod session;
 mod talk;

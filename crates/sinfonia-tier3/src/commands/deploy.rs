@@ -8,7 +8,7 @@ use sinfonia_core::deployment::CloudletDeployment;
 use tokio::time::Instant;
 
 use super::inside::{self, with_application};
-use super::print;
+use super::{forward, print};
 use crate::arguments::{DeployArgs, DeployOutput, Output};
 use crate::failure::{Call, CommandError};
 use crate::key_cache::KeyPair;
@@ -53,6 +53,7 @@ fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
         timeout,
         output,
         inside,
+        forward,
         talk,
         tier1,
         command,
@@ -67,6 +68,10 @@ fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
         timeout: *timeout,
         wait: !no_wait,
     };
+    if forward.is_wanted() {
+        let command = command.clone();
+        return forward::run(&session, &plan, inside, forward, *output, command);
+    }
     if !command.is_empty() {
         return inside::run(&session, &plan, inside, command.clone());
     }

@@ -69,6 +69,12 @@ pub(super) fn of(error: &CommandError) -> String {
         CommandError::WithApplication(error) => of(error),
         #[cfg(target_os = "linux")]
         CommandError::Inside(error) => of_inside(error),
+        CommandError::Forward(error) => error.hint(),
+        #[cfg(not(target_os = "linux"))]
+        CommandError::NoNamespaces { url, application } => format!(
+            "forward a port to it, which needs none: {} --forward 8080:HOST:PORT -- COMMAND",
+            command("deploy", *application, url)
+        ),
         CommandError::NothingDeployed => "ask Tier 1 what it would do: sinfonia-tier3 candidates <uuid>".to_owned(),
         CommandError::NotInThisVersion {
             url, application, ..

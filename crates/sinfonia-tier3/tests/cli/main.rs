@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+mod backend;
 #[cfg(target_os = "linux")]
 mod cloudlet;
 mod commands;
 mod deploying;
 mod device;
 mod failures;
+mod forwarding;
 mod help;
 #[cfg(target_os = "linux")]
 mod inside;
 mod older_form;
+mod running;
 mod tls;
 mod waiting;
