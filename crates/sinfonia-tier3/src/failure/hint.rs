@@ -290,7 +290,9 @@ fn of_inside(error: &InsideError) -> String {
         InsideError::Confinement(ConfinementError::Execute { .. }) => {
             "check its name, its mode and PATH"
         }
-        InsideError::Confinement(error) => error.hint().unwrap_or("--debug shows each step"),
+        InsideError::Confinement(error) => error
+            .hint()
+            .unwrap_or("--debug shows each step; --forward needs no namespaces"),
         InsideError::NoAnswer(_) => {
             "check that UDP to this address is let through; the deployment can be tried by other means with --output wg"
         }

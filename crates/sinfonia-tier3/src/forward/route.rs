@@ -106,3 +106,6 @@ impl Route {
         Err(last.unwrap_or(OpenError::Name(NameError::NoServer)))
     }
 }
+
+#[cfg(test)]
+mod tests;

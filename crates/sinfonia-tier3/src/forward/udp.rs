@@ -39,7 +39,7 @@ pub(super) async fn forward(
     troubles: Troubles,
 ) {
     let (socket, troubles) = (Arc::new(socket), Arc::new(troubles));
-    let mut flows: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
+    let mut flows = Flows::default();
     let mut tasks = JoinSet::new();
     let mut buffer = vec![0; DATAGRAM_BYTES];
     loop {
@@ -53,16 +53,8 @@ pub(super) async fn forward(
             }
         };
         while tasks.try_join_next().is_some() {}
-        if flows.get(&sender).is_none_or(mpsc::Sender::is_closed) {
-            if flows.len() >= SENDERS {
-                flows.retain(|_, flow| !flow.is_closed());
-            }
-            if flows.len() >= SENDERS {
-                tracing::debug!(%sender, "datagram lost, there are too many senders");
-                continue;
-            }
-            let (flow, datagrams) = mpsc::channel(WAITING);
-            let flow_task = Flow {
+        if let Some(datagrams) = flows.take(sender, &buffer[..length]) {
+            let flow = Flow {
                 sender,
                 socket: Arc::clone(&socket),
                 to: to.clone(),
@@ -70,16 +62,39 @@ pub(super) async fn forward(
             };
             let troubles = Arc::clone(&troubles);
             tasks.spawn(async move {
-                if let Err(error) = flow_task.run(datagrams).await {
+                if let Err(error) = flow.run(datagrams).await {
                     troubles.tell(&error);
                 }
             });
-            flows.insert(sender, flow);
         }
-        if let Some(flow) = flows.get(&sender) {
+    }
+}
+
+/// The senders, and the way to what carries on their datagrams.
+#[derive(Debug, Default)]
+struct Flows(HashMap<SocketAddr, mpsc::Sender<Vec<u8>>>);
+
+impl Flows {
+    /// Hands a datagram to what carries on those of its sender. For a new sender gives where its datagrams come out; a sender is forgotten
+    /// when nothing takes them any more.
+    fn take(&mut self, sender: SocketAddr, datagram: &[u8]) -> Option<mpsc::Receiver<Vec<u8>>> {
+        if let Some(flow) = self.0.get(&sender).filter(|flow| !flow.is_closed()) {
             // Where too many wait, it is lost as in any network.
-            let _ = flow.try_send(buffer[..length].to_vec());
+            let _ = flow.try_send(datagram.to_vec());
+            return None;
         }
+        if self.0.len() >= SENDERS {
+            self.0.retain(|_, flow| !flow.is_closed());
+        }
+        if self.0.len() >= SENDERS {
+            tracing::debug!(%sender, "datagram lost, there are too many senders");
+            return None;
+        }
+        let (flow, datagrams) = mpsc::channel(WAITING);
+        // There is room for the first one.
+        let _ = flow.try_send(datagram.to_vec());
+        self.0.insert(sender, flow);
+        Some(datagrams)
     }
 }
 
@@ -135,5 +150,66 @@ impl Flow {
             port.map_err(|source| OpenError::Connect { to, source })?,
             to,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_has_its_datagrams_carried_on_in_one_place() {
+        let mut flows = Flows::default();
+
+        let mut one = flows.take(sender(1), b"a").unwrap();
+        let mut other = flows.take(sender(2), b"b").unwrap();
+        assert!(flows.take(sender(1), b"c").is_none());
+
+        assert_eq!(all(&mut one), [b"a", b"c"]);
+        assert_eq!(all(&mut other), [b"b"]);
+    }
+
+    #[test]
+    fn a_sender_whose_flow_has_ended_gets_another_one() {
+        let mut flows = Flows::default();
+        drop(flows.take(sender(1), b"a"));
+
+        let mut again = flows.take(sender(1), b"b").unwrap();
+
+        assert_eq!(all(&mut again), [b"b"]);
+    }
+
+    #[test]
+    fn datagrams_that_nobody_takes_do_not_pile_up() {
+        let mut flows = Flows::default();
+        let mut slow = flows.take(sender(1), b"a").unwrap();
+
+        for _ in 0..2 * WAITING {
+            flows.take(sender(1), b"a");
+        }
+
+        assert_eq!(all(&mut slow).len(), WAITING);
+    }
+
+    #[test]
+    fn there_are_so_many_senders_at_a_time_and_an_end_makes_room() {
+        let mut flows = Flows::default();
+        let mut open: Vec<_> = (0..SENDERS)
+            .map(|number| flows.take(sender(number), b"a").unwrap())
+            .collect();
+
+        assert!(flows.take(sender(SENDERS), b"a").is_none());
+        open.pop();
+
+        assert!(flows.take(sender(SENDERS), b"a").is_some());
+    }
+
+    fn sender(number: usize) -> SocketAddr {
+        let port = u16::try_from(1000 + number).unwrap();
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn all(datagrams: &mut mpsc::Receiver<Vec<u8>>) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| datagrams.try_recv().ok()).collect()
     }
 }

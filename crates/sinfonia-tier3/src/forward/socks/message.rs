@@ -262,7 +262,15 @@ mod tests {
             }
             length = more;
         }
-        assert_eq!(parse(&bytes[..length]), parse(bytes), "what follows counts");
+        let message = parse(&bytes[..length]);
+        assert_eq!(message, parse(bytes), "what follows counts");
+        if message.is_ok() {
+            let shorter = parse(&bytes[..length - 1]);
+            assert!(
+                matches!(shorter, Ok(Parsed::Needs(_))),
+                "its end does not count"
+            );
+        }
     }
 
     fn connect(to: &str) -> Request {
