@@ -332,10 +332,10 @@ pub(crate) enum DeployOutput {
 )]
 pub(crate) struct OlderForm {
     /// Deploy, write wg.conf (for wg setconf) and resolv.conf here, and stop
-    #[arg(long, env = "SINFONIA_CONFIG_DEBUG", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "SINFONIA_CONFIG_DEBUG", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with_all = ["forward", "socks"])]
     pub(crate) config_debug: bool,
     /// Deploy, show the tunnel as a QR code for the WireGuard application of a phone, and stop
-    #[arg(long, env = "SINFONIA_QRCODE", value_name = "FORM", value_enum)]
+    #[arg(long, env = "SINFONIA_QRCODE", value_name = "FORM", value_enum, conflicts_with_all = ["forward", "socks"])]
     pub(crate) qrcode: Option<QrForm>,
     /// Find a cloudlet on the local network instead of asking a Tier 1
     #[arg(long, env = "SINFONIA_ZEROCONF", value_parser = clap::builder::BoolishValueParser::new())]
