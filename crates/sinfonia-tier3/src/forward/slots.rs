@@ -34,3 +34,43 @@ impl Slots {
         self.0.available_permits() < CONNECTIONS as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn one_connection_too_many_waits_until_another_has_ended() {
+        let slots = Slots::new();
+        let mut taken: Vec<Slot> = (0..CONNECTIONS).filter_map(|_| take(&slots)).collect();
+        assert_eq!(taken.len(), CONNECTIONS as usize);
+
+        assert!(take(&slots).is_none());
+        taken.pop();
+
+        assert!(take(&slots).is_some());
+    }
+
+    #[test]
+    fn they_are_in_use_as_long_as_there_is_a_connection() {
+        let slots = Slots::new();
+
+        let taken = take(&slots);
+        let with = slots.are_in_use();
+        drop(taken);
+
+        assert_eq!((with, slots.are_in_use()), (true, false));
+    }
+
+    /// A slot, if there is one at once.
+    fn take(slots: &Slots) -> Option<Slot> {
+        match pin!(slots.take()).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(slot) => slot,
+            Poll::Pending => None,
+        }
+    }
+}

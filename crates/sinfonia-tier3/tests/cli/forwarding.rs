@@ -216,6 +216,19 @@ async fn what_an_eager_client_sends_early_arrives() {
 }
 
 #[tokio::test]
+async fn an_eager_client_hears_a_refusal_and_no_error() {
+    let (device, _backend) = deployed().await;
+    let running = socks(&device);
+    let mut request = b"\x05\x01\0\x03\x06nobody\0\x07".to_vec();
+    request.extend(noise(10_000));
+
+    let (mut stream, reply) = ask(running.ports[0], &request);
+
+    assert_eq!(reply, 4);
+    assert_eq!(stream.read(&mut [0; 30]).unwrap(), 0, "it goes on");
+}
+
+#[tokio::test]
 async fn an_ordinary_user_without_any_device_forwards() {
     let (device, _backend) = deployed().await;
     let own = format!("chown -R 1001:1001 {}", device.folder().display());
@@ -451,6 +464,17 @@ async fn the_older_form_forwards_too() {
 
     assert!(String::from_utf8(page).unwrap().ends_with(PAGE));
     assert_eq!(running.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[tokio::test]
+async fn the_older_form_either_shows_or_forwards() {
+    let (device, _backend) = deployed().await;
+
+    for option in ["--config-debug", "--qrcode compact"] {
+        let told = device.run(&format!("{option} --socks 0 http://tier1 helloworld"));
+
+        assert!(told.contains("cannot be used with"), "{told}");
+    }
 }
 
 #[tokio::test]
