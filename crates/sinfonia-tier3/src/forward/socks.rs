@@ -107,7 +107,7 @@ async fn refuse(mut near: TcpStream, reply: Reply) {
     let refusal = async {
         near.write_all(&message::reply(reply, NOWHERE)).await?;
         near.shutdown().await?;
-        // What it sent meanwhile would have the system take the reply back.
+        // On many systems, what it sent meanwhile would otherwise take the reply back.
         tokio::io::copy(&mut near, &mut tokio::io::sink()).await
     };
     // Whether it heard it is its own affair.

@@ -216,7 +216,7 @@ async fn what_an_eager_client_sends_early_arrives() {
 }
 
 #[tokio::test]
-async fn an_eager_client_hears_a_refusal_and_no_error() {
+async fn a_client_that_is_refused_may_finish_what_it_is_sending() {
     let (device, _backend) = deployed().await;
     let running = socks(&device);
     let mut request = b"\x05\x01\0\x03\x06nobody\0\x07".to_vec();
@@ -225,7 +225,11 @@ async fn an_eager_client_hears_a_refusal_and_no_error() {
     let (mut stream, reply) = ask(running.ports[0], &request);
 
     assert_eq!(reply, 4);
-    assert_eq!(stream.read(&mut [0; 30]).unwrap(), 0, "it goes on");
+    for _ in 0..5 {
+        // On many systems an error here would take the reply with it, had it not been read yet.
+        stream.write_all(b"more").unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[tokio::test]
