@@ -10,7 +10,6 @@ use ipnet::IpNet;
 use sinfonia_core::tunnel::{Interface, TunnelConfig};
 use sinfonia_tunnel::endpoint::PeerConfig;
 use sinfonia_tunnel::userspace::{StackConfig, Tunnel};
-use socket2::SockRef;
 use tokio::net::{UdpSocket, lookup_host};
 
 use super::error::ForwardError;
@@ -28,9 +27,6 @@ pub(super) const STREAM_BUFFER: usize = 1 << 20;
 
 /// Streams of the stack: those of all connections, and as many that still send what their connection left.
 const STREAMS: usize = 2 * CONNECTIONS as usize;
-
-/// Bytes that the system keeps of datagrams from the cloudlet; it may give less.
-const SOCKET_BUFFER: usize = 4 << 20;
 
 /// A tunnel to a cloudlet. It ends when this is dropped, and with it what goes through [`Self::route`].
 pub(super) struct Link {
@@ -103,13 +99,10 @@ async fn resolve(config: &TunnelConfig) -> Result<SocketAddr, ForwardError> {
 
 /// A socket of the family that the endpoint needs, so that it works where there is but one.
 async fn socket(endpoint: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = match endpoint {
-        SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?,
-        SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await?,
-    };
-    // It works with less.
-    let _ = SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER);
-    Ok(socket)
+    match endpoint {
+        SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await,
+        SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await,
+    }
 }
 
 fn networks(interfaces: &[Interface]) -> Vec<IpNet> {
