@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::tunnel::{HostName, TunnelConfig};
 
 /// Dots that a name needs to be looked up as it is before the search domains are tried; that of Pods in a cluster.
-const NDOTS: u8 = 5;
+pub const NDOTS: u8 = 5;
 
 /// What is asked for names. It is shown as a `resolv.conf`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

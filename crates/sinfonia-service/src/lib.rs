@@ -38,6 +38,7 @@ pub mod request_id;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod settings;
+#[cfg(unix)]
 pub mod shutdown;
 pub mod telemetry;
 pub mod tokens;

@@ -1,6 +1,7 @@
 //! The command line, in its two forms.
 
 mod form;
+mod forward;
 mod groups;
 mod inside;
 
@@ -12,6 +13,7 @@ use sinfonia_core::location::Location;
 use uuid::Uuid;
 
 pub(crate) use self::form::{Form, split};
+pub(crate) use self::forward::ForwardArgs;
 pub(crate) use self::groups::{ConnectionArgs, TalkArgs, Tier1Args};
 pub(crate) use self::inside::{ExecArgs, InsideArgs, ShellArgs, StatusForm};
 use crate::application::Application;
@@ -24,6 +26,8 @@ Examples:
   sinfonia-tier3 deploy helloworld -- curl http://helloworld/
                                                     run a command inside the tunnel, then give everything back
   sinfonia-tier3 deploy helloworld --keep           hold a tunnel open, for exec
+  sinfonia-tier3 deploy helloworld --forward 8080:helloworld:80
+                                                    lead a port of this device there, on any system
   sinfonia-tier3 deploy helloworld -o wg >w.conf    a file for wg-quick
   sinfonia-tier3 delete helloworld                  give everything back
 
@@ -32,12 +36,15 @@ The older form, options first:
       --config-debug    Deploy, write wg.conf (for wg setconf) and resolv.conf here, and stop
 
 Exit codes: 0 done, 1 something that you can put right, 2 something unexpected, 130 interrupted.
-With a command inside the tunnel: its own; 126 or 127 if it cannot be executed or found, 125 if it did not come to that.";
+With a command: its own; 126 or 127 if it cannot be executed or found, 125 if it did not come to that.";
 
 const DEPLOY_EXAMPLES: &str = "\
 Examples:
   sinfonia-tier3 deploy helloworld --tier1-url https://tier1.example
   sinfonia-tier3 deploy helloworld -- curl http://helloworld/
+  sinfonia-tier3 deploy helloworld --forward 8080:helloworld:80
+  sinfonia-tier3 deploy helloworld --forward 8080:helloworld:80 -- curl http://localhost:8080/
+  sinfonia-tier3 deploy helloworld --socks 1080     then: ALL_PROXY=socks5h://localhost:1080 curl http://helloworld/
   sinfonia-tier3 deploy 755c2e1d-9f8a-4a1b-8a43-a8f0e7c5b1f2 --location 40.44,-79.94 --output json
   (umask 077; sinfonia-tier3 deploy helloworld --output wg >sinfonia.conf)
   sudo wg-quick up ./sinfonia.conf";
@@ -124,7 +131,7 @@ pub(crate) struct DeployArgs {
     #[command(flatten)]
     pub(crate) placement: PlacementArgs,
     /// Take the first answer instead of waiting until the application runs
-    #[arg(long, env = "SINFONIA_NO_WAIT", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Waiting")]
+    #[arg(long, env = "SINFONIA_NO_WAIT", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with_all = ["forward", "socks"], help_heading = "Waiting")]
     pub(crate) no_wait: bool,
     /// Most time until the application runs, in seconds
     #[arg(long, env = "SINFONIA_TIMEOUT", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Waiting")]
@@ -143,13 +150,16 @@ pub(crate) struct DeployArgs {
     #[command(flatten)]
     pub(crate) inside: InsideArgs,
     /// Keep the tunnel when the command has ended, or without one, until SIGINT or SIGTERM, for `sinfonia-tier3 exec`
-    #[arg(long, env = "SINFONIA_KEEP", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with_all = ["no_wait", "results", "new_key"], help_heading = "Inside the tunnel")]
+    #[arg(long, env = "SINFONIA_KEEP", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with_all = ["no_wait", "results", "new_key", "forward", "socks"], help_heading = "Inside the tunnel")]
     pub(crate) keep: bool,
+    #[command(flatten)]
+    pub(crate) forward: ForwardArgs,
     #[command(flatten)]
     pub(crate) talk: TalkArgs,
     #[command(flatten)]
     pub(crate) tier1: Tier1Args,
-    /// What to run inside the tunnel; its exit code is ours, and what was deployed is deleted when it ends (Linux)
+    /// What to run inside the tunnel (Linux), or beside forwarded ports; its exit code is ours, and what was deployed is deleted when it
+    /// ends
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["no_wait", "results"])]
     pub(crate) command: Vec<OsString>,
 }
@@ -166,7 +176,7 @@ pub(crate) struct PlacementArgs {
     )]
     pub(crate) location: Option<Location>,
     /// Cloudlets to deploy on at once, 1 to 3 [default: 1]
-    #[arg(long, env = "SINFONIA_RESULTS", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    #[arg(long, env = "SINFONIA_RESULTS", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3), conflicts_with_all = ["forward", "socks"])]
     pub(crate) results: Option<u8>,
 }
 
@@ -294,14 +304,16 @@ pub(crate) enum DeployOutput {
 )]
 pub(crate) struct OlderForm {
     /// Deploy, write wg.conf (for wg setconf) and resolv.conf here, and stop
-    #[arg(long, env = "SINFONIA_CONFIG_DEBUG", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "SINFONIA_CONFIG_DEBUG", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with_all = ["forward", "socks"])]
     pub(crate) config_debug: bool,
     /// Deploy, show the tunnel as a QR code for the WireGuard application of a phone, and stop
-    #[arg(long, env = "SINFONIA_QRCODE", value_name = "FORM", value_enum)]
+    #[arg(long, env = "SINFONIA_QRCODE", value_name = "FORM", value_enum, conflicts_with_all = ["forward", "socks"])]
     pub(crate) qrcode: Option<QrForm>,
     /// Find a cloudlet on the local network instead of asking a Tier 1
     #[arg(long, env = "SINFONIA_ZEROCONF", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) zeroconf: bool,
+    #[command(flatten)]
+    pub(crate) forward: ForwardArgs,
     #[command(flatten)]
     pub(crate) talk: TalkArgs,
     #[command(flatten)]

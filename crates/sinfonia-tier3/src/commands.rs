@@ -2,6 +2,7 @@
 
 pub(crate) mod deploy;
 pub(crate) mod exec;
+pub(crate) mod forward;
 pub(crate) mod inside;
 pub(crate) mod older;
 

@@ -18,6 +18,7 @@ use crate::application::Application;
 use crate::confined::InsideError;
 use crate::discovery::DiscoveryError;
 use crate::events::Event;
+use crate::forward::ForwardError;
 use crate::key_cache::KeyCacheError;
 use crate::printable::Printable;
 use crate::tier1::AskError;
@@ -31,7 +32,7 @@ const UNEXPECTED: u8 = 2;
 /// Exit code where an application was to run, and we failed, as `env` has it.
 const NOT_COME_TO_IT: u8 = 125;
 /// Exit code after SIGINT, as shells have it.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why a command failed. It shows what happened, its causes are its sources.
 #[derive(Debug, thiserror::Error)]
@@ -190,10 +191,18 @@ pub(crate) enum CommandError {
     #[cfg(target_os = "linux")]
     #[error(transparent)]
     Inside(#[from] InsideError),
+    /// Ports are not forwarded.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
     /// Commands run inside the tunnel on Linux alone.
     #[cfg(not(target_os = "linux"))]
     #[error("this system has no namespaces in which a command would run inside the tunnel")]
-    NoNamespaces,
+    NoNamespaces {
+        /// Who would be asked.
+        url: Tier1Url,
+        /// What would be deployed.
+        application: Application,
+    },
     /// Tier 1 answered that all is well, with nothing.
     #[error("Tier 1 deployed on no cloudlet")]
     NothingDeployed,
@@ -242,6 +251,7 @@ fn exit_code_with_application(error: &CommandError) -> u8 {
         CommandError::Interrupted { .. } => INTERRUPTED,
         #[cfg(target_os = "linux")]
         CommandError::Inside(InsideError::Confinement(error)) => error.exit_code(),
+        CommandError::Forward(error) => error.exit_code(),
         _ => NOT_COME_TO_IT,
     }
 }

@@ -22,6 +22,7 @@ mod discovery;
 mod display;
 mod events;
 mod failure;
+mod forward;
 #[cfg(target_os = "linux")]
 mod keeper;
 #[cfg(target_os = "linux")]
@@ -33,6 +34,7 @@ mod printable;
 mod private_file;
 mod problem;
 mod qr_code;
+mod renewal;
 mod session;
 #[cfg(target_os = "linux")]
 mod status;

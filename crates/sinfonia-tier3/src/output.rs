@@ -53,9 +53,21 @@ pub(crate) fn width() -> Option<u16> {
 /// # Errors
 /// None for values that came as JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> io::Result<String> {
-    let text = serde_json::to_string_pretty(value)?;
-    let mut safe = String::with_capacity(text.len() + 1);
-    for character in text.chars() {
+    Ok(harmless(&serde_json::to_string_pretty(value)?))
+}
+
+/// An answer as JSON in one line, which no terminal takes for more than text.
+///
+/// # Errors
+/// None for values that came as JSON.
+pub(crate) fn json_line<T: Serialize>(value: &T) -> io::Result<String> {
+    Ok(harmless(&serde_json::to_string(value)?))
+}
+
+/// JSON with all escaped that a terminal would obey, and with a line break at its end.
+fn harmless(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len() + 1);
+    for character in json.chars() {
         // All that JSON itself leaves unescaped stands within strings, but for its own line breaks.
         if is_obeyed(character) && character != '\n' {
             // Writing to a string never fails.
@@ -65,7 +77,7 @@ pub(crate) fn json<T: Serialize>(value: &T) -> io::Result<String> {
         }
     }
     safe.push('\n');
-    Ok(safe)
+    safe
 }
 
 /// An answer as YAML, which no terminal takes for more than text.
@@ -103,6 +115,15 @@ mod tests {
                 .any(|character| is_obeyed(character) && character != '\n'),
             "{text}"
         );
+    }
+
+    #[test]
+    fn json_in_a_line_is_one_line() {
+        let value = json!({"name": "a\u{9b}2J\n"});
+
+        let text = json_line(&value).unwrap();
+
+        assert_eq!(text, "{\"name\":\"a\\u009b2J\\n\"}\n");
     }
 
     #[test]

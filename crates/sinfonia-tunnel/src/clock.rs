@@ -1,13 +1,14 @@
 //! The clock of everything that drives an endpoint.
 
-use std::time::Duration;
-
 use crate::endpoint::Moment;
 
 /// The time since the machine was started, sleep included: keys age while a laptop is shut.
 #[cfg(target_os = "linux")]
 pub(crate) fn now() -> Moment {
+    use std::time::Duration;
+
     use nix::time::{ClockId, clock_gettime};
+
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME);
     Moment::from_origin(time.map_or(Duration::ZERO, Duration::from))
 }

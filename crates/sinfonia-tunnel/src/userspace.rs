@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sinfonia_core::key::{PrivateKey, PublicKey};
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -26,6 +27,10 @@ use crate::endpoint::{Endpoint, MAX_MTU, PeerConfig, PeerStatus, Pool};
 
 /// Buffers that are kept: those of one turn in both directions.
 const BUFFERS: usize = 512;
+
+/// Bytes that the system is asked to keep of datagrams until the task takes them: what a few streams send at once. Without privileges many
+/// systems give 208 KiB, where a peer that sends faster loses some at times.
+const SOCKET_BUFFER: usize = 4 << 20;
 
 /// A tunnel at work. It ends when this is dropped, and with it all streams.
 pub struct Tunnel {
@@ -50,6 +55,8 @@ impl Tunnel {
     pub fn start(socket: UdpSocket, private_key: &PrivateKey, mtu: u16) -> io::Result<Self> {
         let mtu = mtu.min(MAX_MTU);
         let local = socket.local_addr()?;
+        // It works with less.
+        let _ = SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER);
         let wake = Arc::new(Notify::new());
         let (commands, receiver) = mpsc::unbounded_channel();
         let endpoint = Endpoint::new(private_key, mtu, now());

@@ -9,7 +9,7 @@ use sinfonia_core::key::PublicKey;
 use tokio::time::Instant;
 
 use super::inside::{self, Report, Wanted, with_application};
-use super::print;
+use super::{forward, print};
 use crate::application::Application;
 use crate::arguments::{DeployArgs, DeployOutput, Output};
 use crate::failure::{Call, CommandError};
@@ -74,6 +74,7 @@ fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
         output,
         inside,
         keep,
+        forward,
         talk,
         tier1,
         command,
@@ -87,6 +88,11 @@ fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
         timeout: *timeout,
         wait: !no_wait,
     };
+    if forward.is_wanted() {
+        let session = Session::open(tier1, *application, *talk)?;
+        let command = command.clone();
+        return forward::run(&session, &plan, inside, forward, *output, command);
+    }
     if !command.is_empty() || *keep {
         let wanted = Wanted {
             command: command.clone(),

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::File;
 #[cfg(target_os = "linux")]
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use sinfonia_tunnel::confinement::Mtu;
 use super::deploy::Plan;
 use crate::arguments::{InsideArgs, ShellArgs, TalkArgs};
 use crate::failure::CommandError;
-#[cfg(target_os = "linux")]
 use crate::key_cache::KeyPair;
 use crate::session::Session;
 use crate::tier1::Wishes;
@@ -104,14 +104,7 @@ pub(crate) fn run(
         failover_after,
         status,
     } = args;
-    let (key, _in_use) = if *new_key {
-        (KeyPair::fresh()?, None)
-    } else {
-        (
-            session.key()?,
-            Some(session.keys.lock(session.application)?),
-        )
-    };
+    let (key, _in_use) = choose_key(session, *new_key)?;
     let inside = crate::confined::Inside {
         wanted,
         mtu: Mtu::new(*mtu).unwrap_or_default(),
@@ -128,8 +121,31 @@ pub(crate) fn run(
 /// # Errors
 /// Always.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn run(_: &Session, _: &Plan, _: &InsideArgs, _: Wanted) -> Result<u8, CommandError> {
-    Err(CommandError::NoNamespaces)
+pub(crate) fn run(
+    session: &Session,
+    _: &Plan,
+    _: &InsideArgs,
+    _: Wanted,
+) -> Result<u8, CommandError> {
+    Err(CommandError::NoNamespaces {
+        url: session.tier1.url().clone(),
+        application: session.application,
+    })
+}
+
+/// The key of a run, which no other run uses as long as the second value is there.
+///
+/// # Errors
+/// The key cannot be had, or another run uses it.
+pub(crate) fn choose_key(
+    session: &Session,
+    new: bool,
+) -> Result<(KeyPair, Option<File>), CommandError> {
+    if new {
+        return Ok((KeyPair::fresh()?, None));
+    }
+    let key = session.key()?;
+    Ok((key, Some(session.keys.lock(session.application)?)))
 }
 
 /// The user's shell, with a word that tells it from the one outside.

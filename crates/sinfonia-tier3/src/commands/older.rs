@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use sinfonia_core::resolver::Resolver;
 
 use super::deploy::{Plan, deploy};
+use super::forward;
 use super::inside::{self, Report, Wanted, open_shell, with_application};
 use crate::application::Application;
-use crate::arguments::{InsideArgs, OlderForm, QrForm};
+use crate::arguments::{DeployOutput, InsideArgs, OlderForm, QrForm};
 use crate::failure::CommandError;
 use crate::key_cache::KeyPair;
 use crate::printable::Printable;
@@ -28,11 +29,20 @@ pub(crate) fn run(form: &OlderForm, arguments: &[OsString]) -> Result<u8, Comman
     if form.config_debug || form.qrcode.is_some() {
         return show_or_write(form, arguments).map(|()| 0);
     }
-    run_inside(form, arguments).map_err(|error| with_application(error, Report::Notes))
+    let result = run_inside(form, arguments);
+    if arguments.is_empty() && form.forward.is_wanted() {
+        return result;
+    }
+    result.map_err(|error| with_application(error, Report::Notes))
 }
 
 fn run_inside(form: &OlderForm, arguments: &[OsString]) -> Result<u8, CommandError> {
     let (session, plan) = open(form)?;
+    if form.forward.is_wanted() {
+        let (inside, output) = (InsideArgs::default(), DeployOutput::default());
+        let command = arguments.to_vec();
+        return forward::run(&session, &plan, &inside, &form.forward, output, command);
+    }
     let command = match arguments {
         [] => open_shell(&session),
         words => words.to_vec(),

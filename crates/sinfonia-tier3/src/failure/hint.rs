@@ -77,11 +77,12 @@ pub(super) fn of(error: &CommandError) -> String {
         CommandError::WithApplication(error) | CommandError::AsEvent(error) => of(error),
         #[cfg(target_os = "linux")]
         CommandError::Inside(error) => of_inside(error),
+        CommandError::Forward(error) => error.hint(),
         #[cfg(not(target_os = "linux"))]
-        CommandError::NoNamespaces => {
-            "write a file for wg-quick: sinfonia-tier3 deploy <uuid> --output wg >sinfonia.conf"
-                .to_owned()
-        }
+        CommandError::NoNamespaces { url, application } => format!(
+            "forward a port to it, which needs none: {} --forward 8080:HOST:PORT -- COMMAND",
+            command("deploy", *application, url)
+        ),
         CommandError::NothingDeployed => "ask Tier 1 what it would do: sinfonia-tier3 candidates <uuid>".to_owned(),
         CommandError::File { .. } => {
             "go to a folder where you may write, and run the command again".to_owned()
@@ -289,7 +290,9 @@ fn of_inside(error: &InsideError) -> String {
         InsideError::Confinement(ConfinementError::Execute { .. }) => {
             "check its name, its mode and PATH"
         }
-        InsideError::Confinement(error) => error.hint().unwrap_or("--debug shows each step"),
+        InsideError::Confinement(error) => error
+            .hint()
+            .unwrap_or("--debug shows each step; --forward needs no namespaces"),
         InsideError::Kept(error) => return of_kept(error),
         InsideError::NoAnswer(_) => {
             "check that UDP to this address is let through; the deployment can be tried by other means with --output wg"

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+mod backend;
 #[cfg(target_os = "linux")]
 mod cloudlet;
 mod commands;
@@ -10,6 +11,7 @@ mod device;
 #[cfg(target_os = "linux")]
 mod failing_over;
 mod failures;
+mod forwarding;
 mod help;
 #[cfg(target_os = "linux")]
 mod inside;
@@ -18,6 +20,7 @@ mod keeping;
 #[cfg(target_os = "linux")]
 mod leaks;
 mod older_form;
+mod running;
 #[cfg(target_os = "linux")]
 mod telling;
 mod tls;
