@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use anstream::println;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use sinfonia_testbed::{Binaries, Service, command};
+use sinfonia_testbed::{Binaries, ReservedPort, Service, command};
 use tempfile::TempDir;
 
 use crate::cargo::{cargo, programs, workspace};
@@ -73,30 +73,38 @@ fn show(client: &Client<'_>) -> anyhow::Result<()> {
     println!("\n$ export SINFONIA_TIER1_URL={}", client.tier1);
     println!("\nA client in Pittsburgh asks which cloudlets would serve it, best first:");
     client.run(&["candidates", "helloworld", "--location", CLIENT])?;
-    println!("It runs curl inside a tunnel to a backend of its own, which is deleted after it:");
-    let status = client.run_any(&[
-        "deploy",
-        "helloworld",
-        "--location",
-        CLIENT,
-        "--",
-        "curl",
-        "--silent",
-        "--show-error",
-        "http://helloworld/",
-    ])?;
-    match status.code() {
-        Some(0) => println!(),
-        Some(NOT_FOUND) => println!("Install curl to see the page of the cloudlet.\n"),
-        Some(OWN_FAILURE) => println!(
-            "This system does not let you run a command inside the tunnel; what is said above would allow it. The rest works all the same.\n"
-        ),
-        _ => bail!("the page of the cloudlet did not come through the tunnel"),
-    }
+    show_page(client)?;
     println!("It asks for a backend to keep, and gets the configuration of a tunnel into it:");
     client.run(&["deploy", "helloworld", "--location", CLIENT])?;
     println!("The deployment, as the cloudlet sees it:");
     client.run(&["status", "helloworld"])
+}
+
+/// Shows the page of a cloudlet: inside the tunnel where users may make namespaces, else through a port that leads into it.
+fn show_page(client: &Client<'_>) -> anyhow::Result<()> {
+    let deploy = ["deploy", "helloworld", "--location", CLIENT];
+    let curl = ["--", "curl", "--silent", "--show-error"];
+    println!("It runs curl inside a tunnel to a backend of its own, which is deleted after it:");
+    let inside = [&deploy[..], &curl, &["http://helloworld/"]].concat();
+    let mut status = client.run_any(&inside)?;
+    if status.code() == Some(OWN_FAILURE) {
+        println!(
+            "\nThis system does not let you run a command inside the tunnel; what is said above would allow it. A port that leads there works all the same:"
+        );
+        let port = ReservedPort::new()?.number();
+        let (forward, url) = (
+            format!("{port}:helloworld:80"),
+            format!("http://localhost:{port}/"),
+        );
+        let through_port = [&deploy[..], &["--forward", &forward], &curl, &[&url]].concat();
+        status = client.run_any(&through_port)?;
+    }
+    match status.code() {
+        Some(0) => println!(),
+        Some(NOT_FOUND) => println!("Install curl to see the page of the cloudlet.\n"),
+        _ => bail!("the page of the cloudlet did not come through the tunnel"),
+    }
+    Ok(())
 }
 
 fn tier2(binaries: &Binaries, name: &str, folder: &Path) -> anyhow::Result<Service> {

@@ -19,13 +19,14 @@ fn an_ordinary_user_sees_the_page_of_the_cloudlet() {
 }
 
 #[test]
-fn a_user_who_may_not_make_a_tunnel_is_told_why_and_sees_the_rest() {
+fn a_user_who_may_not_make_a_tunnel_is_told_why_and_sees_the_page_through_a_port() {
     let ran = quickstart_of_a_user(CLOSE_TUN);
 
     let told = text(&ran);
     assert_eq!(ran.status.code(), Some(0), "{told}");
     assert!(told.contains("/dev/net/tun"), "{told}");
     assert!(told.contains("hint: "), "{told}");
+    assert!(told.contains("Hello from a Sinfonia sandbox."), "{told}");
     assert!(told.contains("deleted helloworld"), "{told}");
 }
 
