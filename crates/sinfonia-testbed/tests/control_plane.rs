@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
 mod control_plane {
+    mod chart;
     mod cluster;
     mod fault_proxy;
     mod helm;

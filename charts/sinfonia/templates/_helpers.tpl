@@ -1,0 +1,140 @@
+{{- define "sinfonia.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "sinfonia.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains (include "sinfonia.name" .) .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "sinfonia.name" .) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* A name of something that is in no Namespace. */}}
+{{- define "sinfonia.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "sinfonia.fullname" .) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "sinfonia.tier" -}}
+{{- ternary "tier1" "tier2" .Values.sinfoniaTier1 }}
+{{- end }}
+
+{{- define "sinfonia.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "sinfonia.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: {{ include "sinfonia.tier" . }}
+{{- end }}
+
+{{- define "sinfonia.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "sinfonia.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: sinfonia
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "sinfonia.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "sinfonia.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret of the deploy tokens; empty, if anybody may deploy. */}}
+{{- define "sinfonia.deployTokenSecret" -}}
+{{- if and (not .Values.sinfoniaTier1) .Values.tier2.deployToken.enabled }}
+{{- default (printf "%s-deploy-tokens" (include "sinfonia.fullname" .)) .Values.tier2.deployToken.existingSecret }}
+{{- end }}
+{{- end }}
+
+{{/* The options of the program, as a list in YAML. */}}
+{{- define "sinfonia.args" -}}
+{{- $args := list "--log-format=json" "--admin-listen=[::]:5001" (printf "--recipes=%s" (required "sinfoniaRecipes is missing: name the http(s) URL of the recipes" .Values.sinfoniaRecipes)) }}
+{{- if .Values.sinfoniaTier1 }}
+{{- with .Values.tier1.cloudlets }}{{ $args = append $args "--cloudlets=/etc/sinfonia/cloudlets/cloudlets.yaml" }}{{ end }}
+{{- range .Values.tier1.matchers }}{{ $args = append $args (printf "--match=%s" .) }}{{ end }}
+{{- with .Values.tier1.allowAnonymousReports }}{{ $args = append $args (printf "--allow-anonymous-reports=%s" (join "," .)) }}{{ end }}
+{{- else }}
+{{- range (kindIs "slice" .Values.sinfoniaTier1Url | ternary .Values.sinfoniaTier1Url (list .Values.sinfoniaTier1Url)) }}
+{{- with . }}{{ $args = append $args (printf "--tier1-url=%s" .) }}{{ end }}
+{{- end }}
+{{- with .Values.sinfoniaTier2Url }}{{ $args = append $args (printf "--tier2-url=%s" .) }}{{ end }}
+{{- with .Values.tier2 }}
+{{- $args = append $args (printf "--prometheus=%s" .prometheus) }}
+{{- $args = append $args (printf "--client-network=%s" .clientNetwork) }}
+{{- with .tunnelEndpoint }}{{ $args = append $args (printf "--tunnel-endpoint=%s" .) }}{{ end }}
+{{- with .trustedProxies }}{{ $args = append $args (printf "--trusted-proxies=%s" (join "," .)) }}{{ end }}
+{{- with .name }}{{ $args = append $args (printf "--name=%s" .) }}{{ end }}
+{{- with .locations }}{{ $args = append $args (printf "--location=%s" (toJson .)) }}{{ end }}
+{{- with .localNetworks }}{{ $args = append $args (printf "--local-networks=%s" (join "," .)) }}{{ end }}
+{{- if .deployToken.enabled }}{{ $args = append $args "--deploy-tokens=/etc/sinfonia/deploy-tokens/deploy-tokens" }}{{ end }}
+{{- if .reportToken.existingSecret }}{{ $args = append $args "--report-token=/etc/sinfonia/report-token/report-token" }}{{ end }}
+{{- end }}
+{{- $args = append $args "--cache=/var/cache/sinfonia" }}
+{{- end }}
+{{- toYaml (concat $args .Values.extraArgs) }}
+{{- end }}
+
+{{- define "sinfonia.volumeMounts" -}}
+- name: tmp
+  mountPath: /tmp
+{{- if .Values.sinfoniaTier1 }}
+{{- if .Values.tier1.cloudlets }}
+- name: cloudlets
+  mountPath: /etc/sinfonia/cloudlets
+  readOnly: true
+{{- end }}
+{{- if .Values.tier1.existingSecret }}
+- name: tokens
+  mountPath: /etc/sinfonia/tokens
+  readOnly: true
+{{- end }}
+{{- else }}
+- name: cache
+  mountPath: /var/cache/sinfonia
+{{- if include "sinfonia.deployTokenSecret" . }}
+- name: deploy-tokens
+  mountPath: /etc/sinfonia/deploy-tokens
+  readOnly: true
+{{- end }}
+{{- if .Values.tier2.reportToken.existingSecret }}
+- name: report-token
+  mountPath: /etc/sinfonia/report-token
+  readOnly: true
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "sinfonia.volumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- if .Values.sinfoniaTier1 }}
+{{- if .Values.tier1.cloudlets }}
+- name: cloudlets
+  configMap:
+    name: {{ include "sinfonia.fullname" . }}-cloudlets
+{{- end }}
+{{- with .Values.tier1.existingSecret }}
+- name: tokens
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- else }}
+- name: cache
+  emptyDir:
+    sizeLimit: 1Gi
+{{- with include "sinfonia.deployTokenSecret" . }}
+- name: deploy-tokens
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- with .Values.tier2.reportToken.existingSecret }}
+- name: report-token
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}

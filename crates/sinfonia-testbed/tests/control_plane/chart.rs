@@ -1,0 +1,304 @@
+//! The chart `charts/sinfonia`, with real helm and a real API server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+use serde_json::{Value, json};
+use sinfonia_core::yaml;
+use sinfonia_testbed::{Cluster, ControlPlane, Programs, TestFolder, TestNamespace, unique_name};
+
+/// The version of Kubernetes that templates are rendered for where no API server says one.
+const KUBERNETES: &str = "1.37.0";
+/// Held while helm changes the cluster: two charts that look at once whether a role is there both make it.
+static CHANGING: Mutex<()> = Mutex::new(());
+/// Far longer than a policy takes to count.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What has to be said.
+const NEEDED: [&str; 2] = ["--set", "sinfoniaRecipes=https://recipes.example/"];
+/// What another test's Tier 2 has in this cluster already.
+const SHARED: [&str; 4] = [NEEDED[0], NEEDED[1], "--set", "crds.install=false"];
+
+#[rstest]
+#[case::helm_3(|programs: Programs| programs.helm3)]
+#[case::helm_4(|programs: Programs| programs.helm4)]
+fn helm_has_nothing_to_complain_about(#[case] choose: fn(Programs) -> PathBuf) {
+    let folder = TestFolder::new().unwrap();
+    let helm = Helm::new(choose(Programs::find_or_hint().unwrap()), folder.path());
+
+    for values in [&NEEDED[..], &[&TIER1[..], &NEEDED].concat()] {
+        let lint = ["lint", "--strict", "--kube-version", KUBERNETES];
+        helm.run(&[&lint[..], values].concat());
+    }
+}
+
+#[rstest]
+#[case::tier2("tier2", &[])]
+#[case::tier1("tier1", &TIER1)]
+#[case::everything("everything", &EVERYTHING)]
+fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
+    let folder = TestFolder::new().unwrap();
+    let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
+    let template = ["template", "edge", "--namespace", "sinfonia"];
+    let version = ["--kube-version", KUBERNETES];
+
+    // The definition of the records has a test of its own, and the token differs each time.
+    let rendered = helm.run(&[&template[..], &version, &SHARED, values].concat());
+
+    insta::with_settings!({filters => vec![("deploy-tokens: [A-Za-z0-9+/=]{64}", "deploy-tokens: [token]")]}, {
+        insta::assert_snapshot!(name, rendered);
+    });
+}
+
+#[rstest]
+#[case::no_replica("replicaCount=0", "replicaCount")]
+#[case::a_slip_of_the_pen("sinfoniaTier1URL=http://tier1.example", "sinfoniaTier1URL")]
+#[case::a_url_that_is_none("sinfoniaTier2Url=cloudlet.example", "sinfoniaTier2Url")]
+#[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
+fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
+    let folder = TestFolder::new().unwrap();
+    let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
+
+    let template = ["template", "--kube-version", KUBERNETES, "--set", value];
+    let ran = helm.try_run(&[&template[..], &NEEDED].concat());
+
+    assert!(!ran.status.success());
+    let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(stderr.contains(told), "{stderr}");
+}
+
+#[test]
+fn recipes_have_to_be_named() {
+    let folder = TestFolder::new().unwrap();
+    let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
+
+    let ran = helm.try_run(&["template", "--kube-version", KUBERNETES]);
+
+    assert!(!ran.status.success());
+    let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(stderr.contains("sinfoniaRecipes is missing"), "{stderr}");
+}
+
+#[test]
+fn the_chart_gives_the_rights_and_the_definition_that_deploy_tier2_gives() {
+    let folder = TestFolder::new().unwrap();
+    let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
+
+    let template = ["template", "edge", "--kube-version", KUBERNETES];
+    let rendered = helm.run(&[&template[..], &NEEDED].concat());
+
+    let read = |file: &str| fs::read_to_string(repository().join(file)).unwrap();
+    assert_eq!(rules(&rendered), rules(&read("deploy/tier2/rbac.yaml")));
+    assert_eq!(
+        read("charts/sinfonia/files/crd.yaml"),
+        read("deploy/tier2/crd.yaml")
+    );
+    assert!(rendered.contains("name: cloudletdeployments.findcloudlet.org"));
+}
+
+#[test]
+fn an_installation_keeps_its_token_and_leaves_alone_what_others_made() {
+    let cluster = ControlPlane::shared();
+    let folder = TestFolder::new().unwrap();
+    let namespace = cluster.namespace("chart").unwrap();
+    let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
+    let secret = format!(
+        "/api/v1/namespaces/{}/secrets/edge-sinfonia-deploy-tokens",
+        namespace.name()
+    );
+
+    helm.release(&cluster, &namespace, &["install", "edge"], &SHARED);
+    let token = cluster.get_json(&secret).unwrap()["data"].clone();
+    helm.release(&cluster, &namespace, &["upgrade", "edge"], &SHARED);
+    let kept = cluster.get_json(&secret).unwrap()["data"].clone();
+    helm.release(&cluster, &namespace, &["uninstall", "edge"], &[]);
+
+    assert!(token["deploy-tokens"].is_string(), "{token}");
+    assert_eq!(kept, token);
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    assert!(
+        cluster
+            .find(&format!("{roles}/sinfonia-deployer"))
+            .unwrap()
+            .is_some()
+    );
+}
+
+#[test]
+fn tier_2_can_do_nothing_outside_the_namespaces_of_deployments() {
+    let cluster = ControlPlane::shared();
+    let folder = TestFolder::new().unwrap();
+    let namespace = cluster.namespace("chart").unwrap();
+    let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
+    helm.release(&cluster, &namespace, &["install", "edge"], &SHARED);
+    let token = cluster.token_of(namespace.name(), "edge-sinfonia").unwrap();
+    let tier2 = cluster.bearing(&token);
+    let (deployment, other) = (
+        unique_name("deployment"),
+        cluster.namespace("other").unwrap(),
+    );
+    let labels = json!({"findcloudlet.org": "deployment"});
+    let accounts = |namespace: &str| format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sinfonia-deployer"}});
+    wait_for_policy(&cluster, &tier2);
+
+    let labelled = tier2.create(
+        "/api/v1/namespaces",
+        &namespace_object(&deployment, &labels),
+    );
+    let inside = tier2.create(&accounts(&deployment), &account);
+    let outside = tier2.create(&accounts(other.name()), &account);
+    let own = tier2.create(&accounts(namespace.name()), &account);
+    let delete_other = tier2.delete(&format!("/api/v1/namespaces/{}", other.name()));
+    let delete_own = tier2.delete(&format!("/api/v1/namespaces/{}", namespace.name()));
+    let delete_deployment = tier2.delete(&format!("/api/v1/namespaces/{deployment}"));
+
+    labelled.unwrap();
+    inside.unwrap();
+    delete_deployment.unwrap();
+    for refused in [outside.map(drop), own.map(drop), delete_other, delete_own] {
+        let refusal = refused.unwrap_err().to_string();
+        assert!(refusal.contains("Tier 2 "), "{refusal}");
+    }
+    helm.release(&cluster, &namespace, &["uninstall", "edge"], &[]);
+}
+
+/// Waits until Tier 2 may not make any Namespace that it likes: a policy counts a moment after it was made.
+fn wait_for_policy(cluster: &Cluster, tier2: &Cluster) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let name = unique_name("probe");
+        let probe = namespace_object(&name, &json!({}));
+        if tier2.create("/api/v1/namespaces", &probe).is_err() {
+            return;
+        }
+        cluster
+            .delete(&format!("/api/v1/namespaces/{name}"))
+            .unwrap();
+        assert!(Instant::now() < deadline, "the policy refuses nothing");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// A Tier 1.
+const TIER1: [&str; 4] = [
+    "--set",
+    "sinfoniaTier1=true",
+    "--set",
+    "tier1.cloudlets=endpoint: http://cloudlet.example/api/v1/deploy",
+];
+
+/// A Tier 2 with all that there is.
+const EVERYTHING: [&str; 24] = [
+    "--set",
+    "sinfoniaTier1Url={https://tier1.example,https://tier1.example.org}",
+    "--set",
+    "sinfoniaTier2Url=https://cloudlet.example",
+    "--set",
+    "tier2.name=Downtown,tier2.tunnelEndpoint=203.0.113.7:51820",
+    "--set-json",
+    "tier2.locations=[[40.44,-79.94]]",
+    "--set",
+    "tier2.trustedProxies={192.0.2.0/24},tier2.localNetworks={198.51.100.0/24}",
+    "--set",
+    "tier2.deployToken.existingSecret=mine,tier2.reportToken.existingSecret=reports",
+    "--set",
+    "extraArgs={--max-deployments=20}",
+    "--set",
+    "imagePullSecrets[0].name=registry",
+    "--set",
+    "ingress.enabled=true,ingress.className=nginx",
+    "--set",
+    "podMonitor.enabled=true",
+    "--set",
+    "nodeSelector.disk=ssd,priorityClassName=system-cluster-critical",
+    "--set",
+    "serviceAccount.name=tier2",
+];
+
+/// A helm, and where it keeps its files.
+struct Helm<'a> {
+    program: PathBuf,
+    home: &'a Path,
+}
+
+impl<'a> Helm<'a> {
+    const fn new(program: PathBuf, home: &'a Path) -> Self {
+        Self { program, home }
+    }
+
+    /// Does something with the chart, and gives what helm prints.
+    fn run(&self, arguments: &[&str]) -> String {
+        let ran = self.try_run(arguments);
+        told(&ran);
+        String::from_utf8(ran.stdout).unwrap()
+    }
+
+    fn try_run(&self, arguments: &[&str]) -> Output {
+        self.command()
+            .args(arguments)
+            .arg(repository().join("charts/sinfonia"))
+            .output()
+            .unwrap()
+    }
+
+    /// Does something with a release of the chart.
+    fn release(
+        &self,
+        cluster: &Cluster,
+        namespace: &TestNamespace,
+        what: &[&str],
+        values: &[&str],
+    ) {
+        let mut command = self.command();
+        command
+            .arg("--kubeconfig")
+            .arg(cluster.kubeconfig())
+            .args(["--namespace", namespace.name()])
+            .args(what);
+        if what[0] != "uninstall" {
+            command.arg(repository().join("charts/sinfonia"));
+        }
+        let _one_at_a_time = CHANGING.lock();
+        told(&command.args(values).output().unwrap());
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env_clear().env("HOME", self.home);
+        command
+    }
+}
+
+fn told(ran: &Output) {
+    assert!(
+        ran.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
+fn namespace_object(name: &str, labels: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+}
+
+/// What roles allow, by kind, in an order of their own: names differ, and where things are.
+fn rules(text: &str) -> Vec<(String, Value)> {
+    let documents = yaml::documents::<Value>(text).unwrap();
+    let roles = documents.into_iter().flatten().filter_map(|document| {
+        let kind = document["kind"].as_str()?.to_owned();
+        matches!(kind.as_str(), "ClusterRole" | "Role").then(|| (kind, document["rules"].clone()))
+    });
+    let mut found: Vec<(String, Value)> = roles.collect();
+    found.sort_by_key(|(kind, rules)| (kind.clone(), rules.to_string()));
+    found
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
