@@ -1,4 +1,4 @@
-//! The chart `charts/sinfonia`, with real helm and a real API server.
+//! The charts, with real helm and a real API server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,28 @@ fn helm_has_nothing_to_complain_about(#[case] choose: fn(Programs) -> PathBuf) {
         let lint = ["lint", "--strict", "--kube-version", KUBERNETES];
         helm.run(&[&lint[..], values].concat());
     }
+    let helloworld = Helm {
+        chart: "helloworld",
+        ..helm
+    };
+    helloworld.run(&["lint", "--strict", "--kube-version", KUBERNETES]);
+}
+
+#[test]
+fn helloworld_has_its_name_whatever_the_release_is_called() {
+    let cluster = ControlPlane::shared();
+    let folder = TestFolder::new().unwrap();
+    let namespace = cluster.namespace("chart").unwrap();
+    let helm = Helm {
+        chart: "helloworld",
+        ..Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path())
+    };
+
+    helm.release(&cluster, &namespace, &["install", namespace.name()], &[]);
+
+    let services = format!("/api/v1/namespaces/{}/services", namespace.name());
+    let service = cluster.get_json(&format!("{services}/helloworld")).unwrap();
+    assert_eq!(service["spec"]["ports"][0]["port"], 80);
 }
 
 #[rstest]
@@ -220,15 +242,20 @@ const EVERYTHING: [&str; 24] = [
     "serviceAccount.name=tier2",
 ];
 
-/// A helm, and where it keeps its files.
+/// A helm, one of our charts, and where helm keeps its files.
 struct Helm<'a> {
     program: PathBuf,
+    chart: &'static str,
     home: &'a Path,
 }
 
 impl<'a> Helm<'a> {
     const fn new(program: PathBuf, home: &'a Path) -> Self {
-        Self { program, home }
+        Self {
+            program,
+            chart: "sinfonia",
+            home,
+        }
     }
 
     /// Does something with the chart, and gives what helm prints.
@@ -241,7 +268,7 @@ impl<'a> Helm<'a> {
     fn try_run(&self, arguments: &[&str]) -> Output {
         self.command()
             .args(arguments)
-            .arg(repository().join("charts/sinfonia"))
+            .arg(self.chart())
             .output()
             .unwrap()
     }
@@ -261,10 +288,14 @@ impl<'a> Helm<'a> {
             .args(["--namespace", namespace.name()])
             .args(what);
         if what[0] != "uninstall" {
-            command.arg(repository().join("charts/sinfonia"));
+            command.arg(self.chart());
         }
         let _one_at_a_time = CHANGING.lock();
         told(&command.args(values).output().unwrap());
+    }
+
+    fn chart(&self) -> PathBuf {
+        repository().join("charts").join(self.chart)
     }
 
     fn command(&self) -> Command {
