@@ -1,5 +1,7 @@
 //! Running an application inside the tunnel of its deployment.
 
+mod uplink;
+
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +12,7 @@ use sinfonia_tunnel::confinement::{
 };
 use sinfonia_tunnel::driver::TunnelError;
 
+use self::uplink::Uplink;
 use crate::application::Application as Kind;
 use crate::arguments::StatusForm;
 use crate::commands::deploy::{Plan, deploy};
@@ -22,7 +25,6 @@ use crate::kept::{self, Hold, KeptError};
 use crate::key_cache::KeyPair;
 use crate::session::Session;
 use crate::talk::Talk;
-use crate::uplink::Uplink;
 use crate::watch::Watch;
 
 /// What is run, and how.
@@ -146,12 +148,7 @@ fn connect_and_run(
     tell_connection(&uplink, audience)?;
     let (running, _hold) = occupy(session, inside, waiting, &uplink)?;
     let kept = Kept {
-        asking: Asking {
-            tier1: session.tier1.clone(),
-            application: session.application,
-            key: key.public,
-            plan: plan.clone(),
-        },
+        asking: Asking::new(session, key.public, plan),
         holdings: holdings.clone(),
         uplink,
         watch: Watch::new(inside.failover_after),
@@ -259,7 +256,7 @@ const fn screen(inside: &Inside, talk: Talk) -> Screen {
 }
 
 fn tell_connection(uplink: &Uplink, audience: Audience) -> Result<(), InsideError> {
-    let peer = uplink.traffic()?.peer;
+    let peer = uplink.peer()?;
     if let Some(endpoint) = peer.endpoint {
         audience.hear(&Event::Connected {
             endpoint,

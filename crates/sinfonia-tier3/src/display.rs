@@ -6,7 +6,6 @@
 use std::io::{self, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
-use nix::sys::signal::{SigSet, Signal};
 
 use crate::arguments::StatusForm;
 use crate::status::Status;
@@ -98,12 +97,19 @@ fn title(status: &Status) -> String {
 
 /// A shell inside the tunnel takes the terminal for its own jobs, of which this process is none. With `stty tostop` it would be stopped
 /// for what it writes, and the tunnel with it, unless this thread does not care.
+#[cfg(target_os = "linux")]
 fn ignore_background() {
+    use nix::sys::signal::{SigSet, Signal};
+
     let mut set = SigSet::empty();
     set.add(Signal::SIGTTOU);
     // Nothing but that rare setting needs it.
     let _ = set.thread_block();
 }
+
+/// Nothing has the terminal inside the tunnel there.
+#[cfg(not(target_os = "linux"))]
+const fn ignore_background() {}
 
 fn write(text: &str) {
     // One write, so that nothing of the application's comes between. Nobody is left to tell when stderr is closed.

@@ -198,8 +198,8 @@ pub(crate) enum CommandError {
     #[cfg(not(target_os = "linux"))]
     #[error("this system has no namespaces in which a command would run inside the tunnel")]
     NoNamespaces {
-        /// Who would be asked.
-        url: Tier1Url,
+        /// Who would be asked, if anybody.
+        url: Option<Tier1Url>,
         /// What would be deployed.
         application: Application,
     },

@@ -15,14 +15,16 @@ mod spec;
 mod tcp;
 mod troubles;
 mod udp;
+mod uplink;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use serde::Serialize;
 use sinfonia_core::deployment::CloudletDeployment;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use self::doors::{Door, Kind, Listing};
@@ -34,13 +36,17 @@ use self::signals::Signals;
 use self::slots::Slots;
 pub(crate) use self::spec::{ForwardSpec, SocksSpec};
 use self::troubles::Troubles;
+use self::uplink::Uplink;
 use crate::commands::deploy::{Plan, deploy};
-use crate::failure::{Call, CommandError, INTERRUPTED};
+use crate::display::Display;
+use crate::events::Audience;
+use crate::failure::{CommandError, INTERRUPTED};
+use crate::keeper::{self, Asking, Holdings, Kept, Uplink as _};
 use crate::key_cache::KeyPair;
 use crate::output;
-use crate::renewal::Renewal;
 use crate::session::Session;
 use crate::talk::Talk;
+use crate::watch::Watch;
 
 /// What is forwarded, and how.
 #[derive(Debug, Clone)]
@@ -53,6 +59,8 @@ pub(crate) struct Forwarding {
     pub(crate) command: Vec<OsString>,
     /// Longest packet inside the tunnel, in bytes.
     pub(crate) mtu: u16,
+    /// Silence of the cloudlet after which another one is looked for, if ever.
+    pub(crate) failover_after: Option<Duration>,
     /// Whether the deployment stays afterwards.
     pub(crate) keep: bool,
     /// How programs are told on stdout which ports there are, if at all.
@@ -91,11 +99,21 @@ pub(crate) fn run(
     let Some(deployment) = deployments.first() else {
         return Err(CommandError::NothingDeployed);
     };
-    let outcome = serve_on_threads(session, key, plan, forwarding, doors, deployment);
+    let mut holdings = Holdings::new(deployment.clone());
+    let outcome = serve_on_threads(session, key, plan, forwarding, doors, &mut holdings);
     if !forwarding.keep {
-        release(session, key);
+        holdings.release(session, &key.public, audience(session.talk));
     }
     outcome
+}
+
+/// Who hears what happens while ports are forwarded: whoever hears of the troubles with them, as nothing else shows the state.
+const fn audience(talk: Talk) -> Audience {
+    if talk.is_quiet() {
+        Audience::Nobody
+    } else {
+        Audience::People
+    }
 }
 
 fn serve_on_threads(
@@ -104,7 +122,7 @@ fn serve_on_threads(
     plan: &Plan,
     forwarding: &Forwarding,
     doors: Vec<Door>,
-    deployment: &CloudletDeployment,
+    holdings: &mut Holdings,
 ) -> Result<u8, CommandError> {
     // Several threads, so that the tunnel encrypts while others copy.
     let runtime = runtime::Builder::new_multi_thread()
@@ -113,24 +131,24 @@ fn serve_on_threads(
         .map_err(CommandError::Runtime)?;
     let work = async {
         let mut signals = Signals::take().map_err(ForwardError::Signals)?;
+        let config = &holdings.in_use().tunnel_config;
         let link = tokio::select! {
-            link = Link::open(key, &deployment.tunnel_config, forwarding.mtu) => link?,
+            link = Link::open(&key.private, config, forwarding.mtu) => link?,
             // What was deployed is released all the same.
             _ = signals.next() => return Ok(if forwarding.command.is_empty() { 0 } else { INTERRUPTED }),
         };
-        tell(session.talk, forwarding, &doors, deployment)?;
-        let _renewal = Renewal::start(session, key, plan).map_err(CommandError::Runtime)?;
-        // Whoever holds the sender can lead the forwards elsewhere, with the route of another link.
-        let (_sender, routes) = watch::channel(link.route());
-        let code = serve(
-            session.talk,
-            forwarding,
-            doors,
-            Routes::new(routes),
-            &mut signals,
-            &link,
-        )
-        .await;
+        tell(session.talk, forwarding, &doors, holdings.in_use())?;
+        let (uplink, routes) = Uplink::new(link, key.private.clone(), forwarding.mtu);
+        let kept = Kept {
+            asking: Asking::new(session, key.public, plan),
+            holdings: holdings.clone(),
+            uplink,
+            watch: Watch::new(forwarding.failover_after),
+            audience: audience(session.talk),
+        };
+        let serving = Serving::begin(doors, session.talk, &routes)?;
+        let (kept, code) = serving.keep(kept, forwarding, &mut signals).await;
+        *holdings = kept.holdings;
         Ok(code?)
     };
     let outcome = runtime.block_on(work);
@@ -163,48 +181,78 @@ fn tell(
     Ok(output::print(&text)?)
 }
 
-/// Serves all ports until the command or a signal ends it.
-async fn serve(
-    talk: Talk,
-    forwarding: &Forwarding,
-    doors: Vec<Door>,
-    routes: Routes,
-    signals: &mut Signals,
-    link: &Link,
-) -> Result<u8, ForwardError> {
-    let slots = Slots::new();
-    let mut tasks = JoinSet::new();
-    for door in doors {
-        serve_door(&mut tasks, door, talk, &routes, &slots)?;
-    }
-    let end = async {
-        if forwarding.command.is_empty() {
-            signals.next().await;
-            return Ok(0);
+/// Ports that are served until this is dropped.
+struct Serving {
+    tasks: JoinSet<()>,
+    slots: Slots,
+}
+
+impl Serving {
+    fn begin(doors: Vec<Door>, talk: Talk, routes: &Routes) -> Result<Self, ForwardError> {
+        let slots = Slots::new();
+        let mut tasks = JoinSet::new();
+        for door in doors {
+            serve_door(&mut tasks, door, talk, routes, &slots)?;
         }
-        command::run(&forwarding.command, signals).await
-    };
-    let code = tokio::select! {
-        code = end => code?,
-        _ = tasks.join_next() => return Err(ForwardError::BrokenDown),
-    };
-    if !forwarding.command.is_empty() {
+        Ok(Self { tasks, slots })
+    }
+
+    /// Serves and keeps what the ports lead to until the command or a signal ends it. Gives back what was kept, and what the command
+    /// exited with.
+    async fn keep(
+        mut self,
+        kept: Kept<Uplink>,
+        forwarding: &Forwarding,
+        signals: &mut Signals,
+    ) -> (Kept<Uplink>, Result<u8, ForwardError>) {
+        let (stop, stopped) = oneshot::channel();
+        let serving = async {
+            let code = self.until_end(forwarding, signals).await;
+            drop(stop);
+            code
+        };
+        let (kept, code) = tokio::join!(keeper::keep(kept, Display::Off, stopped), serving);
+        if code.is_ok() && !forwarding.command.is_empty() {
+            // For what is left, no other cloudlet is worth looking for.
+            tokio::select! {
+                // Without a tunnel there is nothing to carry, and the command has its code all the same.
+                _ = carry_the_rest(&kept.uplink, &self.slots) => {}
+                _ = signals.next() => {}
+            }
+        }
+        (kept, code)
+    }
+
+    async fn until_end(
+        &mut self,
+        forwarding: &Forwarding,
+        signals: &mut Signals,
+    ) -> Result<u8, ForwardError> {
+        let end = async {
+            if forwarding.command.is_empty() {
+                signals.next().await;
+                return Ok(0);
+            }
+            command::run(&forwarding.command, signals).await
+        };
         tokio::select! {
-            // Without a tunnel there is nothing to carry, and the command has its code all the same.
-            _ = carry_the_rest(link, &slots) => {}
-            _ = signals.next() => {}
+            code = end => code,
+            _ = self.tasks.join_next() => Err(ForwardError::BrokenDown),
         }
     }
-    Ok(code)
 }
 
 /// Waits until the connections that a command left behind have carried what it sent.
-async fn carry_the_rest(link: &Link, slots: &Slots) -> Result<(), ForwardError> {
+async fn carry_the_rest(uplink: &Uplink, slots: &Slots) -> Result<(), ForwardError> {
     let mut drain = Drain::default();
-    while !drain.is_over(slots.are_in_use(), link.traffic().await?) {
+    loop {
+        let traffic = uplink.traffic().await?;
+        let bytes = traffic.sent_bytes + traffic.received_bytes;
+        if drain.is_over(slots.are_in_use(), bytes) {
+            return Ok(());
+        }
         tokio::time::sleep(LOOK).await;
     }
-    Ok(())
 }
 
 /// Begins to serve a port, which goes on until the tasks are dropped.
@@ -232,15 +280,4 @@ fn serve_door(
         }
     }
     Ok(())
-}
-
-/// Gives back what was deployed; where that fails, it ends with its lease.
-fn release(session: &Session, key: &KeyPair) {
-    let application = session.application;
-    let delete = session.tier1.delete(application, &key.public, None);
-    if let Err(error) = session.ask(Call::Delete, delete) {
-        session.talk.note(&format!(
-            "note: {application} could not be deleted, it ends by itself once its lease has passed: {error}"
-        ));
-    }
 }

@@ -7,7 +7,6 @@
     not(target_os = "linux"),
     expect(
         dead_code,
-        unused_imports,
         reason = "what runs inside the tunnel is there on Linux alone"
     )
 )]
@@ -18,12 +17,10 @@ mod commands;
 #[cfg(target_os = "linux")]
 mod confined;
 mod discovery;
-#[cfg(target_os = "linux")]
 mod display;
 mod events;
 mod failure;
 mod forward;
-#[cfg(target_os = "linux")]
 mod keeper;
 #[cfg(target_os = "linux")]
 mod kept;
@@ -34,17 +31,12 @@ mod printable;
 mod private_file;
 mod problem;
 mod qr_code;
-mod renewal;
 mod session;
-#[cfg(target_os = "linux")]
 mod status;
 mod talk;
 mod tier1;
 mod tier1_url;
-#[cfg(target_os = "linux")]
-mod uplink;
 mod waiting;
-#[cfg(target_os = "linux")]
 mod watch;
 mod wireguard;
 

@@ -33,6 +33,18 @@ pub(crate) struct Silence {
     pub(crate) asked: Duration,
 }
 
+impl Silence {
+    /// What it amounts to that something that was sent is without an answer for this long, and a handshake for that long; silence alone is
+    /// none.
+    pub(crate) fn of(unanswered: Option<Duration>, asked: Option<Duration>) -> Option<Self> {
+        let asked = asked?;
+        Some(Self {
+            unanswered: unanswered.unwrap_or(asked),
+            asked,
+        })
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {

@@ -22,8 +22,8 @@ use tokio::task::JoinHandle;
 
 pub use self::stack::{Stack, StackConfig, TcpListener, TcpStream, UdpPort};
 use self::task::{Command, Task};
-use crate::clock::now;
-use crate::endpoint::{Endpoint, MAX_MTU, PeerConfig, PeerStatus, Pool};
+use crate::clock;
+use crate::endpoint::{Endpoint, MAX_MTU, Moment, PeerConfig, PeerStatus, Pool};
 
 /// Buffers that are kept: those of one turn in both directions.
 const BUFFERS: usize = 512;
@@ -59,7 +59,7 @@ impl Tunnel {
         let _ = SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER);
         let wake = Arc::new(Notify::new());
         let (commands, receiver) = mpsc::unbounded_channel();
-        let endpoint = Endpoint::new(private_key, mtu, now());
+        let endpoint = Endpoint::new(private_key, mtu, clock::now());
         let pool = Pool::new(BUFFERS);
         let task = Task::new(endpoint, socket, pool.clone(), Arc::clone(&wake), receiver);
         Ok(Self {
@@ -113,6 +113,11 @@ impl Tunnel {
             tokio::time::timeout(timeout, answer).await,
             Ok(Ok(()))
         ))
+    }
+
+    /// The time by the clock that the moments of a [`PeerStatus`] are told by.
+    pub fn now() -> Moment {
+        clock::now()
     }
 
     /// What is known of each peer.

@@ -10,7 +10,8 @@ use crate::forward::{ForwardSpec, SocksSpec};
 pub(crate) struct ForwardArgs {
     // No list as other options have it: an address in brackets is no JSON.
     /// Forward a port of this device to one of a host in the tunnel, until a signal or the command's end; needs no privilege, works on
-    /// any system. ADDRESS is 127.0.0.1 by default; PORT 0 takes any that is free. Repeat it, or separate several by commas
+    /// any system. ADDRESS is 127.0.0.1 by default; PORT 0 takes any that is free. Repeat it, or separate several by commas. When the
+    /// cloudlet is left for another one (--failover-after), new connections go there
     #[arg(
         long,
         env = "SINFONIA_FORWARD",

@@ -1,6 +1,7 @@
 //! Arguments of what runs inside the tunnel.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
@@ -91,6 +92,14 @@ pub(crate) enum StatusForm {
     Line,
     /// Nowhere
     Off,
+}
+
+impl InsideArgs {
+    /// Silence of a cloudlet after which another one is looked for, if ever.
+    pub(crate) fn longest_silence(&self) -> Option<Duration> {
+        let seconds = self.failover_after;
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    }
 }
 
 impl Default for InsideArgs {

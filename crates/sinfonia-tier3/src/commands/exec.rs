@@ -30,6 +30,9 @@ fn enter(
 }
 
 #[cfg(not(target_os = "linux"))]
-fn enter(_: crate::application::Application, _: &[OsString]) -> Result<u8, CommandError> {
-    Err(CommandError::NoNamespaces)
+fn enter(application: crate::application::Application, _: &[OsString]) -> Result<u8, CommandError> {
+    Err(CommandError::NoNamespaces {
+        url: None,
+        application,
+    })
 }

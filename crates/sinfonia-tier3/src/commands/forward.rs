@@ -26,6 +26,7 @@ pub(crate) fn run(
         no_release,
         mtu,
         failover_after: _,
+        // The ports themselves are told, and what happens to them.
         status: _,
     } = args;
     let ForwardArgs { forward, socks } = ports;
@@ -43,6 +44,7 @@ pub(crate) fn run(
         proxies: socks.clone(),
         command,
         mtu: *mtu,
+        failover_after: args.longest_silence(),
         keep: *no_release,
         listing,
     };

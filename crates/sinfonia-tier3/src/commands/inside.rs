@@ -3,8 +3,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::File;
-#[cfg(target_os = "linux")]
-use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use sinfonia_tunnel::confinement::Mtu;
@@ -101,7 +99,7 @@ pub(crate) fn run(
         new_key,
         no_release,
         mtu,
-        failover_after,
+        failover_after: _,
         status,
     } = args;
     let (key, _in_use) = choose_key(session, *new_key)?;
@@ -109,8 +107,7 @@ pub(crate) fn run(
         wanted,
         mtu: Mtu::new(*mtu).unwrap_or_default(),
         release: !no_release,
-        failover_after: (*failover_after > 0)
-            .then(|| Duration::from_secs((*failover_after).into())),
+        failover_after: args.longest_silence(),
         status: *status,
     };
     crate::confined::run(session, &key, plan, &inside)
@@ -128,7 +125,7 @@ pub(crate) fn run(
     _: Wanted,
 ) -> Result<u8, CommandError> {
     Err(CommandError::NoNamespaces {
-        url: session.tier1.url().clone(),
+        url: Some(session.tier1.url().clone()),
         application: session.application,
     })
 }

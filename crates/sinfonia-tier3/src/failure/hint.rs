@@ -81,7 +81,10 @@ pub(super) fn of(error: &CommandError) -> String {
         #[cfg(not(target_os = "linux"))]
         CommandError::NoNamespaces { url, application } => format!(
             "forward a port to it, which needs none: {} --forward 8080:HOST:PORT -- COMMAND",
-            command("deploy", *application, url)
+            url.as_ref().map_or_else(
+                || format!("sinfonia-tier3 deploy {application}"),
+                |url| command("deploy", *application, url)
+            )
         ),
         CommandError::NothingDeployed => "ask Tier 1 what it would do: sinfonia-tier3 candidates <uuid>".to_owned(),
         CommandError::File { .. } => {

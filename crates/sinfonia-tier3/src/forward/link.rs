@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use sinfonia_core::key::PrivateKey;
 use sinfonia_core::tunnel::{Interface, TunnelConfig};
-use sinfonia_tunnel::endpoint::PeerConfig;
-use sinfonia_tunnel::userspace::{StackConfig, Tunnel};
+use sinfonia_tunnel::endpoint::{PeerConfig, PeerStatus};
+use sinfonia_tunnel::userspace::{Ended, Stack, StackConfig, Tunnel};
 use tokio::net::{UdpSocket, lookup_host};
 
 use super::error::ForwardError;
 use super::route::Route;
 use super::slots::CONNECTIONS;
-use crate::key_cache::KeyPair;
 use crate::wireguard::KEEPALIVE;
 
 /// Time in which the cloudlet has to answer the first handshake. A lost packet costs one or two seconds of it.
@@ -31,6 +31,8 @@ const STREAMS: usize = 2 * CONNECTIONS as usize;
 /// A tunnel to a cloudlet. It ends when this is dropped, and with it what goes through [`Self::route`].
 pub(super) struct Link {
     tunnel: Tunnel,
+    config: TunnelConfig,
+    stack: Stack,
     route: Arc<Route>,
 }
 
@@ -40,43 +42,84 @@ impl Link {
     /// # Errors
     /// The cloudlet cannot be found or does not answer, or the system gives no socket.
     pub(super) async fn open(
-        key: &KeyPair,
+        private_key: &PrivateKey,
         config: &TunnelConfig,
         mtu: u16,
     ) -> Result<Self, ForwardError> {
         let endpoint = resolve(config).await?;
+        let link = Self::begin(private_key, config, endpoint, mtu).await?;
+        let answered = link.tunnel.connect(config.public_key, HANDSHAKE_TIME);
+        if !answered.await? {
+            return Err(ForwardError::NoAnswer(endpoint));
+        }
+        Ok(link)
+    }
+
+    /// Begins to shake hands with a cloudlet; whether it answers shows in [`Self::peer`].
+    ///
+    /// # Errors
+    /// The system gives no socket.
+    pub(super) async fn begin(
+        private_key: &PrivateKey,
+        config: &TunnelConfig,
+        endpoint: SocketAddr,
+        mtu: u16,
+    ) -> Result<Self, ForwardError> {
         let socket = socket(endpoint).await.map_err(ForwardError::Socket)?;
-        let tunnel = Tunnel::start(socket, &key.private, mtu).map_err(ForwardError::Socket)?;
+        let tunnel = Tunnel::start(socket, private_key, mtu).map_err(ForwardError::Socket)?;
         let stack = tunnel.stack(&StackConfig {
             addresses: networks(&config.address),
             stream_buffer: STREAM_BUFFER,
             streams: STREAMS,
         });
         let stack = stack.map_err(ForwardError::Socket)?;
-        let peer = PeerConfig {
-            public_key: config.public_key,
-            preshared_key: None,
-            endpoint: Some(endpoint),
-            allowed_ips: networks(&config.allowed_ips),
-            persistent_keepalive: NonZeroU16::new(KEEPALIVE),
-        };
-        tunnel.set_peer(peer, stack.clone())?;
-        if !tunnel.connect(config.public_key, HANDSHAKE_TIME).await? {
-            return Err(ForwardError::NoAnswer(endpoint));
-        }
-        Ok(Self {
+        let link = Self {
             tunnel,
-            route: Arc::new(Route::new(stack, config)),
-        })
+            config: config.clone(),
+            route: Arc::new(Route::new(stack.clone(), config)),
+            stack,
+        };
+        link.set_endpoint(endpoint)?;
+        // Nobody waits here.
+        link.tunnel
+            .connect(config.public_key, Duration::ZERO)
+            .await?;
+        Ok(link)
     }
 
-    /// All bytes that went through it so far, in both directions.
-    pub(super) async fn traffic(&self) -> Result<u64, ForwardError> {
+    /// What the tunnel is like.
+    pub(super) const fn config(&self) -> &TunnelConfig {
+        &self.config
+    }
+
+    /// Whether there is a way to such an address from its socket.
+    pub(super) const fn reaches(&self, endpoint: SocketAddr) -> bool {
+        self.tunnel.local_address().is_ipv4() == endpoint.is_ipv4()
+    }
+
+    /// Looks for the cloudlet at this address from now on.
+    ///
+    /// # Errors
+    /// The tunnel has ended.
+    pub(super) fn set_endpoint(&self, endpoint: SocketAddr) -> Result<(), ForwardError> {
+        let peer = PeerConfig {
+            public_key: self.config.public_key,
+            preshared_key: None,
+            endpoint: Some(endpoint),
+            allowed_ips: networks(&self.config.allowed_ips),
+            persistent_keepalive: NonZeroU16::new(KEEPALIVE),
+        };
+        Ok(self.tunnel.set_peer(peer, self.stack.clone())?)
+    }
+
+    /// What is known of the cloudlet.
+    ///
+    /// # Errors
+    /// The tunnel has ended.
+    pub(super) async fn peer(&self) -> Result<PeerStatus, ForwardError> {
         let peers = self.tunnel.peers().await?;
-        let bytes = peers
-            .iter()
-            .map(|peer| peer.sent_bytes + peer.received_bytes);
-        Ok(bytes.sum())
+        // It has one peer, which is never removed.
+        Ok(peers.into_iter().next().ok_or(Ended)?)
     }
 
     /// The way through it.

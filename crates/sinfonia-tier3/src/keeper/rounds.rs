@@ -2,27 +2,23 @@
 
 mod moving;
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sinfonia_core::deployment::CloudletDeployment;
-use sinfonia_tunnel::driver::TunnelError;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use self::moving::Search;
-use super::Kept;
 use super::lease;
 use super::work::{self, News};
+use super::{Kept, Traffic, Uplink};
 use crate::display::Display;
 use crate::events::{self, Event};
 use crate::status::{Health, Status};
 use crate::tier1::AskError;
-use crate::uplink::Traffic;
-use crate::watch::Silence;
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(250);
@@ -34,11 +30,11 @@ const SHOW: Duration = Duration::from_secs(1);
 const STATISTICS: Duration = Duration::from_secs(10);
 
 /// What is kept, and what goes on with it. Times are since the beginning.
-pub(super) struct Rounds {
-    kept: Kept,
+pub(super) struct Rounds<U: Uplink> {
+    kept: Kept<U>,
     display: Display,
     begun: Instant,
-    search: Search,
+    search: Search<U::Greeting>,
     /// Cloudlets that turned out not to answer since this one fell silent.
     unreachable: Vec<Uuid>,
     renew_at: Duration,
@@ -47,8 +43,8 @@ pub(super) struct Rounds {
     news: (UnboundedSender<News>, UnboundedReceiver<News>),
 }
 
-impl Rounds {
-    pub(super) fn new(kept: Kept, display: Display) -> Self {
+impl<U: Uplink> Rounds<U> {
+    pub(super) fn new(kept: Kept<U>, display: Display) -> Self {
         let mut rounds = Self {
             kept,
             display,
@@ -65,25 +61,24 @@ impl Rounds {
     }
 
     /// Keeps until it is told to stop, or whoever would tell is gone.
-    pub(super) async fn until(mut self, stopped: oneshot::Receiver<()>) -> Kept {
-        tokio::select! {
-            never = self.keep() => match never {},
-            _ = stopped => {}
-        }
-        if let Err(error) = self.stop_search() {
+    pub(super) async fn until(mut self, stopped: oneshot::Receiver<()>) -> Kept<U> {
+        self.keep(stopped).await;
+        if let Err(error) = self.stop_search().await {
             tracing::debug!(%error, "the tunnel is gone already");
         }
-        self.tell_statistics();
+        self.tell_statistics().await;
         self.kept
     }
 
-    async fn keep(&mut self) -> Infallible {
+    async fn keep(&mut self, mut stopped: oneshot::Receiver<()>) {
         let mut rounds = interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let done = tokio::select! {
-                _ = rounds.tick() => self.round(self.begun.elapsed()),
-                Some(news) = self.news.1.recv() => self.take(news, self.begun.elapsed()),
+                // What has begun comes to its end, so that nothing is in nobody's hands.
+                _ = &mut stopped => return,
+                _ = rounds.tick() => self.round(self.begun.elapsed()).await,
+                Some(news) = self.news.1.recv() => self.take(news, self.begun.elapsed()).await,
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "the tunnel cannot be looked after");
@@ -91,24 +86,24 @@ impl Rounds {
         }
     }
 
-    fn round(&mut self, now: Duration) -> Result<(), TunnelError> {
+    async fn round(&mut self, now: Duration) -> Result<(), U::Error> {
         if now >= self.renew_at {
             self.plan_renewal(now);
             let cloudlet = self.kept.holdings.identity();
             work::renew(self.kept.asking.clone(), cloudlet, self.news.0.clone());
         }
-        let traffic = self.kept.uplink.traffic()?;
-        if let Some(action) = self.kept.watch.observe(now, silence(&traffic)) {
-            self.act(action)?;
+        let traffic = self.kept.uplink.traffic().await?;
+        if let Some(action) = self.kept.watch.observe(now, traffic.silence) {
+            self.act(action).await?;
         }
-        self.follow_greeting(now)?;
+        self.follow_greeting(now).await?;
         if now >= self.show_at {
             self.show_at = now + SHOW;
             self.display.show(&self.status(now, &traffic));
         }
         if now >= self.statistics_at {
             self.statistics_at = now + STATISTICS;
-            self.tell_statistics();
+            self.tell_statistics().await;
         }
         Ok(())
     }
@@ -123,15 +118,15 @@ impl Rounds {
         expires.duration_since(Timestamp::now()).try_into().ok()
     }
 
-    fn take(&mut self, news: News, now: Duration) -> Result<(), TunnelError> {
+    async fn take(&mut self, news: News, now: Duration) -> Result<(), U::Error> {
         match news {
-            News::Found(Ok((other, endpoint))) => self.greet(other, endpoint, now)?,
+            News::Found(Ok((other, endpoint))) => self.greet(other, endpoint, now).await?,
             News::Found(Err(error)) => self.found_nobody(&error, now),
             News::Renewed(answer) => {
                 self.renewed(answer);
                 self.plan_renewal(now);
             }
-            News::Resolved(Ok(addresses)) => self.redirect(&addresses, now)?,
+            News::Resolved(Ok(addresses)) => self.redirect(&addresses, now).await?,
             News::Resolved(Err(error)) => tracing::debug!(%error, "the name leads nowhere"),
         }
         Ok(())
@@ -174,7 +169,7 @@ impl Rounds {
 
     fn status(&self, now: Duration, traffic: &Traffic) -> Status {
         let health = match (self.kept.watch.silent_for(now), &self.search) {
-            (None, _) => Health::Answers(traffic.peer.round_trip),
+            (None, _) => Health::Answers(traffic.round_trip),
             (Some(time), Search::Idle) => Health::Silent(time),
             (Some(time), _) => Health::Searching(time),
         };
@@ -187,21 +182,13 @@ impl Rounds {
         }
     }
 
-    fn tell_statistics(&self) {
-        if let Ok(traffic) = self.kept.uplink.traffic() {
+    async fn tell_statistics(&self) {
+        if let Ok(traffic) = self.kept.uplink.traffic().await {
             self.kept.audience.hear(&Event::Statistics {
                 sent_bytes: traffic.sent_bytes,
                 received_bytes: traffic.received_bytes,
-                round_trip: traffic.peer.round_trip.into(),
+                round_trip: traffic.round_trip.into(),
             });
         }
     }
-}
-
-fn silence(traffic: &Traffic) -> Option<Silence> {
-    let asked = traffic.peer.asked_for?;
-    Some(Silence {
-        unanswered: traffic.peer.unanswered_for.unwrap_or(asked),
-        asked,
-    })
 }

@@ -1,5 +1,6 @@
 //! What takes its time while the tunnel is watched: questions to Tier 1 and to name servers.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +14,6 @@ use uuid::Uuid;
 
 use super::Asking;
 use crate::commands::deploy::{ObtainError, Plan, obtain};
-use crate::confined::InsideError;
 use crate::talk::Talk;
 use crate::tier1::{AskError, Wishes};
 
@@ -44,9 +44,9 @@ pub(super) enum SearchError {
         /// What the system said.
         source: io::Error,
     },
-    /// It answers, but the namespaces do not take what it asks for.
+    /// It cannot be asked whether it answers, or it does, and what it asks for cannot be had.
     #[error(transparent)]
-    Move(Box<InsideError>),
+    Move(Box<dyn Error + Send + Sync>),
     /// It was found, and does not answer.
     #[error("the cloudlet's end of the tunnel at {0} does not answer")]
     NoAnswer(SocketAddr),

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 
-use crate::device::{PUBLIC_KEY, ready};
+use crate::device::{CLOUDLET, PUBLIC_KEY, ready};
 
 /// Sends back what it gets.
 pub(crate) const ECHO: u16 = 7;
@@ -33,12 +33,44 @@ pub(crate) const PAGE: &str = "hello from the cloudlet\n";
 /// What all names of the deployment end with, the first of the search domains.
 pub(crate) const DOMAIN: &str = "brave-otter-x7k2p.svc.cluster.local.";
 
-const IPV4: &str = "10.5.0.1";
-const IPV6: &str = "fd00:5::1";
-const NAME_SERVER: &str = "10.43.0.10";
 const MTU: u16 = 1420;
 
+/// What tells one cloudlet from another.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) uuid: &'static str,
+    name: &'static str,
+    key: [u8; 32],
+    /// Where the services are.
+    ipv4: &'static str,
+    ipv6: &'static str,
+    name_server: &'static str,
+    /// The device's addresses in the tunnel.
+    device: [&'static str; 2],
+}
+
+pub(crate) const PITTSBURGH: Place = Place {
+    uuid: CLOUDLET,
+    name: "Pittsburgh",
+    key: [9; 32],
+    ipv4: "10.5.0.1",
+    ipv6: "fd00:5::1",
+    name_server: "10.43.0.10",
+    device: ["10.5.17.4", "fd00:5::4"],
+};
+
+pub(crate) const BOSTON: Place = Place {
+    uuid: "0e3d1c2b-5a69-4788-9b07-1c2d3e4f5a6b",
+    name: "Boston",
+    key: [8; 32],
+    ipv4: "10.6.0.1",
+    ipv6: "fd00:6::1",
+    name_server: "10.44.0.10",
+    device: ["10.6.1.9", "fd00:6::9"],
+};
+
 pub(crate) struct Backend {
+    place: Place,
     address: SocketAddr,
     public_key: PublicKey,
     seen: Arc<Mutex<Seen>>,
@@ -57,7 +89,11 @@ struct Seen {
 impl Backend {
     /// Waits for the device at a port of loopback.
     pub(crate) fn start() -> Self {
-        let private_key = PrivateKey::from_entropy([9; 32]);
+        Self::of(PITTSBURGH)
+    }
+
+    pub(crate) fn of(place: Place) -> Self {
+        let private_key = PrivateKey::from_entropy(place.key);
         let public_key = private_key.public_key();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
@@ -70,13 +106,14 @@ impl Backend {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let tunnel = open(&private_key, &shared).await;
+                let tunnel = open(place, &private_key, &shared).await;
                 tell.send(tunnel.local_address()).unwrap();
                 let _ = stopped.await;
             });
             runtime.shutdown_background();
         });
         Self {
+            place,
             address: told.recv().unwrap(),
             public_key,
             seen,
@@ -91,7 +128,10 @@ impl Backend {
         tunnel["endpoint"] = self.address.to_string().into();
         tunnel["publicKey"] = self.public_key.to_string().into();
         tunnel["allowedIPs"] = json!(["10.0.0.0/8", "fd00::/8"]);
-        tunnel["address"] = json!(["10.5.17.4", "fd00:5::4"]);
+        tunnel["address"] = json!(self.place.device);
+        tunnel["dns"][0] = self.place.name_server.into();
+        deployment["Cloudlet"]["uuid"] = self.place.uuid.into();
+        deployment["Cloudlet"]["name"] = self.place.name.into();
         deployment
     }
 
@@ -106,10 +146,11 @@ impl Backend {
     }
 }
 
-async fn open(private_key: &PrivateKey, seen: &Arc<Mutex<Seen>>) -> Tunnel {
+async fn open(place: Place, private_key: &PrivateKey, seen: &Arc<Mutex<Seen>>) -> Tunnel {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let tunnel = Tunnel::start(socket, private_key, MTU).unwrap();
-    let own = [IPV4, IPV6, NAME_SERVER].map(|own| own.parse::<IpAddr>().unwrap().into());
+    let own = [place.ipv4, place.ipv6, place.name_server]
+        .map(|own| own.parse::<IpAddr>().unwrap().into());
     let stack = tunnel
         .stack(&StackConfig {
             addresses: own.to_vec(),
@@ -121,28 +162,29 @@ async fn open(private_key: &PrivateKey, seen: &Arc<Mutex<Seen>>) -> Tunnel {
         public_key: PUBLIC_KEY.parse().unwrap(),
         preshared_key: None,
         endpoint: None,
-        allowed_ips: vec![
-            "10.5.17.4/32".parse().unwrap(),
-            "fd00:5::4/128".parse().unwrap(),
-        ],
+        allowed_ips: place
+            .device
+            .map(|own| own.parse::<IpAddr>().unwrap().into())
+            .to_vec(),
         persistent_keepalive: None,
     };
     tunnel.set_peer(device, stack.clone()).unwrap();
-    serve(&stack, seen);
+    serve(place, &stack, seen);
     tunnel
 }
 
-fn serve(stack: &Stack, seen: &Arc<Mutex<Seen>>) {
-    let port = stack.bind(at(NAME_SERVER, 53)).unwrap();
-    tokio::spawn(answer_questions(port, Arc::clone(seen)));
-    tokio::spawn(return_datagrams(stack.bind(at(IPV4, ECHO)).unwrap()));
-    for own in [IPV4, IPV6] {
+fn serve(place: Place, stack: &Stack, seen: &Arc<Mutex<Seen>>) {
+    let Place { ipv4, ipv6, .. } = place;
+    let port = stack.bind(at(place.name_server, 53)).unwrap();
+    tokio::spawn(answer_questions(place, port, Arc::clone(seen)));
+    tokio::spawn(return_datagrams(stack.bind(at(ipv4, ECHO)).unwrap()));
+    for own in [ipv4, ipv6] {
         listen(stack, at(own, ECHO), echo);
     }
-    listen(stack, at(IPV4, BREAK), async |stream| stream.reset());
-    listen(stack, at(IPV4, HTTP), serve_page);
+    listen(stack, at(ipv4, BREAK), async |stream| stream.reset());
+    listen(stack, at(ipv4, HTTP), serve_page);
     let seen = Arc::clone(seen);
-    listen(stack, at(IPV4, COUNT), move |stream| {
+    listen(stack, at(ipv4, COUNT), move |stream| {
         count(stream, Arc::clone(&seen))
     });
 }
@@ -192,20 +234,20 @@ async fn return_datagrams(port: UdpPort) {
     }
 }
 
-async fn answer_questions(port: UdpPort, seen: Arc<Mutex<Seen>>) {
+async fn answer_questions(place: Place, port: UdpPort, seen: Arc<Mutex<Seen>>) {
     let mut buffer = [0; 2000];
     while let Ok((length, from)) = port.receive(&mut buffer).await {
         let question = Message::from_vec(&buffer[..length]).unwrap();
         let query = &question.queries[0];
         let asked = format!("{} {}", query.name(), query.query_type());
         seen.lock().unwrap().questions.push(asked);
-        let answer = answer(&question);
+        let answer = answer(place, &question);
         port.send(&answer.to_vec().unwrap(), from).unwrap();
     }
 }
 
 /// Knows `web`, which has an address of IPv4, `six`, which has one of IPv6, and `www`, another name of `web`.
-fn answer(question: &Message) -> Message {
+fn answer(place: Place, question: &Message) -> Message {
     let mut answer = Message::response(question.metadata.id, OpCode::Query);
     let query = question.queries[0].clone();
     let (name, kind) = (query.name().clone(), query.query_type());
@@ -221,11 +263,11 @@ fn answer(question: &Message) -> Message {
     }
     match kind {
         RecordType::A if name != six => {
-            let address = RData::A(A(IPV4.parse().unwrap()));
+            let address = RData::A(A(place.ipv4.parse().unwrap()));
             answer.add_answer(Record::from_rdata(web, 5, address));
         }
         RecordType::AAAA if name == six => {
-            let address = RData::AAAA(AAAA(IPV6.parse().unwrap()));
+            let address = RData::AAAA(AAAA(place.ipv6.parse().unwrap()));
             answer.add_answer(Record::from_rdata(six, 5, address));
         }
         _ => {}

@@ -1,7 +1,10 @@
 //! Ports of this device that lead into the tunnel, with real sockets and real WireGuard. One test needs root, to take every privilege away.
 
 mod life;
+mod moving;
 mod proxies;
+#[cfg(target_os = "linux")]
+mod returning;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sinfonia_core::deployment::CloudletDeployment;
-use sinfonia_tunnel::driver::TunnelError;
 use tokio::task::AbortHandle;
 
 use super::Rounds;
 use crate::events::Event;
+use crate::keeper::Uplink;
 use crate::keeper::work::{self, SearchError};
 use crate::watch::Action;
 
@@ -16,16 +16,25 @@ use crate::watch::Action;
 const GREETING: Duration = Duration::from_secs(10);
 
 /// How far the search for another cloudlet is.
-pub(super) enum Search {
+pub(super) enum Search<G> {
     Idle,
     /// Tier 1 is asked.
     Asking(AbortHandle),
-    /// There is another deployment, whose end of the tunnel is to answer by this time.
-    Greeting(Box<CloudletDeployment>, SocketAddr, Duration),
+    /// There is another deployment.
+    Greeting(Greeted<G>),
 }
 
-impl Rounds {
-    pub(super) fn act(&mut self, action: Action) -> Result<(), TunnelError> {
+/// A deployment whose end of the tunnel is asked whether it answers.
+pub(super) struct Greeted<G> {
+    deployment: Box<CloudletDeployment>,
+    endpoint: SocketAddr,
+    greeting: G,
+    /// When it is waited for no longer.
+    until: Duration,
+}
+
+impl<U: Uplink> Rounds<U> {
+    pub(super) async fn act(&mut self, action: Action) -> Result<(), U::Error> {
         let cloudlet = self.kept.holdings.cloudlet();
         match action {
             Action::TellSilence => self.kept.audience.hear(&Event::Silent { cloudlet }),
@@ -38,7 +47,7 @@ impl Rounds {
                 self.search = Search::Asking(work::search(asking, exclude, self.news.0.clone()));
             }
             Action::Recovered => {
-                self.stop_search()?;
+                self.stop_search().await?;
                 self.kept.audience.hear(&Event::Recovered);
             }
         }
@@ -46,73 +55,89 @@ impl Rounds {
     }
 
     /// Stays where the tunnel is; what was deployed elsewhere is given back at the end.
-    pub(super) fn stop_search(&mut self) -> Result<(), TunnelError> {
+    pub(super) async fn stop_search(&mut self) -> Result<(), U::Error> {
         match std::mem::replace(&mut self.search, Search::Idle) {
             Search::Idle => {}
             Search::Asking(task) => {
                 task.abort();
                 self.kept.holdings.give_up_request();
             }
-            Search::Greeting(other, ..) => {
-                self.kept.holdings.leave(&other);
-                self.kept.uplink.forget(&other.tunnel_config.public_key)?;
+            Search::Greeting(other) => {
+                self.kept.holdings.leave(&other.deployment);
+                self.kept.uplink.forget(other.greeting).await?;
             }
         }
         self.unreachable.clear();
         Ok(())
     }
 
-    pub(super) fn greet(
+    pub(super) async fn greet(
         &mut self,
         other: Box<CloudletDeployment>,
         endpoint: SocketAddr,
         now: Duration,
-    ) -> Result<(), TunnelError> {
+    ) -> Result<(), U::Error> {
         // The cloudlet that was silent may have come back meanwhile.
         if !matches!(self.search, Search::Asking(_)) {
             self.kept.holdings.leave(&other);
             return Ok(());
         }
-        self.kept.uplink.greet(&other.tunnel_config, endpoint)?;
-        self.search = Search::Greeting(other, endpoint, now + GREETING);
-        Ok(())
-    }
-
-    pub(super) fn follow_greeting(&mut self, now: Duration) -> Result<(), TunnelError> {
-        let Search::Greeting(other, endpoint, until) = &self.search else {
-            return Ok(());
-        };
-        let (key, endpoint) = (other.tunnel_config.public_key, *endpoint);
-        if self.kept.uplink.has_answered(&key)? {
-            if let Search::Greeting(other, ..) = std::mem::replace(&mut self.search, Search::Idle) {
-                self.try_to_move(*other, endpoint, now)?;
+        match self.kept.uplink.greet(&other.tunnel_config, endpoint).await {
+            Ok(greeting) => {
+                self.search = Search::Greeting(Greeted {
+                    deployment: other,
+                    endpoint,
+                    greeting,
+                    until: now + GREETING,
+                });
             }
-        } else if now >= *until {
-            self.unreachable
-                .extend(other.cloudlet.as_ref().map(|cloudlet| cloudlet.uuid));
-            self.kept.holdings.leave(other);
-            self.kept.uplink.forget(&key)?;
-            self.found_nobody(&SearchError::NoAnswer(endpoint), now);
-        }
-        Ok(())
-    }
-
-    fn try_to_move(
-        &mut self,
-        other: CloudletDeployment,
-        endpoint: SocketAddr,
-        now: Duration,
-    ) -> Result<(), TunnelError> {
-        let key = other.tunnel_config.public_key;
-        match self.kept.uplink.move_to(&other.tunnel_config, endpoint) {
-            Ok(()) => self.moved(other, now),
             Err(error) => {
                 self.kept.holdings.leave(&other);
-                self.kept.uplink.forget(&key)?;
                 self.found_nobody(&SearchError::Move(Box::new(error)), now);
             }
         }
         Ok(())
+    }
+
+    pub(super) async fn follow_greeting(&mut self, now: Duration) -> Result<(), U::Error> {
+        let Search::Greeting(other) = &self.search else {
+            return Ok(());
+        };
+        let answered = self.kept.uplink.has_answered(&other.greeting).await?;
+        if !answered && now < other.until {
+            return Ok(());
+        }
+        if let Search::Greeting(other) = std::mem::replace(&mut self.search, Search::Idle) {
+            if answered {
+                self.try_to_move(other, now).await;
+            } else {
+                self.pass_over(other, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_to_move(&mut self, other: Greeted<U::Greeting>, now: Duration) {
+        match self.kept.uplink.move_to(other.greeting).await {
+            Ok(()) => self.moved(*other.deployment, now),
+            Err(error) => {
+                self.kept.holdings.leave(&other.deployment);
+                self.found_nobody(&SearchError::Move(Box::new(error)), now);
+            }
+        }
+    }
+
+    async fn pass_over(
+        &mut self,
+        other: Greeted<U::Greeting>,
+        now: Duration,
+    ) -> Result<(), U::Error> {
+        let cloudlet = other.deployment.cloudlet.as_ref();
+        self.unreachable
+            .extend(cloudlet.map(|cloudlet| cloudlet.uuid));
+        self.kept.holdings.leave(&other.deployment);
+        self.found_nobody(&SearchError::NoAnswer(other.endpoint), now);
+        self.kept.uplink.forget(other.greeting).await
     }
 
     fn moved(&mut self, other: CloudletDeployment, now: Duration) {
@@ -133,18 +158,21 @@ impl Rounds {
         self.kept.audience.hear(&Event::NotFailedOver { reason });
     }
 
-    pub(super) fn redirect(
+    pub(super) async fn redirect(
         &self,
         addresses: &[SocketAddr],
         now: Duration,
-    ) -> Result<(), TunnelError> {
-        let present = self.kept.uplink.traffic()?.peer.endpoint;
+    ) -> Result<(), U::Error> {
+        let present = self.kept.uplink.traffic().await?.endpoint;
         let is_known = present.is_some_and(|present| addresses.contains(&present));
-        let Some(endpoint) = addresses.first().copied().filter(|_| !is_known) else {
+        let mut reachable = addresses
+            .iter()
+            .filter(|address| self.kept.uplink.reaches(**address));
+        let Some(endpoint) = reachable.next().copied().filter(|_| !is_known) else {
             return Ok(());
         };
         if self.kept.watch.silent_for(now).is_some() {
-            self.kept.uplink.redirect(endpoint)?;
+            self.kept.uplink.redirect(endpoint).await?;
             self.kept
                 .audience
                 .hear(&Event::EndpointChanged { endpoint });

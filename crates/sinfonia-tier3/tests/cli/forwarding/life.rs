@@ -10,7 +10,7 @@ use wiremock::ResponseTemplate;
 
 use super::{connect, deployed, forward};
 use crate::backend::{Backend, COUNT, ECHO};
-use crate::device::{Device, HELLOWORLD, URL_SAFE_KEY, answer};
+use crate::device::{CLOUDLET, Device, HELLOWORLD, URL_SAFE_KEY, answer};
 use crate::running::Running;
 
 #[tokio::test]
@@ -281,5 +281,5 @@ fn deploying() -> String {
 }
 
 fn deleting() -> String {
-    format!("DELETE /api/v1/deployments/{HELLOWORLD}/{URL_SAFE_KEY}")
+    format!("DELETE /api/v1/deployments/{HELLOWORLD}/{URL_SAFE_KEY}?cloudlet={CLOUDLET}")
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use sinfonia_core::key::{PrivateKey, PublicKey};
 use sinfonia_core::tunnel::TunnelConfig;
-use sinfonia_tunnel::confinement::{Confinement, Mtu, Namespaces, Network, Tun};
+use sinfonia_tunnel::confinement::{Confinement, ConfinementError, Mtu, Namespaces, Network, Tun};
 use sinfonia_tunnel::driver::{PeerCounters, Tunnel, TunnelError, TunnelParts};
 use sinfonia_tunnel::endpoint::PeerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::confined::InsideError;
+use super::InsideError;
+use crate::keeper::{self, Traffic};
+use crate::watch::Silence;
 use crate::wireguard::KEEPALIVE;
 
 /// Time in which the cloudlet has to answer the first handshake. A lost packet costs one or two seconds of it.
@@ -31,15 +33,10 @@ pub(crate) struct Uplink {
     received_before: u64,
 }
 
-/// What an uplink has done, and how the cloudlet answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    /// Bytes to all cloudlets so far.
-    pub(crate) sent_bytes: u64,
-    /// Bytes from all cloudlets so far.
-    pub(crate) received_bytes: u64,
-    /// What is known of the present one.
-    pub(crate) peer: PeerCounters,
+/// Another cloudlet that is asked whether it answers.
+pub(crate) struct Greeting {
+    config: TunnelConfig,
+    endpoint: SocketAddr,
 }
 
 impl Uplink {
@@ -76,89 +73,47 @@ impl Uplink {
         })
     }
 
-    /// What was done so far.
+    /// What is known of the present cloudlet.
     ///
     /// # Errors
     /// The tunnel broke down.
-    pub(crate) fn traffic(&self) -> Result<Traffic, TunnelError> {
-        let counters = self.tunnel.counters()?.peers.into_iter();
-        let peer = counters
-            .into_iter()
+    pub(crate) fn peer(&self) -> Result<PeerCounters, TunnelError> {
+        let mut peers = self.tunnel.counters()?.peers.into_iter();
+        peers
             .find(|peer| peer.public_key == self.config.public_key)
-            .ok_or(TunnelError::Silent)?;
-        Ok(Traffic {
-            sent_bytes: self.sent_before + peer.sent_bytes,
-            received_bytes: self.received_before + peer.received_bytes,
-            peer,
-        })
+            .ok_or(TunnelError::Silent)
     }
 
-    /// Tries the same cloudlet at another address.
-    ///
-    /// # Errors
-    /// The tunnel broke down.
-    pub(crate) fn redirect(&self, endpoint: SocketAddr) -> Result<(), TunnelError> {
+    fn set_endpoint(&self, endpoint: SocketAddr) -> Result<(), TunnelError> {
         let allowed = allowed_ips(&self.config);
         self.tunnel.set_peer(peer(&self.config, endpoint, allowed))
     }
 
-    /// Begins to shake hands with another cloudlet, while packets still go to the present one.
-    ///
-    /// # Errors
-    /// The tunnel broke down.
-    pub(crate) fn greet(
-        &self,
-        config: &TunnelConfig,
-        endpoint: SocketAddr,
-    ) -> Result<(), TunnelError> {
-        if config.public_key == self.config.public_key {
-            return self.redirect(endpoint);
-        }
-        self.tunnel.set_peer(peer(config, endpoint, Vec::new()))?;
-        // Whether it answers is asked later.
-        self.tunnel.connect(config.public_key, Duration::ZERO)?;
-        Ok(())
-    }
-
-    /// Whether another cloudlet has answered.
-    ///
-    /// # Errors
-    /// The tunnel broke down.
-    pub(crate) fn has_answered(&self, other: &PublicKey) -> Result<bool, TunnelError> {
-        let mut peers = self.tunnel.counters()?.peers.into_iter();
-        let peer = peers.find(|peer| peer.public_key == *other);
-        Ok(peer.is_some_and(|peer| peer.handshake_age.is_some() && peer.asked_for.is_none()))
-    }
-
-    /// Forgets another cloudlet.
-    ///
-    /// # Errors
-    /// The tunnel broke down.
-    pub(crate) fn forget(&self, other: &PublicKey) -> Result<(), TunnelError> {
-        if *other != self.config.public_key {
-            self.tunnel.remove_peer(*other)?;
+    /// Forgets another cloudlet, if it is another one.
+    fn remove(&self, key: PublicKey) -> Result<(), TunnelError> {
+        if key != self.config.public_key {
+            self.tunnel.remove_peer(key)?;
         }
         Ok(())
     }
 
-    /// Leads to another cloudlet from now on, with addresses and name servers of the namespaces.
-    ///
-    /// # Errors
-    /// The namespaces do not take them, or the tunnel broke down.
-    pub(crate) fn move_to(
-        &mut self,
-        config: &TunnelConfig,
-        endpoint: SocketAddr,
-    ) -> Result<(), InsideError> {
-        let left = self.traffic()?.peer;
-        if let Err(error) = self.confinement.configure(&network(config, self.mtu)) {
+    /// Has the namespaces take other addresses and name servers, or none of them.
+    fn configure(&mut self, config: &TunnelConfig) -> Result<(), ConfinementError> {
+        let taken = self.confinement.configure(&network(config, self.mtu));
+        if taken.is_err() {
             // Some of it may have been done. What was there before was taken before.
             self.confinement
                 .configure(&network(&self.config, self.mtu))?;
-            return Err(error.into());
         }
+        taken
+    }
+
+    fn lead_to(&mut self, greeting: &Greeting) -> Result<(), InsideError> {
+        let left = self.peer()?;
+        let Greeting { config, endpoint } = greeting;
+        self.configure(config)?;
         let allowed = allowed_ips(config);
-        self.tunnel.set_peer(peer(config, endpoint, allowed))?;
+        self.tunnel.set_peer(peer(config, *endpoint, allowed))?;
         if left.public_key != config.public_key {
             self.tunnel.remove_peer(left.public_key)?;
             self.sent_before += left.sent_bytes;
@@ -173,17 +128,78 @@ impl Uplink {
         self.confinement.namespaces()
     }
 
-    /// What the tunnel is like at present.
-    pub(crate) const fn config(&self) -> &TunnelConfig {
-        &self.config
-    }
-
     /// Stops the tunnel.
     ///
     /// # Errors
     /// It broke down before.
     pub(crate) fn stop(self) -> Result<(), TunnelError> {
         self.tunnel.stop()
+    }
+}
+
+/// The tunnel has a thread of its own, which answers at once: nothing is waited for here.
+impl keeper::Uplink for Uplink {
+    type Greeting = Greeting;
+    type Error = InsideError;
+
+    fn config(&self) -> &TunnelConfig {
+        &self.config
+    }
+
+    async fn traffic(&self) -> Result<Traffic, InsideError> {
+        let peer = self.peer()?;
+        Ok(Traffic {
+            sent_bytes: self.sent_before + peer.sent_bytes,
+            received_bytes: self.received_before + peer.received_bytes,
+            endpoint: peer.endpoint,
+            round_trip: peer.round_trip,
+            silence: Silence::of(peer.unanswered_for, peer.asked_for),
+        })
+    }
+
+    /// The socket is of both families wherever there are both.
+    fn reaches(&self, _: SocketAddr) -> bool {
+        true
+    }
+
+    async fn redirect(&self, endpoint: SocketAddr) -> Result<(), InsideError> {
+        Ok(self.set_endpoint(endpoint)?)
+    }
+
+    async fn greet(
+        &self,
+        config: &TunnelConfig,
+        endpoint: SocketAddr,
+    ) -> Result<Greeting, InsideError> {
+        if config.public_key == self.config.public_key {
+            self.set_endpoint(endpoint)?;
+        } else {
+            self.tunnel.set_peer(peer(config, endpoint, Vec::new()))?;
+            // Whether it answers is asked later.
+            self.tunnel.connect(config.public_key, Duration::ZERO)?;
+        }
+        Ok(Greeting {
+            config: config.clone(),
+            endpoint,
+        })
+    }
+
+    async fn has_answered(&self, other: &Greeting) -> Result<bool, InsideError> {
+        let mut peers = self.tunnel.counters()?.peers.into_iter();
+        let peer = peers.find(|peer| peer.public_key == other.config.public_key);
+        Ok(peer.is_some_and(|peer| peer.handshake_age.is_some() && peer.asked_for.is_none()))
+    }
+
+    async fn forget(&self, other: Greeting) -> Result<(), InsideError> {
+        Ok(self.remove(other.config.public_key)?)
+    }
+
+    async fn move_to(&mut self, other: Greeting) -> Result<(), InsideError> {
+        let moved = self.lead_to(&other);
+        if moved.is_err() {
+            self.remove(other.config.public_key)?;
+        }
+        moved
     }
 }
 
