@@ -17,7 +17,7 @@ use std::time::Duration;
 use sinfonia_core::key::{PrivateKey, PublicKey};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::stack::{Stack, StackConfig, TcpListener, TcpStream, UdpPort};
@@ -39,6 +39,7 @@ pub struct Tunnel {
     pool: Pool,
     local: SocketAddr,
     mtu: u16,
+    running: watch::Receiver<()>,
     task: JoinHandle<()>,
 }
 
@@ -59,15 +60,24 @@ impl Tunnel {
         let _ = SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER);
         let wake = Arc::new(Notify::new());
         let (commands, receiver) = mpsc::unbounded_channel();
+        let (sender, running) = watch::channel(());
         let endpoint = Endpoint::new(private_key, mtu, clock::now());
         let pool = Pool::new(BUFFERS);
-        let task = Task::new(endpoint, socket, pool.clone(), Arc::clone(&wake), receiver);
+        let task = Task::new(
+            endpoint,
+            socket,
+            pool.clone(),
+            Arc::clone(&wake),
+            receiver,
+            sender,
+        );
         Ok(Self {
             commands,
             wake,
             pool,
             local,
             mtu,
+            running,
             task: tokio::spawn(task.run()),
         })
     }
@@ -75,6 +85,13 @@ impl Tunnel {
     /// Where the tunnel's socket is bound.
     pub const fn local_address(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Resolves when the tunnel has ended although nobody dropped it, which it does with a defect alone.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut running = self.running.clone();
+        // Nothing is ever sent.
+        async move { while running.changed().await.is_ok() {} }
     }
 
     /// A stack for a peer of this tunnel.
@@ -86,7 +103,7 @@ impl Tunnel {
     }
 
     /// Adds a peer, or changes one while its sessions go on. Packets from its allowed addresses go to this stack, whose packets go to
-    /// the peer.
+    /// the peer. The streams of another stack that it had end without a word to the peer.
     ///
     /// # Errors
     /// The tunnel has ended.

@@ -193,7 +193,7 @@ fn listen<F>(stack: &Stack, at: SocketAddr, serve: impl Fn(TcpStream) -> F + Sen
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = stack.listen(at).unwrap();
+    let mut listener = stack.listen(at).unwrap();
     tokio::spawn(async move {
         while let Ok(stream) = listener.accept().await {
             tokio::spawn(serve(stream));

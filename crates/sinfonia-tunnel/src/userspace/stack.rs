@@ -40,9 +40,10 @@ const FIRST_PORT: u16 = 49152;
 pub struct StackConfig {
     /// Its own addresses, up to eight. Others are reached through the peer.
     pub addresses: Vec<IpNet>,
-    /// Bytes in the buffer of each direction of a stream, which bounds what it can carry in a round trip.
+    /// Bytes in the buffer of each direction of a stream, which bounds what it can carry in a round trip. Somewhat less is used.
     pub stream_buffer: usize,
-    /// Streams at a time; another one is refused. Together with the buffers this bounds the memory that a peer can make us use.
+    /// Streams at a time; another one is refused. Together with the buffers, and one more of them for each listener, this bounds the memory
+    /// that a peer can make us use.
     pub streams: usize,
 }
 
@@ -147,14 +148,17 @@ impl Stack {
         }
         state.due = false;
         state.receive(now);
-        loop {
-            let result = state.send(now);
-            let packets = std::mem::take(&mut state.device.outgoing);
-            if packets.is_empty() && result == PollResult::None {
+        // One batch in each turn, so that a peer that asks for a flood of small packets gets no more of the time than others.
+        while state.send(now) != PollResult::None {
+            if state.device.is_full() {
+                state.due = true;
                 break;
             }
-            packets.into_iter().for_each(&mut send);
         }
+        std::mem::take(&mut state.device.outgoing)
+            .into_iter()
+            .for_each(&mut send);
+        tcp::accept(&mut state);
         state.bury(now);
         let State {
             interface, sockets, ..

@@ -1,13 +1,14 @@
 //! The task that joins the socket, the endpoint and the stacks.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sinfonia_core::key::PublicKey;
 use tokio::net::UdpSocket;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::Stack;
 use crate::clock::now;
@@ -42,6 +43,8 @@ pub(super) struct Task {
     datagrams: Vec<(SocketAddr, Buffer)>,
     /// Who waits for a handshake with whom, and the last one before.
     waiting: Vec<(PublicKey, Option<Moment>, oneshot::Sender<()>)>,
+    /// Dropped when the task ends, however that comes about.
+    _running: watch::Sender<()>,
 }
 
 /// What leaves the endpoint in one call.
@@ -72,6 +75,7 @@ impl Task {
         pool: Pool,
         wake: Arc<Notify>,
         commands: mpsc::UnboundedReceiver<Command>,
+        running: watch::Sender<()>,
     ) -> Self {
         Self {
             endpoint,
@@ -84,6 +88,7 @@ impl Task {
             routes: Routes::default(),
             datagrams: Vec::new(),
             waiting: Vec::new(),
+            _running: running,
         }
     }
 
@@ -155,16 +160,21 @@ impl Task {
     }
 
     async fn send(&mut self) {
+        // A datagram that is not sent is one that is lost, which what runs in the tunnel bears.
         for (to, datagram) in self.datagrams.drain(..) {
-            if self.socket.try_send_to(&datagram, to).is_ok() {
-                continue;
+            match self.socket.try_send_to(&datagram, to) {
+                Ok(_) => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    tracing::debug!(%error, %to, "datagram not sent");
+                    continue;
+                }
             }
-            // Whatever the reason, a datagram that is not sent is one that is lost.
             let sending = self.socket.send_to(&datagram, to);
-            match tokio::time::timeout(PATIENCE, sending).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::debug!(%error, %to, "datagram not sent"),
-                Err(_) => tracing::debug!(%to, "datagram not sent, the socket is full"),
+            if tokio::time::timeout(PATIENCE, sending).await.is_err() {
+                tracing::debug!(%to, "datagrams not sent, the socket is full");
+                // All peers have waited for that; they wait no longer.
+                break;
             }
         }
     }

@@ -7,12 +7,17 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sinfonia_core::key::{PrivateKey, PublicKey};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::{Stack, StackConfig, TcpStream, Tunnel};
-use crate::endpoint::PeerConfig;
+use crate::clock::now;
+use crate::endpoint::{Buffer, PeerConfig};
 
 const MTU: u16 = 1420;
 const SERVER: &str = "10.5.0.1";
@@ -60,7 +65,7 @@ async fn a_port_where_nobody_listens_refuses() {
 async fn what_was_written_arrives_although_its_writer_is_gone() {
     let server = Server::start().await;
     let client = server.client(2).await;
-    let listener = client.at_server.listen(address(SERVER, 7)).unwrap();
+    let mut listener = client.at_server.listen(address(SERVER, 7)).unwrap();
     let sent = noise(100_000);
 
     let mut writer = client.connect(7).await.unwrap();
@@ -77,7 +82,7 @@ async fn what_was_written_arrives_although_its_writer_is_gone() {
 async fn a_reader_that_leaves_data_behind_resets_the_stream() {
     let server = Server::start().await;
     let client = server.client(2).await;
-    let listener = client.at_server.listen(address(SERVER, 7)).unwrap();
+    let mut listener = client.at_server.listen(address(SERVER, 7)).unwrap();
     let mut writer = client.connect(7).await.unwrap();
     let mut reader = listener.accept().await.unwrap();
     writer.write_all(b"two bytes too many").await.unwrap();
@@ -111,7 +116,7 @@ async fn many_connections_at_once_are_all_accepted() {
 async fn a_peer_can_have_no_more_streams_than_its_stack_allows() {
     let server = Server::start().await;
     let client = server.client(2).await;
-    let listener = client.at_server.listen(address(SERVER, 7)).unwrap();
+    let mut listener = client.at_server.listen(address(SERVER, 7)).unwrap();
     let mut taken = Vec::new();
     let mut ours = Vec::new();
     for _ in 0..STREAMS {
@@ -140,13 +145,49 @@ async fn a_peer_can_have_no_more_streams_than_its_stack_allows() {
 async fn a_stream_can_be_ended_with_an_error() {
     let server = Server::start().await;
     let client = server.client(2).await;
-    let listener = client.at_server.listen(address(SERVER, 7)).unwrap();
+    let mut listener = client.at_server.listen(address(SERVER, 7)).unwrap();
     let mut ours = client.connect(7).await.unwrap();
 
     listener.accept().await.unwrap().reset();
 
     let ended = ours.read(&mut [0]).await.unwrap_err();
     assert_eq!(ended.kind(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn more_than_the_window_that_was_told_breaks_nothing() {
+    let server = Server::start().await;
+    let mut config = config("10.5.0.1/32");
+    config.stream_buffer = 256 * 1024;
+    let stack = server.tunnel.stack(&config).unwrap();
+    let _listener = stack.listen(address(SERVER, 7)).unwrap();
+    let mut sent = Vec::new();
+    let mut turn = |packets: Vec<Vec<u8>>| {
+        for packet in packets {
+            stack.take(Buffer::copy_from(&packet));
+        }
+        stack.advance(now(), |packet| sent.push(packet.to_vec()));
+        sent.last().cloned().unwrap()
+    };
+
+    let answer = turn(vec![segment(TcpControl::Syn, 100, None, &[])]);
+    let sequence = tcp_sequence(&answer);
+    // Beyond what the buffer holds, but within twice that.
+    let beyond = 101 + 256 * 1024;
+    turn(vec![segment(
+        TcpControl::None,
+        beyond,
+        Some(sequence + 1),
+        &[7; 1000],
+    )]);
+    let answer = turn(vec![segment(
+        TcpControl::Psh,
+        101,
+        Some(sequence + 1),
+        &[7; 1000],
+    )]);
+
+    assert_eq!(tcp_acknowledged(&answer), 1101);
 }
 
 #[tokio::test]
@@ -173,7 +214,7 @@ async fn datagrams_go_both_ways() {
 async fn peers_do_not_reach_each_other() {
     let server = Server::start().await;
     let (one, other) = (server.client(2).await, server.client(3).await);
-    let listener = other.stack.listen(address("10.5.0.3", 7)).unwrap();
+    let mut listener = other.stack.listen(address("10.5.0.3", 7)).unwrap();
     tokio::spawn(echo(other.at_server.clone()));
     // Both ways to the server work.
     exchange(&mut other.connect(7).await.unwrap(), b"hello").await;
@@ -204,7 +245,7 @@ async fn what_listens_for_one_peer_is_not_there_for_another() {
 async fn the_streams_of_a_removed_peer_end() {
     let server = Server::start().await;
     let client = server.client(2).await;
-    let listener = client.at_server.listen(address(SERVER, 7)).unwrap();
+    let mut listener = client.at_server.listen(address(SERVER, 7)).unwrap();
     let _ours = client.connect(7).await.unwrap();
     let mut theirs = listener.accept().await.unwrap();
     let reading = tokio::spawn(async move { theirs.read(&mut [0]).await });
@@ -318,7 +359,7 @@ impl Client {
 
 /// Sends everything back that comes to port 7.
 async fn echo(stack: Stack) {
-    let listener = stack.listen(address(SERVER, 7)).unwrap();
+    let mut listener = stack.listen(address(SERVER, 7)).unwrap();
     while let Ok(stream) = listener.accept().await {
         tokio::spawn(async move {
             let (mut reader, mut writer) = tokio::io::split(stream);
@@ -342,6 +383,56 @@ async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
         .unwrap();
     read.unwrap();
     received
+}
+
+/// A segment from 10.5.0.2 to the server's port 7, with a window that is scaled.
+fn segment(control: TcpControl, sequence: usize, acknowledge: Option<i32>, data: &[u8]) -> Vec<u8> {
+    let (source, destination) = (Ipv4Address::new(10, 5, 0, 2), Ipv4Address::new(10, 5, 0, 1));
+    let tcp = TcpRepr {
+        src_port: 4711,
+        dst_port: 7,
+        control,
+        seq_number: TcpSeqNumber(i32::try_from(sequence).unwrap()),
+        ack_number: acknowledge.map(TcpSeqNumber),
+        window_len: 65535,
+        window_scale: (control == TcpControl::Syn).then_some(7),
+        max_seg_size: (control == TcpControl::Syn).then_some(1380),
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: data,
+    };
+    let ip = Ipv4Repr {
+        src_addr: source,
+        dst_addr: destination,
+        next_header: IpProtocol::Tcp,
+        payload_len: tcp.buffer_len(),
+        hop_limit: 64,
+    };
+    let mut packet = vec![0; ip.buffer_len() + tcp.buffer_len()];
+    let checksums = ChecksumCapabilities::default();
+    ip.emit(&mut Ipv4Packet::new_unchecked(&mut packet), &checksums);
+    tcp.emit(
+        &mut TcpPacket::new_unchecked(&mut packet[ip.buffer_len()..]),
+        &source.into(),
+        &destination.into(),
+        &checksums,
+    );
+    packet
+}
+
+fn tcp_sequence(packet: &[u8]) -> i32 {
+    TcpPacket::new_checked(&packet[20..])
+        .unwrap()
+        .seq_number()
+        .0
+}
+
+fn tcp_acknowledged(packet: &[u8]) -> i32 {
+    TcpPacket::new_checked(&packet[20..])
+        .unwrap()
+        .ack_number()
+        .0
 }
 
 /// Carries datagrams to an address and back, but one of so many.

@@ -7,7 +7,7 @@ use smoltcp::time::Instant;
 
 use crate::endpoint::{Buffer, Pool};
 
-/// Packets that one round of the sockets may bring forth before they are given away.
+/// Packets that the sockets may bring forth in one turn.
 const OUTGOING: usize = 256;
 
 /// Packets on their way in and out.
@@ -27,6 +27,11 @@ impl Queues {
             mtu,
         }
     }
+
+    /// Whether a batch is complete.
+    pub(super) const fn is_full(&self) -> bool {
+        self.outgoing.len() >= OUTGOING
+    }
 }
 
 impl Device for Queues {
@@ -39,7 +44,7 @@ impl Device for Queues {
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Sending<'_>> {
-        (self.outgoing.len() < OUTGOING).then_some(Sending(self))
+        (!self.is_full()).then_some(Sending(self))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -19,10 +19,17 @@ use crate::clock::now;
 /// Connections that nobody has accepted yet; another one is refused.
 const BACKLOG: usize = 128;
 
-/// Time after which a peer that acknowledges nothing is given up.
+/// Time after which a peer that says nothing is given up.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A TCP connection. When it is dropped, what was written is still sent.
+/// Time between two questions to a silent peer whether it is still there, so that a stream may be quiet for as long as it likes.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// The largest window that TCP tells without scaling it.
+const UNSCALED_WINDOW: usize = 65535;
+
+/// A TCP connection. When it is dropped, what was written is still sent within a minute, unless something was left unread: then the other
+/// end sees an error.
 #[derive(Debug)]
 pub struct TcpStream {
     stack: Stack,
@@ -174,7 +181,7 @@ impl TcpListener {
     ///
     /// # Errors
     /// The tunnel has ended.
-    pub async fn accept(&self) -> io::Result<TcpStream> {
+    pub async fn accept(&mut self) -> io::Result<TcpStream> {
         poll_fn(|context| self.poll_accept(context)).await
     }
 
@@ -348,12 +355,25 @@ impl Drop for TcpStream {
     }
 }
 
+/// A socket with buffers of at most so many bytes.
 fn socket(buffer: usize) -> Socket<'static> {
-    let buffer = || SocketBuffer::new(vec![0; buffer]);
+    let buffer = || SocketBuffer::new(vec![0; capacity(buffer)]);
     let mut socket = Socket::new(buffer(), buffer());
     socket.set_congestion_control(CongestionControl::Cubic);
     socket.set_nagle_enabled(false);
     socket.set_ack_delay(None);
     socket.set_timeout(Some(TIMEOUT.into()));
+    socket.set_keep_alive(Some(KEEP_ALIVE.into()));
     socket
+}
+
+/// The largest capacity up to this one whose window is told exactly. The first answer of a connection tells its window without scaling,
+/// and smoltcp then takes what fits the scaled one; of a buffer of 2ⁿ bytes that is twice what it holds, and a peer that sends so much
+/// breaks it.
+fn capacity(bytes: usize) -> usize {
+    let mut capacity = bytes.min(UNSCALED_WINDOW);
+    while capacity >= UNSCALED_WINDOW && capacity * 2 <= bytes {
+        capacity *= 2;
+    }
+    capacity
 }
