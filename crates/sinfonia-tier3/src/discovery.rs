@@ -70,12 +70,24 @@ fn url_of(service: &ResolvedService) -> Option<Tier1Url> {
     )
 }
 
-/// Where a service is: IPv4 first, because more programs can do with it; never an address that only means something together with an
-/// interface.
+/// Where a service is: IPv4 first, because more programs can do with it; never this machine, never more than one host, and never an
+/// address that only means something together with an interface. Whoever is on the network may have said it.
 fn url(addresses: impl Iterator<Item = IpAddr>, port: u16, path: &str) -> Option<Tier1Url> {
     let usable = |address: &IpAddr| match address {
-        IpAddr::V4(address) => !address.is_unspecified(),
-        IpAddr::V6(address) => !address.is_unspecified() && !address.is_unicast_link_local(),
+        IpAddr::V4(address) => {
+            !(address.is_unspecified()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_multicast()
+                || address.is_broadcast())
+        }
+        IpAddr::V6(address) => {
+            !(address.is_unspecified()
+                || address.is_loopback()
+                || address.is_unicast_link_local()
+                || address.is_multicast()
+                || address.to_ipv4_mapped().is_some())
+        }
     };
     let address = addresses.filter(usable).min()?;
     let host = match address {
@@ -100,6 +112,9 @@ mod tests {
     #[case::a_path(&["192.0.2.7"], "/edge/", Some("http://192.0.2.7:5000/edge"))]
     #[case::no_path(&["192.0.2.7"], "", Some("http://192.0.2.7:5000"))]
     #[case::link_local_alone(&["fe80::7"], "/", None)]
+    #[case::this_machine(&["127.0.0.1", "::1", "::ffff:127.0.0.1"], "/", None)]
+    #[case::metadata_of_a_cloud(&["169.254.169.254"], "/", None)]
+    #[case::many_hosts(&["224.0.0.251", "255.255.255.255", "ff02::fb"], "/", None)]
     #[case::no_address(&[], "/", None)]
     #[case::a_path_that_is_no_path(&["192.0.2.7"], "/?a=b", None)]
     fn a_service_is_where_it_says(
