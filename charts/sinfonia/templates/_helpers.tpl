@@ -14,7 +14,8 @@
 
 {{/* A name of something that is in no Namespace. */}}
 {{- define "sinfonia.clusterName" -}}
-{{- printf "%s-%s" .Release.Namespace (include "sinfonia.fullname" .) | trunc 63 | trimSuffix "-" }}
+{{- $name := printf "%s-%s" .Release.Namespace (include "sinfonia.fullname" .) }}
+{{- printf "%s-%s" ($name | trunc 54 | trimSuffix "-") (printf "%s/%s" .Release.Namespace .Release.Name | sha256sum | trunc 8) }}
 {{- end }}
 
 {{- define "sinfonia.tier" -}}
@@ -56,6 +57,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.sinfoniaTier1 }}
 {{- with .Values.tier1.cloudlets }}{{ $args = append $args "--cloudlets=/etc/sinfonia/cloudlets/cloudlets.yaml" }}{{ end }}
 {{- range .Values.tier1.matchers }}{{ $args = append $args (printf "--match=%s" .) }}{{ end }}
+{{- with .Values.tier1.trustedProxies }}{{ $args = append $args (printf "--trusted-proxies=%s" (join "," (concat (list "127.0.0.0/8" "::1/128") .))) }}{{ end }}
+{{- if .Values.tier1.reportTokens.existingSecret }}{{ $args = append $args "--report-tokens=/etc/sinfonia/report-tokens/report-tokens" }}{{ end }}
+{{- if .Values.tier1.operatorTokens.existingSecret }}{{ $args = append $args "--operator-tokens=/etc/sinfonia/operator-tokens/operator-tokens" }}{{ end }}
 {{- with .Values.tier1.allowAnonymousReports }}{{ $args = append $args (printf "--allow-anonymous-reports=%s" (join "," .)) }}{{ end }}
 {{- else }}
 {{- range (kindIs "slice" .Values.sinfoniaTier1Url | ternary .Values.sinfoniaTier1Url (list .Values.sinfoniaTier1Url)) }}
@@ -87,9 +91,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   mountPath: /etc/sinfonia/cloudlets
   readOnly: true
 {{- end }}
-{{- if .Values.tier1.existingSecret }}
-- name: tokens
-  mountPath: /etc/sinfonia/tokens
+{{- if .Values.tier1.reportTokens.existingSecret }}
+- name: report-tokens
+  mountPath: /etc/sinfonia/report-tokens
+  readOnly: true
+{{- end }}
+{{- if .Values.tier1.operatorTokens.existingSecret }}
+- name: operator-tokens
+  mountPath: /etc/sinfonia/operator-tokens
   readOnly: true
 {{- end }}
 {{- else }}
@@ -117,8 +126,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   configMap:
     name: {{ include "sinfonia.fullname" . }}-cloudlets
 {{- end }}
-{{- with .Values.tier1.existingSecret }}
-- name: tokens
+{{- with .Values.tier1.reportTokens.existingSecret }}
+- name: report-tokens
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- with .Values.tier1.operatorTokens.existingSecret }}
+- name: operator-tokens
   secret:
     secretName: {{ . }}
 {{- end }}
@@ -137,4 +151,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
     secretName: {{ . }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Whether something in no Namespace is not there yet, or belongs to this release: a list of the root context and what was looked up. */}}
+{{- define "sinfonia.isOurs" -}}
+{{- $root := index . 0 }}
+{{- $found := index . 1 | default dict }}
+{{- $annotations := dig "metadata" "annotations" dict $found }}
+{{- $namespace := dig "meta.helm.sh/release-namespace" "" $annotations }}
+{{- $name := dig "meta.helm.sh/release-name" "" $annotations }}
+{{- if or (not $found) (and (eq $namespace $root.Release.Namespace) (eq $name $root.Release.Name)) }}yes{{ end }}
 {{- end }}

@@ -175,6 +175,8 @@ fn tier_2_can_do_nothing_outside_the_namespaces_of_deployments() {
     let inside = tier2.create(&accounts(&deployment), &account);
     let outside = tier2.create(&accounts(other.name()), &account);
     let own = tier2.create(&accounts(namespace.name()), &account);
+    let path = format!("/api/v1/namespaces/{}", other.name());
+    let label_other = tier2.patch(&path, &json!({"metadata": {"labels": labels}}));
     let delete_other = tier2.delete(&format!("/api/v1/namespaces/{}", other.name()));
     let delete_own = tier2.delete(&format!("/api/v1/namespaces/{}", namespace.name()));
     let delete_deployment = tier2.delete(&format!("/api/v1/namespaces/{deployment}"));
@@ -182,7 +184,13 @@ fn tier_2_can_do_nothing_outside_the_namespaces_of_deployments() {
     labelled.unwrap();
     inside.unwrap();
     delete_deployment.unwrap();
-    for refused in [outside.map(drop), own.map(drop), delete_other, delete_own] {
+    for refused in [
+        outside.map(drop),
+        own.map(drop),
+        label_other.map(drop),
+        delete_other,
+        delete_own,
+    ] {
         let refusal = refused.unwrap_err().to_string();
         assert!(refusal.contains("Tier 2 "), "{refusal}");
     }
@@ -207,9 +215,11 @@ fn wait_for_policy(cluster: &Cluster, tier2: &Cluster) {
 }
 
 /// A Tier 1.
-const TIER1: [&str; 4] = [
+const TIER1: [&str; 6] = [
     "--set",
     "sinfoniaTier1=true",
+    "--set",
+    "tier1.reportTokens.existingSecret=reports,tier1.trustedProxies={10.42.0.0/16}",
     "--set",
     "tier1.cloudlets=endpoint: http://cloudlet.example/api/v1/deploy",
 ];
