@@ -39,6 +39,9 @@ pub enum RecipeError {
         "`{0}` is not a chart reference: expected a path below the repository, such as charts/example, or an https:// or oci:// URL"
     )]
     Chart(String),
+    /// What is said about the sandbox is malformed.
+    #[error("sandbox: {0}")]
+    Sandbox(String),
     /// The version is none.
     #[error("`{0}` is not a chart version: expected three numbers, such as 0.1.0")]
     Version(String),
@@ -147,9 +150,9 @@ pub struct Recipe {
     /// Whether the API hides it; true unless the file says otherwise. Deploying is not affected.
     #[serde(default = "restricted_by_default", skip_serializing)]
     pub restricted: bool,
-    /// What stands in for the chart in a sandbox.
+    /// What stands in for the chart in a sandbox, as it was written; only a sandbox has to make sense of it.
     #[serde(default, skip_serializing)]
-    pub sandbox: Option<SandboxBackend>,
+    pub sandbox: Option<Value>,
 }
 
 /// What stands in for a chart where there is no cluster to install it in.
@@ -168,6 +171,22 @@ impl Recipe {
     /// The file is no YAML, lacks `chart` or `version`, or holds a malformed field.
     pub fn parse(text: &str) -> Result<Self, RecipeError> {
         Ok(yaml::document(text)?)
+    }
+
+    /// What stands in for the chart in a sandbox; nothing, where the recipe says nothing.
+    ///
+    /// # Errors
+    /// It says something else than ports and programs.
+    pub fn sandbox_backend(&self) -> Result<SandboxBackend, RecipeError> {
+        let Some(sandbox) = &self.sandbox else {
+            return Ok(SandboxBackend::default());
+        };
+        SandboxBackend::deserialize(sandbox).map_err(|error| {
+            let text = error.to_string();
+            // A position within a value that has no text.
+            let place = text.find(" at line ").unwrap_or(text.len());
+            RecipeError::Sandbox(text[..place].to_owned())
+        })
     }
 
     /// The fields of a recipe file that this version ignores, in the file's order; worth a warning.
@@ -232,7 +251,7 @@ mod tests {
 
         let recipe = Recipe::parse(text).unwrap();
 
-        let forward = recipe.sandbox.clone().unwrap().forward.into_iter();
+        let forward = recipe.sandbox_backend().unwrap().forward.into_iter();
         let forward: Vec<_> = forward
             .map(|(port, to)| format!("{port} -> {to}"))
             .collect();
@@ -242,6 +261,31 @@ mod tests {
             serde_json::to_value(&recipe).unwrap(),
             json!({"chart": "example", "version": "0.1.0"})
         );
+    }
+
+    #[rstest]
+    #[case::a_port_forwarded_nowhere(
+        "{forward: {80: 8080}}",
+        "sandbox: invalid type: integer `8080`, expected host:port as text"
+    )]
+    #[case::no_port(
+        "{forward: {0: '127.0.0.1:8080'}}",
+        "sandbox: invalid value: integer `0`, expected a nonzero u16"
+    )]
+    #[case::a_slip_of_the_pen(
+        "{forwards: {}}",
+        "sandbox: unknown field `forwards`, expected `forward`"
+    )]
+    fn what_a_sandbox_cannot_make_sense_of_is_its_own_trouble(
+        #[case] sandbox: &str,
+        #[case] expected: &str,
+    ) {
+        let text = format!("chart: example\nversion: 0.1.0\nsandbox: {sandbox}\n");
+
+        let recipe = Recipe::parse(&text).unwrap();
+
+        let error = recipe.sandbox_backend().unwrap_err();
+        assert_eq!(error.to_string(), expected);
     }
 
     #[rstest]
@@ -290,18 +334,6 @@ mod tests {
     #[case::values_are_a_map(
         "chart: example\nversion: 0.1.0\nvalues: 3\n",
         "document 1, line 3, column 9: values: invalid type: integer `3`, expected a map"
-    )]
-    #[case::a_port_forwarded_nowhere(
-        "chart: example\nversion: 0.1.0\nsandbox:\n  forward:\n    80: 8080\n",
-        "document 1, line 5, column 9: sandbox.forward.80: `8080` is not host:port: expected something like 203.0.113.7:51820, [2001:db8::7]:51820 or gateway.example:51820"
-    )]
-    #[case::no_port_forwarded(
-        "chart: example\nversion: 0.1.0\nsandbox:\n  forward:\n    0: 127.0.0.1:8080\n",
-        "document 1, line 5, column 5: sandbox.forward: invalid value: integer `0`, expected a nonzero u16"
-    )]
-    #[case::a_slip_of_the_pen(
-        "chart: example\nversion: 0.1.0\nsandbox:\n  forwards: {}\n",
-        "document 1, line 4, column 3: sandbox: unknown field `forwards`, expected `forward`"
     )]
     #[case::empty("", "document 1: the file is empty")]
     #[case::two(

@@ -30,14 +30,22 @@ pub(crate) struct Announcement {
 }
 
 impl Announcement {
-    /// Announces the service at this address, at all of the machine's where it is none in particular.
+    /// Whether others could reach a service at this address.
     ///
     /// # Errors
-    /// Nobody else could reach it, or the system gives no sockets.
-    pub(crate) fn start(service: SocketAddr) -> Result<Self, AnnouncementError> {
+    /// They could not.
+    pub(crate) fn check(service: SocketAddr) -> Result<(), AnnouncementError> {
         if service.ip().is_loopback() {
             return Err(AnnouncementError::Loopback(service));
         }
+        Ok(())
+    }
+
+    /// Announces the service at this address, at all of the machine's where it is none in particular.
+    ///
+    /// # Errors
+    /// The system gives no sockets.
+    pub(crate) fn start(service: SocketAddr) -> Result<Self, AnnouncementError> {
         let info = service_info(service)?;
         let name = info.get_fullname().to_owned();
         let daemon = ServiceDaemon::new().map_err(AnnouncementError::Multicast)?;

@@ -57,12 +57,12 @@ struct Tasks {
 /// It cannot start with these settings, or a part of it fails.
 pub async fn run(settings: Settings, stopping: CancellationToken) -> Result<(), RunError> {
     if settings.cluster.cluster == ClusterKind::Sandbox {
-        let listeners = Listeners::bind(&settings.listen)?;
+        let listeners = bind(&settings)?;
         return run_on(listeners, settings, stopping).await;
     }
     let clock = Clock::system();
     let ground = kubernetes::ground(&settings, &clock).await?;
-    let listeners = Listeners::bind(&settings.listen)?;
+    let listeners = bind(&settings)?;
     let service = Service::start(&settings, ground, clock, stopping).await?;
     service.serve(listeners).await
 }
@@ -158,9 +158,24 @@ impl Service {
             cluster,
             is_announced,
         } = self;
-        let announcement = is_announced
-            .then(|| Announcement::start(listeners.address()))
-            .transpose()?;
+        let announcement = if is_announced {
+            match Announcement::start(listeners.address()) {
+                Ok(announcement) => Some(announcement),
+                Err(error) => {
+                    tasks.essential.shutdown().await;
+                    cluster.resign().await;
+                    return Err(error.into());
+                }
+            }
+        } else {
+            None
+        };
+        let farewell = async {
+            stopping.cancelled().await;
+            if let Some(announcement) = announcement {
+                announcement.withdraw().await;
+            }
+        };
         let serving = listeners.serve(app, admin, limits, stopping.cancelled());
         let ended = async {
             let ended = tasks.essential.join_next().await;
@@ -168,7 +183,8 @@ impl Service {
             ended
         };
         let finished = async {
-            serving.await;
+            // Nobody is to find what no longer takes requests.
+            tokio::join!(serving, farewell);
             while tasks.passing.join_next().await.is_some() {}
         };
         tokio::pin!(finished);
@@ -180,14 +196,20 @@ impl Service {
                 Err(error)
             }
         };
-        if let Some(announcement) = announcement {
-            announcement.withdraw().await;
-        }
         // Another process may begin only when nothing works here any more.
         tasks.essential.shutdown().await;
         cluster.resign().await;
         result
     }
+}
+
+/// Listens where the settings say; an announcement has to make sense there.
+fn bind(settings: &Settings) -> Result<Listeners, RunError> {
+    let listeners = Listeners::bind(&settings.listen)?;
+    if settings.cloudlet.zeroconf {
+        Announcement::check(listeners.address())?;
+    }
+    Ok(listeners)
 }
 
 fn sandbox(settings: &Settings, listeners: &Listeners) -> Result<Ground, RunError> {
@@ -209,5 +231,11 @@ fn sandbox(settings: &Settings, listeners: &Listeners) -> Result<Ground, RunErro
     let client = foundation::client(settings)?;
     let recipes = RecipeRepository::new(cluster.recipes.clone(), client.clone());
     let sandbox = Sandbox::start(socket, endpoint, tunnel.client_network, recipes.clone())?;
-    Ok(Ground::in_memory(Arc::new(sandbox), recipes, client))
+    let ended = sandbox.tunnel_ended();
+    let mut ground = Ground::in_memory(Arc::new(sandbox), recipes, client);
+    ground.tasks.spawn(async move {
+        ended.await;
+        "tunnel of the sandbox"
+    });
+    Ok(ground)
 }

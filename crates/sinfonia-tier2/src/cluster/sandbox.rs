@@ -126,6 +126,17 @@ impl Sandbox {
         })
     }
 
+    /// Resolves when its end of the tunnels has ended, which it does with a defect alone.
+    pub fn tunnel_ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let ended = self.gateway.as_ref().map(Gateway::ended);
+        async move {
+            match ended {
+                Some(ended) => ended.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Takes a step where devices see it.
     async fn act(
         &self,
@@ -138,7 +149,7 @@ impl Sandbox {
             Step::ApplyPeer(peer) => gateway.connect(name, peer)?,
             Step::DeletePeer => gateway.disconnect(name)?,
             Step::Install => gateway.install(name, record).await?,
-            Step::Uninstall { .. } | Step::DeleteNamespace => gateway.uninstall(name),
+            Step::Uninstall { .. } | Step::DeleteNamespace => gateway.uninstall(name)?,
             Step::AwaitNamespaceGone | Step::PrepareNamespace | Step::RemoveRecord => {}
         }
         Ok(())

@@ -74,6 +74,8 @@ fn tier1_urls_come_from_the_command_line_else_the_list_else_the_one(
         .args([
             "--cluster",
             "sandbox",
+            "--tunnel-listen",
+            "127.0.0.1:0",
             "--report-token",
             "none",
             "--port",

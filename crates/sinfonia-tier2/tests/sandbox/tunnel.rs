@@ -12,6 +12,7 @@ use sinfonia_core::key::{PrivateKey, PublicKey};
 use sinfonia_service::client::{self, ClientSettings};
 use sinfonia_tunnel::endpoint::PeerConfig;
 use sinfonia_tunnel::userspace::{Stack, StackConfig, TcpStream, Tunnel};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
@@ -72,6 +73,26 @@ async fn a_recipe_leads_to_programs_of_this_machine() {
     assert!(received == sent, "what came back differs");
     // Port 80 is not forwarded, so the page is there.
     assert!(device.page("backend").await.contains("sandbox"));
+}
+
+#[tokio::test]
+async fn what_a_program_breaks_off_does_not_look_complete() {
+    let program = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sandbox = sandbox_that_forwards_to(program.local_addr().unwrap());
+    let device = Device::deploy(&sandbox, OTHER, 1).await;
+    let mut stream = device.connect("backend", 9000).await.unwrap();
+    let (mut accepted, _) = program.accept().await.unwrap();
+    accepted.write_all(b"the first half").await.unwrap();
+    let mut half = [0; 14];
+    stream.read_exact(&mut half).await.unwrap();
+
+    SockRef::from(&accepted)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(accepted);
+
+    let ended = stream.read(&mut [0]).await.unwrap_err();
+    assert_eq!(ended.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]

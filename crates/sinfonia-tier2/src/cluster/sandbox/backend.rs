@@ -3,12 +3,15 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+use std::time::Duration;
 
-use sinfonia_core::recipe::Recipe;
+use sinfonia_core::recipe::SandboxBackend;
 use sinfonia_core::tunnel::HostPort;
 use sinfonia_tunnel::userspace::{Stack, TcpListener, TcpStream, UdpPort};
+use socket2::SockRef;
 use tokio::io::copy_bidirectional;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::names::Names;
 use super::page::Page;
@@ -18,7 +21,10 @@ const DNS: u16 = 53;
 /// The port of the page.
 const HTTP: u16 = 80;
 
-/// The backend of one deployment at work. It ends when this is dropped.
+/// Time that a program of this machine has to take a connection.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// The backend of one deployment at work. It takes no further connection when this is dropped; those that there are end with the stack.
 pub(super) struct Backend {
     _tasks: JoinSet<()>,
 }
@@ -31,7 +37,7 @@ impl Backend {
     pub(super) fn start(
         stack: &Stack,
         address: IpAddr,
-        recipe: &Recipe,
+        recipe: &SandboxBackend,
         page: Page,
     ) -> io::Result<Self> {
         let mut tasks = JoinSet::new();
@@ -39,16 +45,11 @@ impl Backend {
             let port = stack.bind(SocketAddr::new(address, DNS))?;
             tasks.spawn(resolve(port, names));
         }
-        let forwards = recipe.sandbox.as_ref().map(|backend| &backend.forward);
-        for (port, target) in forwards.into_iter().flatten() {
+        for (port, target) in &recipe.forward {
             let listener = stack.listen(SocketAddr::new(address, port.get()))?;
             tasks.spawn(forward(listener, *port, target.clone()));
         }
-        let is_forwarded = |port: u16| {
-            let mut ports = forwards.into_iter().flat_map(|forward| forward.keys());
-            ports.any(|forwarded| forwarded.get() == port)
-        };
-        if !is_forwarded(HTTP) {
+        if !recipe.forward.keys().any(|port| port.get() == HTTP) {
             let listener = Web(stack.listen(SocketAddr::new(address, HTTP))?);
             tasks.spawn(async move {
                 // It only ends with the tunnel.
@@ -70,7 +71,7 @@ async fn resolve(port: UdpPort, names: Names) {
     }
 }
 
-async fn forward(listener: TcpListener, port: NonZeroU16, target: HostPort) {
+async fn forward(mut listener: TcpListener, port: NonZeroU16, target: HostPort) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -84,7 +85,9 @@ async fn forward(listener: TcpListener, port: NonZeroU16, target: HostPort) {
 }
 
 async fn pass_on(mut stream: TcpStream, port: NonZeroU16, target: HostPort) {
-    let mut program = match tokio::net::TcpStream::connect(target.to_string()).await {
+    let connecting = tokio::net::TcpStream::connect(target.to_string());
+    let connected = timeout(CONNECT_TIME, connecting).await;
+    let mut program = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(program) => program,
         Err(error) => {
             tracing::warn!(%error, port, %target, "the program that the recipe's `sandbox` names does not answer");
@@ -94,8 +97,11 @@ async fn pass_on(mut stream: TcpStream, port: NonZeroU16, target: HostPort) {
     };
     // Small messages of interactive applications must not wait for each other.
     let _ = program.set_nodelay(true);
-    // Either end may break off at any time.
-    let _ = copy_bidirectional(&mut stream, &mut program).await;
+    if copy_bidirectional(&mut stream, &mut program).await.is_err() {
+        // What broke off at one end must not look complete at the other.
+        stream.reset();
+        let _ = SockRef::from(&program).set_linger(Some(Duration::ZERO));
+    }
 }
 
 /// A listener as axum wants it.

@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PrivateKey;
 use sinfonia_core::lifecycle::{Failure, FailureClass, Peer, Record};
-use sinfonia_core::recipe::Recipe;
+use sinfonia_core::recipe::{Recipe, RecipeError, SandboxBackend};
 use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
 use sinfonia_tunnel::endpoint::PeerConfig;
 use sinfonia_tunnel::userspace::{Ended, StackConfig, Tunnel};
 use tokio::net::UdpSocket;
+use uuid::Uuid;
 
 use super::backend::Backend;
 use super::page::Page;
@@ -53,13 +55,17 @@ pub(super) struct Gateway {
 struct Device {
     peer: Peer,
     installed: Option<Installed>,
-    backend: Option<Backend>,
+    _backend: Option<Backend>,
 }
 
+/// What stands in for a deployment's chart.
 #[derive(Clone)]
 struct Installed {
-    recipe: Arc<Recipe>,
-    page: Page,
+    backend: SandboxBackend,
+    recipe: Uuid,
+    /// The chart and its version.
+    chart: String,
+    created: Timestamp,
 }
 
 impl Gateway {
@@ -94,18 +100,24 @@ impl Gateway {
     /// # Errors
     /// The tunnel has ended.
     pub(super) fn disconnect(&self, name: &DeploymentName) -> Result<(), ClusterError> {
-        let device = self.devices().remove(name);
-        let removed = device.map(|device| self.tunnel.remove_peer(device.peer.public_key));
-        removed
-            .transpose()
-            .map(drop)
-            .map_err(|ended| cluster_error(ended.into()))
+        let mut devices = self.devices();
+        if let Some(device) = devices.get(name) {
+            let removed = self.tunnel.remove_peer(device.peer.public_key);
+            removed.map_err(|ended| cluster_error(ended.into()))?;
+            devices.remove(name);
+        }
+        Ok(())
+    }
+
+    /// What becomes of the tunnel if that ends by itself.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.tunnel.ended()
     }
 
     /// Starts what stands in for a deployment's chart.
     ///
     /// # Errors
-    /// The recipe cannot be read now, or is gone; or the device is.
+    /// The recipe cannot be read now, makes no sense or is gone; or the device is.
     pub(super) async fn install(
         &self,
         name: &DeploymentName,
@@ -117,15 +129,24 @@ impl Gateway {
             Err(error @ RecipeLookupError::Unknown(_)) => return Err(gone(&error)),
             Err(error) => return Err(ClusterError(error.into()).into()),
         };
-        self.try_install(name, record, recipe)
+        let installed = Installed {
+            backend: self.backend(&recipe, name)?,
+            recipe: uuid,
+            chart: format!("{} {}", recipe.chart, recipe.version),
+            created: record.spec.created,
+        };
+        self.replace(name, Some(installed))
             .map_err(|error| cluster_error(error).into())
     }
 
-    /// Ends what stands in for a deployment's chart.
-    pub(super) fn uninstall(&self, name: &DeploymentName) {
-        if let Some(device) = self.devices().get_mut(name) {
-            device.installed = None;
-            device.backend = None;
+    /// Ends what stands in for a deployment's chart, and all connections to it; does nothing where there is no device.
+    ///
+    /// # Errors
+    /// The system has no randomness, or the tunnel has ended.
+    pub(super) fn uninstall(&self, name: &DeploymentName) -> Result<(), ClusterError> {
+        match self.replace(name, None) {
+            Err(GatewayError::NoDevice(_)) => Ok(()),
+            outcome => outcome.map_err(cluster_error),
         }
     }
 
@@ -139,48 +160,51 @@ impl Gateway {
             self.tunnel.remove_peer(before.peer.public_key)?;
         }
         let installed = before.and_then(|device| device.installed.clone());
-        let device = self.device(peer, installed)?;
+        let device = self.device(name, peer, installed)?;
         devices.insert(name.clone(), device);
         Ok(())
     }
 
-    fn try_install(
+    /// Lets a deployment's device reach this and nothing else from now on.
+    fn replace(
         &self,
         name: &DeploymentName,
-        record: &Record,
-        recipe: Arc<Recipe>,
+        installed: Option<Installed>,
     ) -> Result<(), GatewayError> {
         let mut devices = self.devices();
         let Some(Device { peer, .. }) = devices.get(name) else {
             return Err(GatewayError::NoDevice(name.clone()));
         };
-        let page = Page {
-            deployment: name.clone(),
-            recipe: record.spec.uuid,
-            chart: format!("{} {}", recipe.chart, recipe.version),
-            device: peer.public_key,
-            address: peer.address,
-            created: record.spec.created,
-        };
-        let recipe = self.trusted(recipe, name);
-        let device = self.device(*peer, Some(Installed { recipe, page }))?;
+        let device = self.device(name, *peer, installed)?;
         devices.insert(name.clone(), device);
         Ok(())
     }
 
     /// Lets a device in, with a stack of its own on which nothing else answers.
-    fn device(&self, peer: Peer, installed: Option<Installed>) -> Result<Device, GatewayError> {
+    fn device(
+        &self,
+        name: &DeploymentName,
+        peer: Peer,
+        installed: Option<Installed>,
+    ) -> Result<Device, GatewayError> {
         let config = StackConfig {
             addresses: vec![IpNet::from(self.address)],
             stream_buffer: STREAM_BUFFER,
             streams: STREAMS,
         };
         let stack = self.tunnel.stack(&config).map_err(GatewayError::Stack)?;
-        let backend = installed.as_ref().map(|Installed { recipe, page }| {
-            Backend::start(&stack, self.address, recipe, page.clone())
-                .map_err(GatewayError::Backend)
+        let backend = installed.as_ref().map(|installed| {
+            let page = Page {
+                deployment: name.clone(),
+                recipe: installed.recipe,
+                chart: installed.chart.clone(),
+                device: peer.public_key,
+                address: peer.address,
+                created: installed.created,
+            };
+            Backend::start(&stack, self.address, &installed.backend, page)
         });
-        let backend = backend.transpose()?;
+        let backend = backend.transpose().map_err(GatewayError::Backend)?;
         let config = PeerConfig {
             public_key: peer.public_key,
             preshared_key: None,
@@ -192,21 +216,20 @@ impl Gateway {
         Ok(Device {
             peer,
             installed,
-            backend,
+            _backend: backend,
         })
     }
 
-    /// A recipe without its forwards, if others than the owner of this machine may have written it: they would open programs of this
-    /// machine to strangers.
-    fn trusted(&self, recipe: Arc<Recipe>, name: &DeploymentName) -> Arc<Recipe> {
-        if self.recipes.is_local() || recipe.sandbox.is_none() {
-            return recipe;
+    /// What a recipe wants of a sandbox; nothing, if others than the owner of this machine may have written it: they would open programs of
+    /// this machine to strangers.
+    fn backend(&self, recipe: &Recipe, name: &DeploymentName) -> Result<SandboxBackend, StepError> {
+        if self.recipes.is_local() {
+            return recipe.sandbox_backend().map_err(|error| failed(&error));
         }
-        tracing::warn!(deployment = %name, "the recipe's `sandbox` is ignored: only recipes of a local folder may name programs of this machine");
-        Arc::new(Recipe {
-            sandbox: None,
-            ..Recipe::clone(&recipe)
-        })
+        if recipe.sandbox.is_some() {
+            tracing::warn!(deployment = %name, "the recipe's `sandbox` is ignored: only recipes of a local folder may name programs of this machine");
+        }
+        Ok(SandboxBackend::default())
     }
 
     fn devices(&self) -> MutexGuard<'_, HashMap<DeploymentName, Device>> {
@@ -222,6 +245,15 @@ fn cluster_error(error: GatewayError) -> ClusterError {
 fn gone(error: &RecipeLookupError) -> StepError {
     StepError::Failed(Failure {
         class: FailureClass::ChartNotFound,
+        message: error.to_string(),
+        detail: None,
+    })
+}
+
+/// A recipe whose `sandbox` makes no sense.
+fn failed(error: &RecipeError) -> StepError {
+    StepError::Failed(Failure {
+        class: FailureClass::BadValues,
         message: error.to_string(),
         detail: None,
     })

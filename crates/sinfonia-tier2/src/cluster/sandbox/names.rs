@@ -12,6 +12,9 @@ use crate::cluster::facts::CLUSTER_DOMAIN;
 /// Seconds for which an answer is good, as those of a cluster's DNS.
 const TTL: u32 = 5;
 
+/// Bytes of the header of a message.
+const HEADER: usize = 12;
+
 /// The names of one deployment. Every Service in its Namespace is at one address, whatever it is called: a sandbox does not know which
 /// Services the chart would have made. Other names do not exist.
 #[derive(Debug, Clone)]
@@ -30,7 +33,11 @@ impl Names {
 
     /// The answer to a message, unless that is no query.
     pub(super) fn answer(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let message = Message::from_vec(message).ok()?;
+        let Ok(message) = Message::from_vec(message) else {
+            let id = u16::from_be_bytes(*message.get(..HEADER)?.first_chunk()?);
+            let malformed = Message::error_msg(id, OpCode::Query, ResponseCode::FormErr);
+            return malformed.to_vec().ok();
+        };
         if message.metadata.message_type != MessageType::Query {
             return None;
         }
@@ -45,6 +52,8 @@ impl Names {
         answer.add_query(query.clone());
         if message.metadata.op_code != OpCode::Query || query.query_class() != DNSClass::IN {
             answer.metadata.response_code = ResponseCode::NotImp;
+        } else if query.name().zone_of(&self.namespace) {
+            // Nothing is at these names, but there are names below them.
         } else if !self.exists(query.name()) {
             answer.metadata.response_code = ResponseCode::NXDomain;
         } else if let Some(data) = self.data(query.query_type()) {
@@ -95,15 +104,36 @@ mod tests {
 
     #[rstest]
     #[case::another_deployment("helloworld.calm-heron-a1b2c.svc.cluster.local.")]
-    #[case::the_namespace("brave-otter-x7k2p.svc.cluster.local.")]
     #[case::a_host_of_the_internet("www.example.org.")]
     #[case::such_a_host_with_the_search_domain("www.example.brave-otter-x7k2p.svc.cluster.local.")]
-    #[case::the_root(".")]
     fn other_names_do_not_exist(#[case] name: &str) {
         let answer = ask(name, RecordType::A);
 
         assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
         assert_eq!(answer.answers, []);
+    }
+
+    #[rstest]
+    #[case::the_namespace("brave-otter-x7k2p.svc.cluster.local.")]
+    #[case::the_domain("cluster.local.")]
+    #[case::the_root(".")]
+    fn what_other_names_are_below_of_exists_without_an_address(#[case] name: &str) {
+        let answer = ask(name, RecordType::A);
+
+        assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+        assert_eq!(answer.answers, []);
+    }
+
+    #[test]
+    fn what_is_no_message_is_told_to_be_malformed() {
+        let mut message = vec![0xff; 40];
+        message[..4].copy_from_slice(&[0x12, 0x34, 0x01, 0x00]);
+
+        let answer = Message::from_vec(&names().answer(&message).unwrap()).unwrap();
+
+        assert_eq!(answer.metadata.id, 0x1234);
+        assert_eq!(answer.metadata.response_code, ResponseCode::FormErr);
+        assert_eq!(names().answer(&[0x12, 0x34]), None);
     }
 
     #[test]
