@@ -1,6 +1,6 @@
 //! The announcement of this cloudlet on the local network, over mDNS.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mdns_sd::{DaemonEvent, Receiver, ServiceDaemon, ServiceInfo, UnregisterStatus};
@@ -12,8 +12,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Why the cloudlet cannot be announced.
 #[derive(Debug, thiserror::Error)]
 pub enum AnnouncementError {
-    /// Nobody else reaches the address that the service listens on.
-    #[error("--zeroconf announces this cloudlet to others, but only this machine reaches {0}")]
+    /// Nobody else reaches the address that the service listens on, or not by the address alone.
+    #[error("--zeroconf announces this cloudlet to others, who do not reach {0}")]
     Loopback(SocketAddr),
     /// The system has no randomness for a host name.
     #[error("the system has no randomness for a name")]
@@ -35,7 +35,11 @@ impl Announcement {
     /// # Errors
     /// They could not.
     pub(crate) fn check(service: SocketAddr) -> Result<(), AnnouncementError> {
-        if service.ip().is_loopback() {
+        let is_of_one_link = match service.ip() {
+            IpAddr::V4(address) => address.is_link_local(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+        if service.ip().is_loopback() || is_of_one_link {
             return Err(AnnouncementError::Loopback(service));
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub(super) enum Command {
 pub(super) struct Task {
     endpoint: Endpoint,
     socket: UdpSocket,
+    /// Whether the socket is one of IPv6 that takes addresses of IPv4 in its own form.
+    of_both_families: bool,
     pool: Pool,
     wake: Arc<Notify>,
     commands: mpsc::UnboundedReceiver<Command>,
@@ -77,9 +79,11 @@ impl Task {
         commands: mpsc::UnboundedReceiver<Command>,
         running: watch::Sender<()>,
     ) -> Self {
+        let of_both_families = socket.local_addr().is_ok_and(|local| local.is_ipv6());
         Self {
             endpoint,
             socket,
+            of_both_families,
             pool,
             wake,
             commands,
@@ -122,10 +126,12 @@ impl Task {
         for _ in 0..RECEIVES {
             let mut datagram = self.pool.take();
             // Also an error, such as that a peer's host refuses: it is the tunnel's business to try again.
-            let Ok((length, from)) = self.socket.try_recv_from(&mut datagram) else {
+            let Ok((length, mut from)) = self.socket.try_recv_from(&mut datagram) else {
                 break;
             };
             datagram.truncate(length);
+            // A socket of both families tells addresses of IPv4 in another form.
+            from.set_ip(from.ip().to_canonical());
             let mut out = Out {
                 datagrams: &mut self.datagrams,
                 slots: &self.slots,
@@ -162,6 +168,12 @@ impl Task {
     async fn send(&mut self) {
         // A datagram that is not sent is one that is lost, which what runs in the tunnel bears.
         for (to, datagram) in self.datagrams.drain(..) {
+            let to = match to.ip() {
+                IpAddr::V4(address) if self.of_both_families => {
+                    SocketAddr::new(address.to_ipv6_mapped().into(), to.port())
+                }
+                _ => to,
+            };
             match self.socket.try_send_to(&datagram, to) {
                 Ok(_) => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -274,6 +274,37 @@ async fn a_port_is_listened_to_once_and_free_again_afterwards() {
 }
 
 #[tokio::test]
+async fn a_socket_of_both_families_serves_peers_of_ipv4() {
+    let private = PrivateKey::from_entropy([1; 32]);
+    let socket = UdpSocket::bind("[::]:0").await.unwrap();
+    let server = Server {
+        tunnel: Tunnel::start(socket, &private, MTU).unwrap(),
+        key: private.public_key(),
+    };
+    let port = server.tunnel.local_address().port();
+
+    let client = server.client_at(2, address("127.0.0.1", port)).await;
+    tokio::spawn(echo(client.at_server.clone()));
+    exchange(&mut client.connect(7).await.unwrap(), b"hello").await;
+
+    let peers = server.tunnel.peers().await.unwrap();
+    let endpoint = peers[0].endpoint.unwrap();
+    assert_eq!(endpoint.ip(), address("127.0.0.1", 0).ip());
+    // It can also be told so.
+    server
+        .tunnel
+        .set_peer(
+            peer(client.key, Some(endpoint), "10.5.0.2/32"),
+            client.at_server.clone(),
+        )
+        .unwrap();
+    let back = client.stack.listen(address("10.5.0.2", 9)).unwrap();
+    let connecting = client.at_server.connect(address("10.5.0.2", 9));
+    timeout(PATIENCE, connecting).await.unwrap().unwrap();
+    drop(back);
+}
+
+#[tokio::test]
 async fn a_peer_that_is_not_there_does_not_connect() {
     let server = Server::start().await;
     let client = server.client(2).await;

@@ -11,6 +11,9 @@ use super::SandboxError;
 /// The port where nothing else is said, the one that WireGuard's own documents use.
 const PORT: u16 = 51820;
 
+/// An address that is nobody's (RFC 5737), and a port.
+const SOMEBODY_ELSE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+
 /// A socket for the tunnels of all devices.
 #[derive(Debug)]
 pub struct TunnelSocket {
@@ -47,8 +50,21 @@ impl TunnelSocket {
     }
 }
 
-/// The address by which others on the local network reach this machine, IPv4 first; none, if it is on no network.
+/// The address by which others on the local network reach this machine: where its way to everybody else begins, else any, IPv4 first; none,
+/// if it is on no network.
 pub fn local_address() -> Option<IpAddr> {
+    way_out().or_else(any_address)
+}
+
+/// Where the way to an address of documentation begins, to which nothing is sent.
+fn way_out() -> Option<IpAddr> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(SOMEBODY_ELSE).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
+}
+
+fn any_address() -> Option<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().ok()?;
     let addresses = interfaces
         .into_iter()
