@@ -30,7 +30,7 @@ pub(crate) const FIXABLE: u8 = 1;
 /// Exit code of what nobody expected.
 const UNEXPECTED: u8 = 2;
 /// Exit code where an application was to run, and we failed, as `env` has it.
-const NOT_COME_TO_IT: u8 = 125;
+pub(crate) const NOT_COME_TO_IT: u8 = 125;
 /// Exit code after SIGINT, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
 

@@ -27,6 +27,7 @@ mod kept;
 mod key_cache;
 mod log;
 mod output;
+mod peer;
 mod printable;
 mod private_file;
 mod problem;

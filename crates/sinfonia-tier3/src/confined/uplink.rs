@@ -2,24 +2,18 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
-use std::num::NonZeroU16;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use sinfonia_core::key::{PrivateKey, PublicKey};
 use sinfonia_core::tunnel::TunnelConfig;
 use sinfonia_tunnel::confinement::{Confinement, ConfinementError, Mtu, Namespaces, Network, Tun};
 use sinfonia_tunnel::driver::{PeerCounters, Tunnel, TunnelError, TunnelParts};
-use sinfonia_tunnel::endpoint::PeerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::InsideError;
 use crate::keeper::{self, Traffic};
+use crate::peer::{HANDSHAKE_TIME, networks, peer};
 use crate::watch::Silence;
-use crate::wireguard::KEEPALIVE;
-
-/// Time in which the cloudlet has to answer the first handshake. A lost packet costs one or two seconds of it.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
 
 /// A tunnel, the namespaces that it serves, and the cloudlet that it leads to.
 pub(crate) struct Uplink {
@@ -59,7 +53,7 @@ impl Uplink {
             socket: socket().map_err(InsideError::Socket)?,
             private_key: private_key.clone(),
         })?;
-        tunnel.set_peer(peer(config, endpoint, allowed_ips(config)))?;
+        tunnel.set_peer(peer(config, endpoint, networks(&config.allowed_ips)))?;
         if !tunnel.connect(config.public_key, HANDSHAKE_TIME)? {
             return Err(InsideError::NoAnswer(endpoint));
         }
@@ -85,7 +79,7 @@ impl Uplink {
     }
 
     fn set_endpoint(&self, endpoint: SocketAddr) -> Result<(), TunnelError> {
-        let allowed = allowed_ips(&self.config);
+        let allowed = networks(&self.config.allowed_ips);
         self.tunnel.set_peer(peer(&self.config, endpoint, allowed))
     }
 
@@ -112,7 +106,7 @@ impl Uplink {
         let left = self.peer()?;
         let Greeting { config, endpoint } = greeting;
         self.configure(config)?;
-        let allowed = allowed_ips(config);
+        let allowed = networks(&config.allowed_ips);
         self.tunnel.set_peer(peer(config, *endpoint, allowed))?;
         if left.public_key != config.public_key {
             self.tunnel.remove_peer(left.public_key)?;
@@ -210,16 +204,6 @@ fn network(config: &TunnelConfig, mtu: Mtu) -> Network {
     }
 }
 
-fn peer(config: &TunnelConfig, endpoint: SocketAddr, allowed_ips: Vec<IpNet>) -> PeerConfig {
-    PeerConfig {
-        public_key: config.public_key,
-        preshared_key: None,
-        endpoint: Some(endpoint),
-        allowed_ips,
-        persistent_keepalive: NonZeroU16::new(KEEPALIVE),
-    }
-}
-
 fn resolve(config: &TunnelConfig) -> Result<SocketAddr, InsideError> {
     let host = config.endpoint.to_string();
     let failed = |source| InsideError::Endpoint {
@@ -242,11 +226,4 @@ fn both_families() -> io::Result<UdpSocket> {
     socket.set_only_v6(false)?;
     socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
     Ok(socket.into())
-}
-
-fn allowed_ips(config: &TunnelConfig) -> Vec<IpNet> {
-    let networks = config.allowed_ips.iter();
-    networks
-        .filter_map(|network| IpNet::new(network.address(), network.prefix_length()).ok())
-        .collect()
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use sinfonia_tunnel::userspace::Ended;
 
-/// Exit code for failures of our own where a command was to run, as `env` has it.
-const OWN_FAILURE: u8 = 125;
+use crate::failure::NOT_COME_TO_IT;
+
 /// Exit code for a command that cannot be executed, as shells have it.
 const NOT_EXECUTABLE: u8 = 126;
 /// Exit code for a command that is not there, as shells have it.
@@ -77,7 +77,7 @@ impl ForwardError {
         match self {
             Self::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => NOT_FOUND,
             Self::Execute { .. } => NOT_EXECUTABLE,
-            _ => OWN_FAILURE,
+            _ => NOT_COME_TO_IT,
         }
     }
 

@@ -2,24 +2,19 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use sinfonia_core::key::PrivateKey;
-use sinfonia_core::tunnel::{Interface, TunnelConfig};
-use sinfonia_tunnel::endpoint::{PeerConfig, PeerStatus};
+use sinfonia_core::tunnel::TunnelConfig;
+use sinfonia_tunnel::endpoint::PeerStatus;
 use sinfonia_tunnel::userspace::{Ended, Stack, StackConfig, Tunnel};
 use tokio::net::{UdpSocket, lookup_host};
 
 use super::error::ForwardError;
 use super::route::Route;
 use super::slots::CONNECTIONS;
-use crate::wireguard::KEEPALIVE;
-
-/// Time in which the cloudlet has to answer the first handshake. A lost packet costs one or two seconds of it.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
+use crate::peer::{HANDSHAKE_TIME, networks, peer};
 
 /// Bytes in each buffer of a stream: what is on its way at 1 Gbit/s and a round trip of 8 ms, or at 100 Mbit/s and 80 ms. The system
 /// gives the memory when it is first used, so short streams take little of it.
@@ -102,13 +97,8 @@ impl Link {
     /// # Errors
     /// The tunnel has ended.
     pub(super) fn set_endpoint(&self, endpoint: SocketAddr) -> Result<(), ForwardError> {
-        let peer = PeerConfig {
-            public_key: self.config.public_key,
-            preshared_key: None,
-            endpoint: Some(endpoint),
-            allowed_ips: networks(&self.config.allowed_ips),
-            persistent_keepalive: NonZeroU16::new(KEEPALIVE),
-        };
+        let allowed = networks(&self.config.allowed_ips);
+        let peer = peer(&self.config, endpoint, allowed);
         Ok(self.tunnel.set_peer(peer, self.stack.clone())?)
     }
 
@@ -146,11 +136,4 @@ async fn socket(endpoint: SocketAddr) -> io::Result<UdpSocket> {
         SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await,
         SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await,
     }
-}
-
-fn networks(interfaces: &[Interface]) -> Vec<IpNet> {
-    let networks = interfaces.iter();
-    networks
-        .filter_map(|network| IpNet::new(network.address(), network.prefix_length()).ok())
-        .collect()
 }

@@ -6,7 +6,7 @@ mod udp;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,9 +25,6 @@ pub use self::tcp::{TcpListener, TcpStream};
 pub use self::udp::UdpPort;
 use crate::clock::now;
 use crate::endpoint::{Buffer, Moment, Pool};
-
-/// Packets that wait for the stack; more than a turn of the socket brings.
-const INCOMING: usize = 1024;
 
 /// Time that a stream whose owner is gone has to send what is left.
 const LINGER: Duration = Duration::from_secs(60);
@@ -118,13 +115,11 @@ impl Stack {
         })))
     }
 
-    /// Takes a packet for the next turn. When too many wait, it is lost as in any network.
+    /// Takes a packet for the next [`Self::advance`].
     pub(super) fn take(&self, packet: Buffer) {
         let mut state = self.state();
-        if state.device.incoming.len() < INCOMING {
-            state.device.incoming.push_back(packet);
-            state.due = true;
-        }
+        state.device.incoming.push_back(packet);
+        state.due = true;
     }
 
     /// When [`Self::advance`] has something to do.
@@ -298,8 +293,4 @@ fn instant(moment: Moment) -> Instant {
 
 fn shut_down() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the tunnel has ended")
-}
-
-fn ephemeral(address: SocketAddr) -> bool {
-    address.port() == 0
 }

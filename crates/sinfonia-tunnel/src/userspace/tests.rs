@@ -1,29 +1,19 @@
 //! Tunnels between two ends in this process, over real sockets.
 
+mod hostile;
+mod world;
+
 use std::io::ErrorKind;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sinfonia_core::key::{PrivateKey, PublicKey};
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{
-    IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
-};
+use sinfonia_core::key::PrivateKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::{Stack, StackConfig, TcpStream, Tunnel};
-use crate::clock::now;
-use crate::endpoint::{Buffer, PeerConfig};
-
-const MTU: u16 = 1420;
-const SERVER: &str = "10.5.0.1";
-const STREAMS: usize = 120;
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::Tunnel;
+use world::{MTU, PATIENCE, SERVER, STREAMS, Server, address, echo, exchange, noise, peer};
 
 #[tokio::test]
 async fn a_stream_carries_bytes_in_both_directions() {
@@ -155,42 +145,6 @@ async fn a_stream_can_be_ended_with_an_error() {
 }
 
 #[tokio::test]
-async fn more_than_the_window_that_was_told_breaks_nothing() {
-    let server = Server::start().await;
-    let mut config = config("10.5.0.1/32");
-    config.stream_buffer = 256 * 1024;
-    let stack = server.tunnel.stack(&config).unwrap();
-    let _listener = stack.listen(address(SERVER, 7)).unwrap();
-    let mut sent = Vec::new();
-    let mut turn = |packets: Vec<Vec<u8>>| {
-        for packet in packets {
-            stack.take(Buffer::copy_from(&packet));
-        }
-        stack.advance(now(), |packet| sent.push(packet.to_vec()));
-        sent.last().cloned().unwrap()
-    };
-
-    let answer = turn(vec![segment(TcpControl::Syn, 100, None, &[])]);
-    let sequence = tcp_sequence(&answer);
-    // Beyond what the buffer holds, but within twice that.
-    let beyond = 101 + 256 * 1024;
-    turn(vec![segment(
-        TcpControl::None,
-        beyond,
-        Some(sequence + 1),
-        &[7; 1000],
-    )]);
-    let answer = turn(vec![segment(
-        TcpControl::Psh,
-        101,
-        Some(sequence + 1),
-        &[7; 1000],
-    )]);
-
-    assert_eq!(tcp_acknowledged(&answer), 1101);
-}
-
-#[tokio::test]
 async fn datagrams_go_both_ways() {
     let server = Server::start().await;
     let client = server.client(2).await;
@@ -314,219 +268,4 @@ async fn a_peer_that_is_not_there_does_not_connect() {
     let connected = server.tunnel.connect(stranger, PATIENCE).await;
 
     assert_eq!(connected, Ok(false));
-}
-
-/// The end of the tunnel that has many peers.
-struct Server {
-    tunnel: Tunnel,
-    key: PublicKey,
-}
-
-/// One of them, and its stack at the server.
-struct Client {
-    tunnel: Tunnel,
-    key: PublicKey,
-    stack: Stack,
-    at_server: Stack,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let private = PrivateKey::from_entropy([1; 32]);
-        Self {
-            tunnel: Tunnel::start(socket().await, &private, MTU).unwrap(),
-            key: private.public_key(),
-        }
-    }
-
-    /// A client whose address ends in this number.
-    async fn client(&self, number: u8) -> Client {
-        self.client_at(number, self.tunnel.local_address()).await
-    }
-
-    /// A client on a way that loses one of so many datagrams.
-    async fn client_through_loss(&self, number: u8, one_of: u32) -> Client {
-        let relay = relay(self.tunnel.local_address(), one_of).await;
-        self.client_at(number, relay).await
-    }
-
-    async fn client_at(&self, number: u8, server: SocketAddr) -> Client {
-        let private = PrivateKey::from_entropy([number; 32]);
-        let key = private.public_key();
-        let tunnel = Tunnel::start(socket().await, &private, MTU).unwrap();
-        let own = format!("10.5.0.{number}/32");
-        let at_server = self.tunnel.stack(&config(&format!("{SERVER}/32"))).unwrap();
-        let peer = peer(key, None, &own);
-        self.tunnel.set_peer(peer, at_server.clone()).unwrap();
-        let stack = tunnel.stack(&config(&own)).unwrap();
-        let peer = peer_at(self.key, server);
-        tunnel.set_peer(peer, stack.clone()).unwrap();
-        assert_eq!(tunnel.connect(self.key, PATIENCE).await, Ok(true));
-        Client {
-            tunnel,
-            key,
-            stack,
-            at_server,
-        }
-    }
-}
-
-impl Client {
-    /// Begins anew with a stack that allows more streams. The server knows nothing of that.
-    fn other_stack(&self, server: &Server) -> Stack {
-        let mut config = config("10.5.0.2/32");
-        config.streams = 10 * STREAMS;
-        let stack = self.tunnel.stack(&config).unwrap();
-        let peer = peer_at(server.key, server.tunnel.local_address());
-        self.tunnel.set_peer(peer, stack.clone()).unwrap();
-        stack
-    }
-
-    async fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
-        let connecting = self.stack.connect(address(SERVER, port));
-        timeout(PATIENCE, connecting).await.unwrap()
-    }
-}
-
-/// Sends everything back that comes to port 7.
-async fn echo(stack: Stack) {
-    let mut listener = stack.listen(address(SERVER, 7)).unwrap();
-    while let Ok(stream) = listener.accept().await {
-        tokio::spawn(async move {
-            let (mut reader, mut writer) = tokio::io::split(stream);
-            let _ = tokio::io::copy(&mut reader, &mut writer).await;
-            let _ = writer.shutdown().await;
-        });
-    }
-}
-
-/// Sends bytes, and gives what comes back until the end.
-async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut received = Vec::new();
-    let sending = async {
-        writer.write_all(bytes).await.unwrap();
-        writer.shutdown().await.unwrap();
-    };
-    let receiving = reader.read_to_end(&mut received);
-    let (_, read) = timeout(PATIENCE, async { tokio::join!(sending, receiving) })
-        .await
-        .unwrap();
-    read.unwrap();
-    received
-}
-
-/// A segment from 10.5.0.2 to the server's port 7, with a window that is scaled.
-fn segment(control: TcpControl, sequence: usize, acknowledge: Option<i32>, data: &[u8]) -> Vec<u8> {
-    let (source, destination) = (Ipv4Address::new(10, 5, 0, 2), Ipv4Address::new(10, 5, 0, 1));
-    let tcp = TcpRepr {
-        src_port: 4711,
-        dst_port: 7,
-        control,
-        seq_number: TcpSeqNumber(i32::try_from(sequence).unwrap()),
-        ack_number: acknowledge.map(TcpSeqNumber),
-        window_len: 65535,
-        window_scale: (control == TcpControl::Syn).then_some(7),
-        max_seg_size: (control == TcpControl::Syn).then_some(1380),
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: data,
-    };
-    let ip = Ipv4Repr {
-        src_addr: source,
-        dst_addr: destination,
-        next_header: IpProtocol::Tcp,
-        payload_len: tcp.buffer_len(),
-        hop_limit: 64,
-    };
-    let mut packet = vec![0; ip.buffer_len() + tcp.buffer_len()];
-    let checksums = ChecksumCapabilities::default();
-    ip.emit(&mut Ipv4Packet::new_unchecked(&mut packet), &checksums);
-    tcp.emit(
-        &mut TcpPacket::new_unchecked(&mut packet[ip.buffer_len()..]),
-        &source.into(),
-        &destination.into(),
-        &checksums,
-    );
-    packet
-}
-
-fn tcp_sequence(packet: &[u8]) -> i32 {
-    TcpPacket::new_checked(&packet[20..])
-        .unwrap()
-        .seq_number()
-        .0
-}
-
-fn tcp_acknowledged(packet: &[u8]) -> i32 {
-    TcpPacket::new_checked(&packet[20..])
-        .unwrap()
-        .ack_number()
-        .0
-}
-
-/// Carries datagrams to an address and back, but one of so many.
-async fn relay(to: SocketAddr, one_of: u32) -> SocketAddr {
-    let (near, far) = (socket().await, Arc::new(socket().await));
-    let at = near.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut client = None;
-        let (mut out, mut back) = ([0; 4096], [0; 4096]);
-        let mut count = 0u32;
-        loop {
-            let (bytes, sender, receiver) = tokio::select! {
-                read = near.recv_from(&mut out) => {
-                    let (length, from) = read.unwrap();
-                    client = Some(from);
-                    (&out[..length], &*far, Some(to))
-                }
-                read = far.recv_from(&mut back) => {
-                    let (length, _) = read.unwrap();
-                    (&back[..length], &near, client)
-                }
-            };
-            count += 1;
-            if let Some(receiver) = receiver.filter(|_| !count.is_multiple_of(one_of)) {
-                sender.send_to(bytes, receiver).await.unwrap();
-            }
-        }
-    });
-    at
-}
-
-async fn socket() -> UdpSocket {
-    UdpSocket::bind("127.0.0.1:0").await.unwrap()
-}
-
-fn config(own: &str) -> StackConfig {
-    StackConfig {
-        addresses: vec![own.parse().unwrap()],
-        stream_buffer: 64 * 1024,
-        streams: STREAMS,
-    }
-}
-
-fn peer(key: PublicKey, endpoint: Option<SocketAddr>, allowed: &str) -> PeerConfig {
-    PeerConfig {
-        public_key: key,
-        preshared_key: None,
-        endpoint,
-        allowed_ips: vec![allowed.parse().unwrap()],
-        persistent_keepalive: None,
-    }
-}
-
-fn peer_at(key: PublicKey, endpoint: SocketAddr) -> PeerConfig {
-    peer(key, Some(endpoint), "10.5.0.0/16")
-}
-
-fn address(host: &str, port: u16) -> SocketAddr {
-    SocketAddr::new(host.parse().unwrap(), port)
-}
-
-fn noise(length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    getrandom::fill(&mut bytes).unwrap();
-    bytes
 }

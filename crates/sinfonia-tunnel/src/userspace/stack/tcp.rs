@@ -13,11 +13,8 @@ use smoltcp::socket::tcp::{CongestionControl, RecvError, SocketBuffer};
 pub(super) use smoltcp::socket::tcp::{Socket, State};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{LINGER, Stack, ephemeral, instant, shut_down};
+use super::{LINGER, Stack, instant, shut_down};
 use crate::clock::now;
-
-/// Connections that nobody has accepted yet; another one is refused.
-const BACKLOG: usize = 128;
 
 /// Time after which a peer that says nothing is given up.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -48,7 +45,7 @@ pub struct TcpListener {
 /// A listener as the stack sees it.
 pub(super) struct Listening {
     at: SocketAddr,
-    /// The socket that takes the next connection, unless too many wait.
+    /// The socket that takes the next connection, unless there are too many streams.
     next: Option<SocketHandle>,
     /// Connections that are not established yet.
     opening: Vec<SocketHandle>,
@@ -101,7 +98,7 @@ impl Stack {
         if state.shut {
             return Err(shut_down());
         }
-        if ephemeral(at) {
+        if at.port() == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         if state.listening.iter().any(|listening| listening.at == at) {
@@ -130,9 +127,9 @@ pub(super) fn accept(state: &mut super::State) {
         } = state;
         let listening = &mut listening[index];
         listening.sort(sockets);
-        let waiting = listening.opening.len() + listening.open.len();
         let at = listening.at;
-        if listening.next.is_none() && waiting < BACKLOG && state.has_room() {
+        // Those that nobody has accepted yet are streams as well.
+        if listening.next.is_none() && state.has_room() {
             let mut socket = socket(state.config.stream_buffer);
             if socket.listen(at).is_ok() {
                 state.listening[index].next = Some(state.sockets.add(socket));

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp::{BindError, PacketBuffer, PacketMetadata, RecvError, SendError, Socket};
 
-use super::{Stack, ephemeral, shut_down};
+use super::{Stack, shut_down};
 
 /// Datagrams that wait in each direction; further ones are lost.
 const DATAGRAMS: usize = 64;
@@ -31,7 +31,7 @@ impl Stack {
         if state.shut {
             return Err(shut_down());
         }
-        if ephemeral(at) {
+        if at.port() == 0 {
             at.set_port(state.free_port());
         } else if state.sockets.iter().any(|(_, socket)| match socket {
             smoltcp::socket::Socket::Udp(socket) => socket.endpoint() == at.into(),
