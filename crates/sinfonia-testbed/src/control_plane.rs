@@ -5,11 +5,13 @@ mod commands;
 mod node;
 mod objects;
 mod shared;
+mod site;
 
 use std::fs;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,9 +19,11 @@ pub use self::node::{
     KUBE_DNS_ADDRESS, NODE_ENDPOINT, NODE_NAME, NODE_PUBLIC_KEY, NODE_WIREGUARD_IP,
 };
 pub use self::shared::{SharedCluster, VARIABLE};
+pub(crate) use self::site::{Etcd, Site};
 use crate::cluster::{Access, STATE_FILE, random_hex, write_private};
+use crate::machine::Machine;
 use crate::process::Process;
-use crate::{Cluster, ClusterError, MissingProgram, Programs, ReservedPort, ServiceError};
+use crate::{Cluster, ClusterError, MissingProgram, Programs, ServiceError};
 
 /// Time that a control plane has to become ready: ten times what a small machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -67,18 +71,12 @@ pub struct ControlPlane {
     cluster: Cluster,
     programs: Programs,
     prefix: String,
-    port: ReservedPort,
+    site: Site,
     // Dropped in this order: those that ask before those that answer.
     node: Option<node::Refresher>,
     controller_manager: Option<Process>,
     api_server: Option<Process>,
-    _etcd: Option<Etcd>,
-}
-
-#[derive(Debug)]
-struct Etcd {
-    _process: Process,
-    _ports: [ReservedPort; 2],
+    etcd: Option<Etcd>,
 }
 
 impl Deref for ControlPlane {
@@ -97,14 +95,30 @@ impl ControlPlane {
     /// A program does not run, or is not ready within a minute.
     pub fn start(programs: &Programs, folder: &Path) -> Result<Self, ControlPlaneError> {
         create_folder(folder)?;
-        let ports = [reserve()?, reserve()?];
-        let process = Process::start("etcd", commands::etcd(programs, folder, &ports), folder)?;
-        let url = ports[0].url();
-        let etcd = Etcd {
-            _process: process,
-            _ports: ports,
-        };
-        Self::start_on(programs, folder, url, DEFAULT_PREFIX, Some(etcd))
+        let site = Site::loopback()?;
+        let etcd = site.start_etcd(programs, folder)?;
+        let url = etcd.url().to_owned();
+        let mut control_plane = Self::start_on(site, programs, folder, url, DEFAULT_PREFIX)?;
+        control_plane.etcd = Some(etcd);
+        control_plane.finish(true)
+    }
+
+    /// Starts a control plane on a machine with a node: there are no annotations of Kilo until somebody makes them.
+    ///
+    /// # Errors
+    /// As for [`ControlPlane::start`].
+    pub(crate) fn start_on_machine(
+        machine: &Arc<Machine>,
+        programs: &Programs,
+        folder: &Path,
+    ) -> Result<Self, ControlPlaneError> {
+        create_folder(folder)?;
+        let site = Site::Machine(Arc::clone(machine));
+        let etcd = site.start_etcd(programs, folder)?;
+        let url = etcd.url().to_owned();
+        let mut control_plane = Self::start_on(site, programs, folder, url, DEFAULT_PREFIX)?;
+        control_plane.etcd = Some(etcd);
+        control_plane.finish(false)
     }
 
     /// Starts another API server and controller manager on the etcd of `first`. They share no object with it: they make a cluster of
@@ -120,23 +134,23 @@ impl ControlPlane {
     ) -> Result<Self, ControlPlaneError> {
         create_folder(folder)?;
         let etcd = first.access().etcd.clone();
-        Self::start_on(programs, folder, etcd, prefix, None)
+        Self::start_on(Site::loopback()?, programs, folder, etcd, prefix)?.finish(true)
     }
 
+    /// Starts the programs.
     fn start_on(
+        site: Site,
         programs: &Programs,
         folder: &Path,
         etcd_url: String,
         prefix: &str,
-        etcd: Option<Etcd>,
     ) -> Result<Self, ControlPlaneError> {
-        let port = reserve()?;
         let access = Access {
-            url: port.url().replace("http:", "https:"),
+            url: format!("https://{}", site.api_server()),
             etcd: etcd_url,
             token: random_hex::<TOKEN_BYTES>(),
         };
-        certificates::write_all(folder)?;
+        certificates::write_all(folder, site.api_server().ip())?;
         write(&folder.join(commands::TOKEN_FILE), &users(&access.token))?;
         let cluster = Cluster::new(folder, access)?;
         cluster.write_kubeconfig(
@@ -149,18 +163,25 @@ impl ControlPlane {
             cluster,
             programs: programs.clone(),
             prefix: prefix.to_owned(),
-            port,
+            site,
             node: None,
             controller_manager: None,
             api_server: None,
-            _etcd: etcd,
+            etcd: None,
         };
         control_plane.start_api_server()?;
         control_plane.start_controller_manager()?;
-        objects::make(&control_plane.cluster)?;
-        control_plane.node = Some(node::Refresher::start(&control_plane.cluster)?);
-        control_plane.write_state()?;
         Ok(control_plane)
+    }
+
+    /// Makes what a cluster with Kilo holds, a node that stands for one too where there is no real one.
+    fn finish(mut self, with_node: bool) -> Result<Self, ControlPlaneError> {
+        objects::make(&self.cluster)?;
+        if with_node {
+            self.node = Some(node::Refresher::start(&self.cluster)?);
+        }
+        self.write_state()?;
+        Ok(self)
     }
 
     /// The cluster that it serves, for other threads.
@@ -181,14 +202,9 @@ impl ControlPlane {
         if self.api_server.is_some() {
             return Ok(());
         }
-        let command = commands::api_server(
-            &self.programs,
-            &self.cluster,
-            self.port.number(),
-            &self.prefix,
-        );
+        let command = commands::api_server(&self.programs, &self.cluster, &self.site, &self.prefix);
         let folder = self.cluster.folder();
-        let mut process = Process::start("kube-apiserver", command, folder)?;
+        let mut process = self.site.start("kube-apiserver", command, folder)?;
         wait_until(&mut process, || {
             matches!(self.cluster.request("GET", "/readyz", "", ""), Ok((200, _)))
         })?;
@@ -210,8 +226,10 @@ impl ControlPlane {
             return Ok(());
         }
         let folder = self.cluster.folder();
-        let command = commands::controller_manager(&self.programs, &self.cluster);
-        let mut process = Process::start("kube-controller-manager", command, folder)?;
+        let command = commands::controller_manager(&self.programs, &self.cluster, &self.site);
+        let mut process = self
+            .site
+            .start("kube-controller-manager", command, folder)?;
         wait_until(&mut process, || {
             let path = "/api/v1/namespaces/default/serviceaccounts/default";
             matches!(self.cluster.find(path), Ok(Some(_)))
@@ -228,9 +246,8 @@ impl ControlPlane {
 
     /// The ids of its processes.
     pub fn process_ids(&self) -> Vec<u32> {
-        let etcd = self._etcd.as_ref().map(|etcd| &etcd._process);
         [
-            etcd,
+            self.etcd.as_ref().map(Etcd::process),
             self.api_server.as_ref(),
             self.controller_manager.as_ref(),
         ]
@@ -265,10 +282,6 @@ fn wait_until(
 /// The file of static tokens: token, user, uid, groups.
 fn users(token: &str) -> String {
     format!("{token},testbed-admin,testbed-admin,system:masters\n")
-}
-
-fn reserve() -> Result<ReservedPort, ControlPlaneError> {
-    ReservedPort::new().map_err(ControlPlaneError::Port)
 }
 
 fn create_folder(path: &Path) -> Result<(), ControlPlaneError> {

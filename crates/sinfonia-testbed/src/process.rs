@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use sinfonia_service::process::spawn_bound;
 
 use crate::ServiceError;
+use crate::machine::Machine;
 
 /// Bytes of a log's end that an error shows.
 const LOG_END: u64 = 4096;
@@ -22,10 +23,25 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a program whose output is appended to `<folder>/<name>.log`.
-    pub(crate) fn start(
+    pub(crate) fn start(name: &str, command: Command, folder: &Path) -> Result<Self, ServiceError> {
+        Self::start_by(name, command, folder, spawn_bound)
+    }
+
+    /// Starts a program on a machine of its own, with which it ends; its log is here.
+    pub(crate) fn start_on(
+        machine: &Machine,
+        name: &str,
+        command: Command,
+        folder: &Path,
+    ) -> Result<Self, ServiceError> {
+        Self::start_by(name, command, folder, |command| machine.spawn(command))
+    }
+
+    fn start_by(
         name: &str,
         mut command: Command,
         folder: &Path,
+        spawn: impl FnOnce(Command) -> io::Result<Child>,
     ) -> Result<Self, ServiceError> {
         let log = folder.join(format!("{name}.log"));
         let open = || {
@@ -38,7 +54,7 @@ impl Process {
         };
         let (stdout, stderr) = open().map_err(failed)?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-        let child = spawn_bound(command).map_err(failed)?;
+        let child = spawn(command).map_err(failed)?;
         Ok(Self {
             name: name.to_owned(),
             child,

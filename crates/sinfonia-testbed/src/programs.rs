@@ -1,6 +1,7 @@
 //! Where the programs of others are that the test bed starts.
 
 mod build;
+mod node;
 mod set;
 
 use std::env;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub use self::build::{BuildError, Progress};
+pub use self::node::{MissingNodeProgram, NodePrograms};
 pub use self::set::ProgramSet;
 
 /// The folder of Kubernetes' programs, as other test suites know it.
@@ -83,9 +85,10 @@ impl ProgramSet {
     pub fn is_there(self) -> bool {
         match self {
             Self::Kubernetes => control_plane().is_some(),
-            Self::Helm4 | Self::Helm3 | Self::Prometheus | Self::Wireguard => {
+            Self::Helm4 | Self::Helm3 | Self::Prometheus | Self::Wireguard | Self::CoreDns => {
                 self.single().is_some()
             }
+            Self::Node | Self::Containerd => self.several().is_some(),
         }
     }
 
@@ -106,10 +109,20 @@ impl ProgramSet {
         match self {
             Self::Helm4 => helm_on_path("v4.").or_else(built),
             Self::Helm3 => helm_on_path("v3.").or_else(built),
-            Self::Kubernetes | Self::Prometheus | Self::Wireguard => {
-                on_path(self.programs()[0]).or_else(built)
-            }
+            _ => on_path(self.programs()[0]).or_else(built),
         }
+    }
+
+    fn require_several(self) -> Result<Vec<PathBuf>, MissingProgram> {
+        self.several().ok_or_else(|| self.missing())
+    }
+
+    /// The programs of a set, all from one place, so that their versions fit.
+    fn several(self) -> Option<Vec<PathBuf>> {
+        let folder = self.folder();
+        let on_path = self.programs().iter().map(|program| on_path(program));
+        let built = self.files().iter().map(|file| in_folder(&folder, file));
+        on_path.collect::<Option<_>>().or_else(|| built.collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A certificate authority of one control plane's own, its API server's certificate, and the key of ServiceAccounts' tokens.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use rcgen::{
@@ -14,15 +15,20 @@ use crate::cluster::{CA_FILE, CERTIFICATE_FILE, CERTIFICATE_KEY_FILE};
 pub(super) const ACCOUNT_KEY_FILE: &str = "service-accounts-key.pem";
 pub(super) const ACCOUNT_PUBLIC_KEY_FILE: &str = "service-accounts.pem";
 /// The names and addresses by which an API server, or a proxy before it, is called.
-const NAMES: [&str; 3] = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
+const NAMES: [&str; 4] = [
+    "127.0.0.1",
+    "localhost",
+    "kubernetes.default.svc",
+    "10.43.0.1",
+];
 
-/// Makes everything and writes it into a folder.
-pub(super) fn write_all(folder: &Path) -> Result<(), ControlPlaneError> {
+/// Makes everything, for an API server at this address, and writes it into a folder.
+pub(super) fn write_all(folder: &Path, address: IpAddr) -> Result<(), ControlPlaneError> {
     let ca_key = KeyPair::generate()?;
     let ca = authority()?;
     let ca_pem = ca.self_signed(&ca_key)?.pem();
     let key = KeyPair::generate()?;
-    let certificate = server()?.signed_by(&key, &Issuer::new(ca, ca_key))?;
+    let certificate = server(address)?.signed_by(&key, &Issuer::new(ca, ca_key))?;
     let accounts = KeyPair::generate()?;
     for (name, text) in [
         (CA_FILE, ca_pem),
@@ -46,8 +52,10 @@ fn authority() -> Result<CertificateParams, rcgen::Error> {
     Ok(authority)
 }
 
-fn server() -> Result<CertificateParams, rcgen::Error> {
-    let mut server = CertificateParams::new(NAMES.map(str::to_owned))?;
+fn server(address: IpAddr) -> Result<CertificateParams, rcgen::Error> {
+    let names = NAMES.map(str::to_owned).into_iter();
+    let mut server =
+        CertificateParams::new(names.chain([address.to_string()]).collect::<Vec<_>>())?;
     server
         .distinguished_name
         .push(DnType::CommonName, "kube-apiserver");

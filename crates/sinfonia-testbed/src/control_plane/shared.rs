@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_test_that_fails_keeps_the_logs_of_the_shared_control_plane() {
         let folder = TestFolder::new().unwrap();
-        certificates::write_all(folder.path()).unwrap();
+        certificates::write_all(folder.path(), [127, 0, 0, 1].into()).unwrap();
         let access = Access {
             url: String::new(),
             etcd: String::new(),

@@ -20,6 +20,12 @@ pub enum ProgramSet {
     Prometheus,
     /// wireguard-go.
     Wireguard,
+    /// kubelet, kube-scheduler, kube-proxy.
+    Node,
+    /// containerd, its shim for runc, and its command line.
+    Containerd,
+    /// CoreDNS.
+    CoreDns,
 }
 
 pub(super) struct Module {
@@ -38,12 +44,15 @@ macro_rules! module {
 
 impl ProgramSet {
     /// All there are, in the order in which they are built.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Kubernetes,
         Self::Helm4,
         Self::Helm3,
         Self::Prometheus,
         Self::Wireguard,
+        Self::Node,
+        Self::Containerd,
+        Self::CoreDns,
     ];
 
     /// Its name, as in the names of folders.
@@ -54,6 +63,9 @@ impl ProgramSet {
             Self::Helm3 => "helm3",
             Self::Prometheus => "prometheus",
             Self::Wireguard => "wireguard",
+            Self::Node => "node",
+            Self::Containerd => "containerd",
+            Self::CoreDns => "coredns",
         }
     }
 
@@ -65,6 +77,9 @@ impl ProgramSet {
             Self::Helm3 => &["helm 3"],
             Self::Prometheus => &["prometheus"],
             Self::Wireguard => &["wireguard-go"],
+            Self::Node => &["kubelet", "kube-scheduler", "kube-proxy"],
+            Self::Containerd => &["containerd", "containerd-shim-runc-v2", "ctr"],
+            Self::CoreDns => &["coredns"],
         }
     }
 
@@ -75,6 +90,9 @@ impl ProgramSet {
             Self::Helm4 | Self::Helm3 => Duration::from_secs(3 * 60),
             Self::Prometheus => Duration::from_secs(4 * 60),
             Self::Wireguard => Duration::from_secs(60),
+            // Most of it was compiled with the control plane.
+            Self::Node | Self::Containerd => Duration::from_secs(2 * 60),
+            Self::CoreDns => Duration::from_secs(3 * 60),
         }
     }
 
@@ -102,6 +120,7 @@ impl ProgramSet {
             Self::Prometheus => &["prometheus"],
             // Go calls it as the last part of its module's path.
             Self::Wireguard => &["wireguard"],
+            Self::Node | Self::Containerd | Self::CoreDns => self.programs(),
         }
     }
 
@@ -112,13 +131,16 @@ impl ProgramSet {
             Self::Helm3 => module!("helm3"),
             Self::Prometheus => module!("prometheus"),
             Self::Wireguard => module!("wireguard"),
+            Self::Node => module!("node"),
+            Self::Containerd => module!("containerd"),
+            Self::CoreDns => module!("coredns"),
         }
     }
 
     /// The arguments of go, up to where it puts the programs.
     pub(super) fn arguments(self) -> Vec<String> {
         let mut linker = "-s -w".to_owned();
-        if self == Self::Kubernetes {
+        if matches!(self, Self::Kubernetes | Self::Node) {
             // Without it the server reports a version that helm and kubectl cannot parse.
             let version = kubernetes_version(self.module().go_mod);
             linker += &format!(" -X k8s.io/component-base/version.gitVersion={version}");
@@ -127,9 +149,15 @@ impl ProgramSet {
             .map(str::to_owned)
             .into();
         arguments.push(linker);
-        if self == Self::Prometheus {
+        let tags = match self {
             // Only targets that a file names are scraped.
-            arguments.extend(["-tags", "remove_all_sd"].map(str::to_owned));
+            Self::Prometheus => Some("remove_all_sd"),
+            // Its headers are rarely there.
+            Self::Containerd => Some("no_btrfs"),
+            _ => None,
+        };
+        if let Some(tags) = tags {
+            arguments.extend(["-tags", tags].map(str::to_owned));
         }
         arguments
     }

@@ -1,0 +1,72 @@
+//! The images that a node's Pods run.
+
+use std::path::Path;
+
+use super::NodeError;
+use crate::{Binaries, Image, NodePrograms, Programs};
+
+/// The image of what keeps a Pod's namespaces.
+pub(super) const PAUSE: &str = "sinfonia.test/pause:1";
+/// Images of the cluster's own Pods.
+pub(super) const COREDNS: &str = "sinfonia.test/coredns:1";
+pub(super) const PROMETHEUS: &str = "sinfonia.test/prometheus:1";
+/// Sinfonia's image, as its chart calls it.
+const SINFONIA: &str = "ghcr.io/cmusatyalab/sinfonia";
+/// The web server of the chart of helloworld.
+const NGINX: &str = "docker.io/nginxinc/nginx-unprivileged";
+
+const SINFONIA_CHART: &str = include_str!("../../../../charts/sinfonia/Chart.yaml");
+const HELLOWORLD_CHART: &str = include_str!("../../../../charts/helloworld/Chart.yaml");
+const NGINX_CONFIGURATION: &str = include_str!("nginx.conf");
+/// The certificate authorities that this machine trusts.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The images that the cluster itself needs, and the backend of helloworld.
+pub(super) fn of_the_cluster(programs: &Programs, node: &NodePrograms) -> Vec<Image> {
+    let nginx = format!("{NGINX}:{}-alpine", application_version(HELLOWORLD_CHART));
+    vec![
+        Image::new(PAUSE)
+            .program(&node.busybox, "/bin/busybox")
+            .entrypoint(&["/bin/busybox", "sleep", "2147483647"]),
+        Image::new(COREDNS)
+            .program(&node.coredns, "/bin/coredns")
+            .entrypoint(&["/bin/coredns"]),
+        Image::new(PROMETHEUS)
+            .program(&programs.prometheus, "/bin/prometheus")
+            .entrypoint(&["/bin/prometheus"]),
+        Image::new(&nginx)
+            .program(&node.nginx, "/usr/sbin/nginx")
+            .file("/etc/nginx/nginx.conf", NGINX_CONFIGURATION)
+            .file("/etc/passwd", "nginx:x:101:101:nginx:/:/sbin/nologin\n")
+            .file("/etc/group", "nginx:x:101:\n")
+            .folder("/usr/share/nginx/html")
+            .user("101")
+            .entrypoint(&["/usr/sbin/nginx", "-e", "/dev/stderr", "-g", "daemon off;"]),
+    ]
+}
+
+/// Sinfonia's own image: the programs of a build, helm, and what keeps the rules of tunnel clients.
+pub(super) fn of_sinfonia(
+    binaries: &Binaries,
+    programs: &Programs,
+    node: &NodePrograms,
+) -> Result<Image, NodeError> {
+    let authorities = std::fs::read(Path::new(AUTHORITIES)).unwrap_or_default();
+    let name = format!("{SINFONIA}:{}", application_version(SINFONIA_CHART));
+    Ok(Image::new(&name)
+        .program(&binaries.tier1, "/usr/local/bin/sinfonia-tier1")
+        .program(&binaries.tier2, "/usr/local/bin/sinfonia-tier2")
+        .program(&programs.helm4, "/usr/local/bin/helm")
+        .program(&node.nft, "/usr/sbin/nft")
+        .file(AUTHORITIES, authorities))
+}
+
+/// The `appVersion` of a chart, which is the default tag of its image.
+fn application_version(chart: &str) -> &str {
+    chart
+        .lines()
+        .find_map(|line| line.strip_prefix("appVersion:"))
+        .unwrap_or_default()
+        .trim()
+        .trim_matches('"')
+}
