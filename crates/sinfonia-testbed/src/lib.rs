@@ -1,8 +1,9 @@
 //! Starts and stops real programs for tests and for the quickstart, on free loopback ports, each with its log kept.
 //!
 //! The tiers' own binaries are a [`Service`] each. [`ControlPlane`] is a Kubernetes control plane of real programs that tests share and
-//! use as a [`Cluster`], directly or through a [`FaultProxy`]; [`Cloudlet`] prepares one for a Tier 2. [`Node`] is one with a real node, on a
-//! [`Machine`] of its own, that runs Pods from [`Image`]s. [`Prometheus`] scrapes [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
+//! use as a [`Cluster`], directly or through a [`FaultProxy`]; [`Cloudlet`] prepares one for a Tier 2. [`Node`] is a cluster with a real
+//! node, on a [`Machine`] of its own, that runs Pods from [`Image`]s, and a [`Gateway`] plays Kilo's part there. [`Prometheus`] scrapes
+//! [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
 
 mod binaries;
 mod cache;
@@ -13,6 +14,7 @@ mod control_plane;
 mod exporter;
 mod fault_proxy;
 mod folder;
+mod gateway;
 mod image;
 mod machine;
 mod node;
@@ -37,6 +39,7 @@ pub use self::control_plane::{
 pub use self::exporter::Exporter;
 pub use self::fault_proxy::{Answer, ApiCall, Fault, FaultProxy, FaultProxyError, Rule};
 pub use self::folder::TestFolder;
+pub use self::gateway::{Gateway, GatewayError, GatewaySettings, Habits};
 pub use self::image::{Image, ImageError};
 pub use self::machine::{Machine, MachineError};
 pub use self::node::{Node, NodeError, NodeProgram};

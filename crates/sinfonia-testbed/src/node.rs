@@ -4,6 +4,7 @@ mod files;
 mod images;
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,13 +16,15 @@ use serde_json::{Value, json};
 use self::files::{CONTAINERD_SOCKET, DEFAULT_FREE_SPACE, Files, NODE_NAME, POD_NETWORK};
 use crate::process::Process;
 use crate::{
-    Binaries, Cluster, ClusterError, ControlPlane, ControlPlaneError, Image, ImageError, Machine,
-    MachineError, MissingBinary, MissingNodeProgram, MissingProgram, NodePrograms, Programs,
-    ServiceError,
+    Binaries, Cluster, ClusterError, ControlPlane, ControlPlaneError, Gateway, GatewayError,
+    GatewaySettings, Image, ImageError, Machine, MachineError, MissingBinary, MissingNodeProgram,
+    MissingProgram, NodePrograms, Programs, ServiceError,
 };
 
 /// Time that a node, or a Pod on it, has to become ready: many times what a small machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Where WireGuard usually is.
+const WIREGUARD_PORT: u16 = 51820;
 /// Time between two looks at something that is waited for.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -49,6 +52,9 @@ pub enum NodeError {
     /// A program does not run.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// The gateway does not run.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// An image cannot be made.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -97,6 +103,7 @@ pub struct Node {
     node_programs: NodePrograms,
     files: Files,
     // Dropped in this order: those that ask before those that answer.
+    gateway: Option<Gateway>,
     node_exporter: Option<Process>,
     kubelet: Option<Process>,
     containerd: Option<Process>,
@@ -125,6 +132,7 @@ impl Node {
             programs,
             node_programs,
             files,
+            gateway: None,
             node_exporter: None,
             kubelet: None,
             containerd: None,
@@ -139,6 +147,10 @@ impl Node {
         }
         report("the node");
         node.wait_until_ready()?;
+        report("the gateway");
+        let endpoint = SocketAddrV4::new(node.machine.address(), WIREGUARD_PORT);
+        let settings = GatewaySettings::new(NODE_NAME, node.machine.name(), endpoint);
+        node.gateway = Some(Gateway::start(&node.cluster(), folder, settings)?);
         let objects = files::cluster_objects(node.machine.address());
         node.control_plane.apply(&objects)?;
         report("the name server and Prometheus");
@@ -162,6 +174,11 @@ impl Node {
         &mut self.control_plane
     }
 
+    /// What plays Kilo's part.
+    pub const fn gateway(&mut self) -> Option<&mut Gateway> {
+        self.gateway.as_mut()
+    }
+
     /// The programs that it is made of.
     pub const fn programs(&self) -> (&Programs, &NodePrograms) {
         (&self.programs, &self.node_programs)
@@ -179,6 +196,11 @@ impl Node {
     pub fn import_sinfonia(&self, binaries: &Binaries) -> Result<(), NodeError> {
         let image = images::of_sinfonia(binaries, &self.programs, &self.node_programs)?;
         self.import(&image)
+    }
+
+    /// An image of a web server for Pods, which shows its folder `/usr/share/nginx/html` on port 8080.
+    pub fn web_server(&self, name: &str) -> Image {
+        images::web_server(name, &self.node_programs)
     }
 
     /// Gives its containers an image.

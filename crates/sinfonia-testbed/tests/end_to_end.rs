@@ -21,6 +21,7 @@ mod end_to_end {
     mod logs;
     mod misbehaving;
     mod moving;
+    mod on_a_node;
     mod other_clients;
     mod paths;
     mod quickstart;

@@ -21,6 +21,18 @@ const NGINX_CONFIGURATION: &str = include_str!("nginx.conf");
 /// The certificate authorities that this machine trusts.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// A web server that shows its folder `/usr/share/nginx/html` on port 8080.
+pub(super) fn web_server(name: &str, node: &NodePrograms) -> Image {
+    Image::new(name)
+        .program(&node.nginx, "/usr/sbin/nginx")
+        .file("/etc/nginx/nginx.conf", NGINX_CONFIGURATION)
+        .file("/etc/passwd", "nginx:x:101:101:nginx:/:/sbin/nologin\n")
+        .file("/etc/group", "nginx:x:101:\n")
+        .folder("/tmp")
+        .user("101")
+        .entrypoint(&["/usr/sbin/nginx", "-e", "/dev/stderr", "-g", "daemon off;"])
+}
+
 /// The images that the cluster itself needs, and the backend of helloworld.
 pub(super) fn of_the_cluster(programs: &Programs, node: &NodePrograms) -> Vec<Image> {
     let nginx = format!("{NGINX}:{}-alpine", application_version(HELLOWORLD_CHART));
@@ -34,14 +46,7 @@ pub(super) fn of_the_cluster(programs: &Programs, node: &NodePrograms) -> Vec<Im
         Image::new(PROMETHEUS)
             .program(&programs.prometheus, "/bin/prometheus")
             .entrypoint(&["/bin/prometheus"]),
-        Image::new(&nginx)
-            .program(&node.nginx, "/usr/sbin/nginx")
-            .file("/etc/nginx/nginx.conf", NGINX_CONFIGURATION)
-            .file("/etc/passwd", "nginx:x:101:101:nginx:/:/sbin/nologin\n")
-            .file("/etc/group", "nginx:x:101:\n")
-            .folder("/usr/share/nginx/html")
-            .user("101")
-            .entrypoint(&["/usr/sbin/nginx", "-e", "/dev/stderr", "-g", "daemon off;"]),
+        web_server(&nginx, node),
     ]
 }
 
@@ -56,6 +61,7 @@ pub(super) fn of_sinfonia(
     Ok(Image::new(&name)
         .program(&binaries.tier1, "/usr/local/bin/sinfonia-tier1")
         .program(&binaries.tier2, "/usr/local/bin/sinfonia-tier2")
+        .program(&binaries.tier3, "/usr/local/bin/sinfonia-tier3")
         .program(&programs.helm4, "/usr/local/bin/helm")
         .program(&node.nft, "/usr/sbin/nft")
         .file(AUTHORITIES, authorities))
