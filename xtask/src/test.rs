@@ -5,7 +5,7 @@ use std::env;
 use anstream::eprintln;
 use anyhow::Context;
 use clap::Args;
-use sinfonia_testbed::{ControlPlane, Programs, RunFolder, VARIABLE};
+use sinfonia_testbed::{ControlPlane, Machine, Node, Programs, RunFolder, VARIABLE};
 
 use crate::cargo::{cargo, cargo_with};
 use crate::testbed::build_missing;
@@ -16,6 +16,9 @@ const FEATURES: [&str; 2] = ["--features", "sinfonia-tier2/fail-points"];
 /// Tells Rust's test programs how many tests to run at once. Those on the control plane mostly wait, so twice the usual two cores.
 const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 const THREADS: &str = "4";
+
+/// Is part of the names of the tests on a real node, and of no others.
+const NODE_TESTS: &str = "on_a_node::";
 
 /// What to test.
 #[derive(Args)]
@@ -38,7 +41,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         arguments.push(filter);
         return cargo(&arguments);
     }
-    build_missing()?;
+    let obstacle = Node::obstacle();
+    build_missing(obstacle.is_none())?;
+    if let Some(obstacle) = obstacle {
+        eprintln!("The tests on a real node are left out: {obstacle}.");
+        arguments.extend(["--", "--skip", NODE_TESTS]);
+    }
     let threads = env::var_os(THREADS_VARIABLE).unwrap_or_else(|| THREADS.into());
     let threads = (THREADS_VARIABLE, threads.as_os_str());
     if env::var_os(VARIABLE).is_some() {
@@ -51,6 +59,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         &[(VARIABLE, folder.path().as_os_str()), threads],
     );
     drop(control_plane);
+    Machine::remove_left();
     if folder.is_kept() {
         eprintln!(
             "logs of the control plane are kept in {}",

@@ -22,33 +22,42 @@ pub(crate) enum Task {
     /// Starts a control plane that stays, and prints the shell commands to use it.
     ///
     /// `eval "$(cargo xtask testbed up)"` does both. Tests that are run with its variables use it, too.
-    Up,
+    Up {
+        /// Adds a real node, a gateway in Kilo's place, a name server, monitoring, and Sinfonia's image (needs root).
+        #[arg(long)]
+        node: bool,
+    },
     /// Stops the control plane that `up` started from this checkout, and removes its files.
     Down,
     /// Is the control plane that `up` started, until it is told to end.
     #[command(hide = true)]
-    Serve,
+    Serve {
+        /// Adds a node.
+        #[arg(long)]
+        node: bool,
+    },
 }
 
 pub(crate) fn run(task: &Task) -> anyhow::Result<()> {
     match task {
         Task::Build => {
-            build_missing()?;
+            build_missing(true)?;
             for set in ProgramSet::ALL {
                 eprintln!("{}: ready", set.programs().join(", "));
             }
             Ok(())
         }
-        Task::Up => up::up(),
+        Task::Up { node } => up::up(*node),
         Task::Down => up::down(),
-        Task::Serve => serve::serve(),
+        Task::Serve { node } => serve::serve(*node),
     }
 }
 
-/// Builds the programs that are nowhere, telling how far it is.
-pub(crate) fn build_missing() -> anyhow::Result<()> {
+/// Builds the programs that are nowhere, those of a node only if it is asked for, telling how far it is.
+pub(crate) fn build_missing(with_node: bool) -> anyhow::Result<()> {
     let missing: Vec<_> = ProgramSet::ALL
         .into_iter()
+        .filter(|set| with_node || !set.is_for_nodes())
         .filter(|set| !set.is_there())
         .collect();
     if missing.is_empty() {

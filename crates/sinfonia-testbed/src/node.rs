@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::unistd::geteuid;
 use serde_json::{Value, json};
 
 use self::files::{CONTAINERD_SOCKET, DEFAULT_FREE_SPACE, Files, NODE_NAME, POD_NETWORK};
@@ -157,6 +158,14 @@ impl Node {
         node.wait_for_deployment("kube-system", "coredns")?;
         node.wait_for_deployment("monitoring", "prometheus")?;
         Ok(node)
+    }
+
+    /// Why no node can be started here, if that is known before it is tried.
+    pub fn obstacle() -> Option<&'static str> {
+        if !cfg!(target_os = "linux") {
+            return Some("a node needs Linux");
+        }
+        (!geteuid().is_root()).then_some("a node needs root")
     }
 
     /// The machine that it runs on.

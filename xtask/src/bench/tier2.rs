@@ -59,7 +59,7 @@ impl Options {
 pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
     // Only one per process; another benchmark's will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    build_missing()?;
+    build_missing(false)?;
     build_release(&["--package", "sinfonia-tier2"])?;
     eprintln!("starting a control plane, Prometheus and Tier 2…");
     let mut world = World::start(options.total())?;

@@ -3,13 +3,17 @@
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anstream::eprintln;
 use anyhow::{Context, bail};
-use sinfonia_testbed::{ControlPlane, Programs, cache_folder};
+use sinfonia_testbed::{Binaries, ControlPlane, Node, Programs, cache_folder};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cargo::workspace;
+
+/// Begins a line of its log that tells how far it is.
+pub(super) const WAITING_FOR: &str = "waiting for ";
 
 /// The folder of its control plane. Each checkout has its own, so that none stops another's.
 pub(super) fn folder() -> PathBuf {
@@ -23,14 +27,32 @@ pub(super) fn lock_file() -> PathBuf {
     folder().with_extension("lock")
 }
 
-pub(super) fn serve() -> anyhow::Result<()> {
+pub(super) fn serve(with_node: bool) -> anyhow::Result<()> {
     let _lock = lock()?;
     let folder = folder();
     remove_folder()?;
-    let control_plane = ControlPlane::start(&Programs::find_or_hint()?, &folder)?;
-    wait_for_end()?;
-    drop(control_plane);
+    if with_node {
+        serve_node(&folder)?;
+    } else {
+        let control_plane = ControlPlane::start(&Programs::find_or_hint()?, &folder)?;
+        fs::write(ready_file(), "")?;
+        wait_for_end()?;
+        drop(control_plane);
+    }
     remove_folder()
+}
+
+fn serve_node(folder: &Path) -> anyhow::Result<()> {
+    let node = Node::start(folder, |what| eprintln!("{WAITING_FOR}{what}"))?;
+    eprintln!("{WAITING_FOR}Sinfonia's image");
+    node.import_sinfonia(&Binaries::of_this_build()?)?;
+    fs::write(ready_file(), node.machine().name())?;
+    wait_for_end()
+}
+
+/// The file that is there once everything runs. It holds the name of the node's machine, if there is one.
+pub(super) fn ready_file() -> PathBuf {
+    folder().join("ready")
 }
 
 /// Removes the control plane's files, if there are any.

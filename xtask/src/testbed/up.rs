@@ -11,23 +11,31 @@ use anstream::{eprintln, println};
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sinfonia_testbed::{Cluster, Programs, VARIABLE, cache_folder};
+use sinfonia_testbed::{Cluster, Node, NodePrograms, Programs, VARIABLE, cache_folder};
 
 use super::build_missing;
-use super::serve::{folder, lock_file, remove_folder};
+use super::serve::{WAITING_FOR, folder, lock_file, ready_file, remove_folder};
+use crate::cargo::cargo;
 
 /// Time that the control plane has to start, and to end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Time between two looks at whether it has.
 const POLL: Duration = Duration::from_millis(50);
 
-pub(super) fn up() -> anyhow::Result<()> {
-    build_missing()?;
+pub(super) fn up(with_node: bool) -> anyhow::Result<()> {
+    if with_node && let Some(obstacle) = Node::obstacle() {
+        bail!("{obstacle}");
+    }
+    build_missing(with_node)?;
     let programs = Programs::find_or_hint()?;
     if running().is_none() {
+        if with_node {
+            NodePrograms::find_or_hint()?;
+            cargo(&["build", "--locked", "--workspace", "--bins"])?;
+        }
         remove_folder()?;
         let begun = Instant::now();
-        wait_until_up(&mut start()?)?;
+        wait_until_up(&mut start(with_node)?)?;
         eprintln!(
             "The control plane runs, after {:.1} s.",
             begun.elapsed().as_secs_f64()
@@ -36,8 +44,15 @@ pub(super) fn up() -> anyhow::Result<()> {
         eprintln!("The control plane runs already.");
     }
     let cluster = Cluster::open(&folder())?;
+    let machine = fs::read_to_string(ready_file()).unwrap_or_default();
+    if with_node && machine.is_empty() {
+        bail!("it runs without a node\nhint: cargo xtask testbed down");
+    }
     eprintln!("`cargo xtask testbed down` stops it. Commands to use it:");
     print_exports(&cluster, &programs);
+    if !machine.is_empty() {
+        println!("# the node's network: ip netns exec {machine} …");
+    }
     Ok(())
 }
 
@@ -69,13 +84,14 @@ fn running() -> Option<Pid> {
     Some(Pid::from_raw(text.parse().ok()?))
 }
 
-fn start() -> anyhow::Result<Child> {
+fn start(with_node: bool) -> anyhow::Result<Child> {
     let cache = cache_folder();
     fs::create_dir_all(&cache)
         .and_then(|()| File::create(log_file()))
         .and_then(|log| {
             Command::new(std::env::current_exe()?)
                 .args(["testbed", "serve"])
+                .args(with_node.then_some("--node"))
                 .current_dir(&cache)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -89,7 +105,9 @@ fn start() -> anyhow::Result<Child> {
 
 fn wait_until_up(process: &mut Child) -> anyhow::Result<()> {
     let begun = Instant::now();
-    while Cluster::open(&folder()).is_err() {
+    let mut told = 0;
+    while !ready_file().exists() {
+        told += tell_progress(told);
         if process.try_wait()?.is_some() || begun.elapsed() > PATIENCE {
             let said = fs::read_to_string(log_file()).unwrap_or_default();
             bail!("the control plane did not come up: {}", said.trim());
@@ -97,6 +115,16 @@ fn wait_until_up(process: &mut Child) -> anyhow::Result<()> {
         thread::sleep(POLL);
     }
     Ok(())
+}
+
+/// Tells what is new in the log since a line of this number about how far it is, and how many lines that are.
+fn tell_progress(told: usize) -> usize {
+    let log = fs::read_to_string(log_file()).unwrap_or_default();
+    let lines = log.lines().filter(|line| line.starts_with(WAITING_FOR));
+    lines
+        .skip(told)
+        .inspect(|line| eprintln!("{line}…"))
+        .count()
 }
 
 fn end(process: Pid) -> anyhow::Result<()> {

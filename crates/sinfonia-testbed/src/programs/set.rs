@@ -55,6 +55,11 @@ impl ProgramSet {
         Self::CoreDns,
     ];
 
+    /// Whether only a node needs it.
+    pub const fn is_for_nodes(self) -> bool {
+        matches!(self, Self::Node | Self::Containerd | Self::CoreDns)
+    }
+
     /// Its name, as in the names of folders.
     pub const fn name(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sinfonia_testbed::{Binaries, Cluster, Node, TestFolder, command};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::end_to_end::support::{HELLOWORLD, Ran, run};
+use crate::end_to_end::support::{HELLOWORLD, Ran, eventually, run};
 
 /// The Namespace of both tiers.
 pub(super) const NAMESPACE: &str = "sinfonia";
@@ -19,6 +19,8 @@ pub(super) const TIER2: &str = "tier2";
 /// Where the node lets them be reached.
 const TIER1_PORT: u16 = 30500;
 const TIER2_PORT: u16 = 30501;
+/// The Namespaces of deployments.
+const DEPLOYMENTS: &str = "/api/v1/namespaces?labelSelector=findcloudlet.org%3Ddeployment";
 /// The repository of recipes, as the tiers reach it, and its image.
 const RECIPES: &str = "http://recipes.recipes";
 const RECIPES_IMAGE: &str = "sinfonia.test/recipes:1";
@@ -134,6 +136,19 @@ impl Edge {
     /// Runs Tier 3 to its end.
     pub(super) async fn tier3(&self, device: &str, arguments: &[&str]) -> Ran {
         run(self.tier3_command(device, arguments)).await
+    }
+
+    /// Waits until no deployment is left in the cluster: no Namespace and no Peer.
+    pub(super) async fn wait_until_nothing_is_left(&self) {
+        eventually("no deployment is left", async || {
+            let lists = [DEPLOYMENTS, "/apis/kilo.squat.ai/v1alpha1/peers"];
+            let is_empty = |path: &str| {
+                let list = self.cluster().get_json(path).ok()?;
+                list["items"].as_array()?.is_empty().then_some(())
+            };
+            lists.into_iter().try_for_each(is_empty)
+        })
+        .await;
     }
 
     /// Runs helm in the Namespace of both tiers; it has to end well.

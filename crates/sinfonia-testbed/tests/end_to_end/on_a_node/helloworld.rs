@@ -1,41 +1,42 @@
 //! What Sinfonia is for.
 
-use serde_json::Value;
-
 use super::edge::Edge;
+
+const DEPLOY: [&str; 6] = [
+    "deploy",
+    "helloworld",
+    "--",
+    "curl",
+    "--silent",
+    "http://helloworld/",
+];
 
 #[tokio::test]
 async fn a_device_opens_the_page_of_a_pod_that_was_deployed_for_it_alone() {
     let edge = Edge::hold().await;
 
-    let page = edge
-        .tier3(
-            "own",
-            &[
-                "deploy",
-                "helloworld",
-                "--",
-                "curl",
-                "--silent",
-                "http://helloworld/",
-            ],
-        )
-        .await;
-    let status = edge
-        .tier3("own", &["status", "helloworld", "-o", "json"])
-        .await;
+    let (one, other) = tokio::join!(edge.tier3("one", &DEPLOY), edge.tier3("other", &DEPLOY));
 
-    assert_eq!(page.code, 0, "{}", page.stderr);
-    let status: Value = serde_json::from_str(&status.stdout).unwrap();
-    let name = status["DeploymentName"].as_str().unwrap();
-    assert!(
-        page.stdout.contains("Hello from your own backend."),
-        "{}",
-        page.stdout
-    );
-    assert!(
-        page.stdout.contains(&format!("This is {name}.")),
-        "{}",
-        page.stdout
-    );
+    for page in [&one, &other] {
+        assert_eq!(page.code, 0, "{}", page.stderr);
+        assert!(
+            page.stdout.contains("Hello from your own backend."),
+            "{}",
+            page.stdout
+        );
+        assert!(page.stdout.contains("This is "), "{}", page.stdout);
+    }
+    assert_ne!(one.stdout, other.stdout);
+    edge.wait_until_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn the_chart_tests_itself() {
+    let edge = Edge::hold().await;
+
+    for release in ["tier1", "tier2"] {
+        let told = edge.helm(&["test", release, "--timeout", "60s"]);
+
+        assert!(told.contains("Succeeded"), "{told}");
+    }
 }
