@@ -144,6 +144,24 @@ impl Machine {
         self.init
     }
 
+    /// The ids of the processes in it that run a program of this name.
+    pub fn processes(&self, program: &str) -> Vec<u32> {
+        let namespace = |id: u32| fs::read_link(format!("/proc/{id}/ns/net")).ok();
+        let runs = |id: &u32| {
+            let executable = fs::read_link(format!("/proc/{id}/exe")).unwrap_or_default();
+            executable.file_name().is_some_and(|name| name == program)
+        };
+        let cgroups = |id: &u32| {
+            let groups = fs::read_to_string(format!("/proc/{id}/cgroup")).unwrap_or_default();
+            groups.contains(&self.name)
+        };
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.filter(runs)
+            .filter(|id| cgroups(id) || namespace(*id) == namespace(self.init))
+            .collect()
+    }
+
     /// A command that runs in its network, but sees the files and processes of this machine.
     pub fn in_network(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("ip");

@@ -207,6 +207,11 @@ impl Node {
         self.import(&image)
     }
 
+    /// The name of the image that the chart of helloworld runs.
+    pub fn helloworld_image(&self) -> String {
+        images::helloworld()
+    }
+
     /// An image of a web server for Pods, which shows its folder `/usr/share/nginx/html` on port 8080.
     pub fn web_server(&self, name: &str) -> Image {
         images::web_server(name, &self.node_programs)

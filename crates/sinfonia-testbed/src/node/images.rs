@@ -21,6 +21,11 @@ const NGINX_CONFIGURATION: &str = include_str!("nginx.conf");
 /// The certificate authorities that this machine trusts.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// The name of the image that the chart of helloworld runs.
+pub(super) fn helloworld() -> String {
+    format!("{NGINX}:{}-alpine", application_version(HELLOWORLD_CHART))
+}
+
 /// A web server that shows its folder `/usr/share/nginx/html` on port 8080.
 pub(super) fn web_server(name: &str, node: &NodePrograms) -> Image {
     Image::new(name)
@@ -35,7 +40,6 @@ pub(super) fn web_server(name: &str, node: &NodePrograms) -> Image {
 
 /// The images that the cluster itself needs, and the backend of helloworld.
 pub(super) fn of_the_cluster(programs: &Programs, node: &NodePrograms) -> Vec<Image> {
-    let nginx = format!("{NGINX}:{}-alpine", application_version(HELLOWORLD_CHART));
     vec![
         Image::new(PAUSE)
             .program(&node.busybox, "/bin/busybox")
@@ -46,7 +50,7 @@ pub(super) fn of_the_cluster(programs: &Programs, node: &NodePrograms) -> Vec<Im
         Image::new(PROMETHEUS)
             .program(&programs.prometheus, "/bin/prometheus")
             .entrypoint(&["/bin/prometheus"]),
-        web_server(&nginx, node),
+        web_server(&helloworld(), node),
     ]
 }
 

@@ -4,11 +4,15 @@ use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use serde_json::Value;
-use sinfonia_testbed::{Binaries, Cluster, Node, TestFolder, command};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use sinfonia_testbed::{Binaries, Cluster, Node, TestFolder, command, write_chart};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::device::Device;
 use crate::end_to_end::support::{HELLOWORLD, Ran, eventually, run};
 
 /// The Namespace of both tiers.
@@ -20,7 +24,29 @@ pub(super) const TIER2: &str = "tier2";
 const TIER1_PORT: u16 = 30500;
 const TIER2_PORT: u16 = 30501;
 /// The Namespaces of deployments.
-const DEPLOYMENTS: &str = "/api/v1/namespaces?labelSelector=findcloudlet.org%3Ddeployment";
+pub(super) const DEPLOYMENTS: &str =
+    "/api/v1/namespaces?labelSelector=findcloudlet.org%3Ddeployment";
+/// An application that takes some seconds to install, and its chart, whose hook does nothing for so long.
+pub(super) const SLOW: &str = "00000000-0000-0000-0000-00000000000a";
+const SLOW_CHART: [(&str, &str); 1] = [(
+    "templates/hook.yaml",
+    "
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: slow
+  annotations: {helm.sh/hook: pre-install, helm.sh/hook-delete-policy: 'before-hook-creation,hook-succeeded'}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+        - {name: slow, image: 'sinfonia.test/pause:1', imagePullPolicy: Never, command: [/bin/busybox, sleep, '4']}
+",
+)];
+/// The times of Tier 2's deployments, far shorter than usual.
+pub(super) const LEASE: Duration = Duration::from_secs(20);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// The repository of recipes, as the tiers reach it, and its image.
 const RECIPES: &str = "http://recipes.recipes";
 const RECIPES_IMAGE: &str = "sinfonia.test/recipes:1";
@@ -103,13 +129,23 @@ impl Edge {
     }
 
     /// The node.
-    pub(super) const fn node(&mut self) -> &mut Node {
+    pub(super) const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The node, to break something.
+    pub(super) const fn node_mut(&mut self) -> &mut Node {
         &mut self.node
     }
 
     /// Its cluster, as the administrator sees it.
     pub(super) fn cluster(&self) -> Cluster {
         self.node.cluster()
+    }
+
+    /// The folder of the devices' files.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where devices reach Tier 1.
@@ -136,6 +172,90 @@ impl Edge {
     /// Runs Tier 3 to its end.
     pub(super) async fn tier3(&self, device: &str, arguments: &[&str]) -> Ran {
         run(self.tier3_command(device, arguments)).await
+    }
+
+    /// Deletes what a device has deployed, and lets another give everything back, until nothing is left.
+    pub(super) async fn clean_up(&self, name: &str, device: Device) {
+        tokio::task::spawn_blocking(move || drop(device))
+            .await
+            .unwrap();
+        self.delete(name).await;
+    }
+
+    /// Deletes the helloworld of a device, until nothing is left.
+    pub(super) async fn delete(&self, device: &str) {
+        let deleted = self.tier3(device, &["delete", "helloworld"]).await;
+        assert_eq!(deleted.code, 0, "{}", deleted.stderr);
+        self.wait_until_nothing_is_left().await;
+    }
+
+    /// What a device is told of its deployment.
+    pub(super) async fn message(&self, device: &str, application: &str) -> String {
+        let status = self
+            .tier3(device, &["status", application, "--output", "json"])
+            .await;
+        let status: Value = serde_json::from_str(&status.stdout).unwrap_or_default();
+        status["Message"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The names of all deployments.
+    pub(super) fn deployments(&self) -> Vec<String> {
+        let list = self.cluster().get_json(DEPLOYMENTS).unwrap();
+        let names = list["items"].as_array().unwrap().iter();
+        names
+            .map(|item| item["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The ids of the processes of a program on the node.
+    pub(super) fn processes(&self, program: &str) -> Vec<u32> {
+        self.node.machine().processes(program)
+    }
+
+    /// Kills all processes of a program on the node, and returns their ids.
+    pub(super) fn kill_all(&self, program: &str) -> Vec<u32> {
+        let processes = self.processes(program);
+        for id in &processes {
+            // One that has ended meanwhile need not be killed.
+            let _ = kill(Pid::from_raw(id.cast_signed()), Signal::SIGKILL);
+        }
+        processes
+    }
+
+    /// Gives a Deployment so many Pods, and waits until they are ready or gone.
+    pub(super) async fn scale(&self, namespace: &str, name: &str, replicas: u64) {
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
+        let patch = json!({"spec": {"replicas": replicas}});
+        self.cluster().patch(&path, &patch).unwrap();
+        let pods = format!("/api/v1/namespaces/{namespace}/pods");
+        eventually(&format!("{name} has {replicas} pods"), async || {
+            let deployment = self.cluster().get_json(&path).ok()?;
+            let ready = deployment["status"]["readyReplicas"].as_u64().unwrap_or(0);
+            let list = self.cluster().get_json(&pods).ok()?;
+            let of_it = |pod: &&Value| {
+                let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+                pod.starts_with(&format!("{name}-"))
+            };
+            let pods = list["items"].as_array()?.iter().filter(of_it).count() as u64;
+            (ready == replicas && pods == replicas).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until all Pods of a Deployment are ready.
+    pub(super) fn wait_for_deployment(&self, namespace: &str, name: &str) {
+        self.node.wait_for_deployment(namespace, name).unwrap();
+    }
+
+    /// Whether a condition of the node holds.
+    pub(super) fn node_is(&self, condition: &str) -> bool {
+        let path = format!("/api/v1/nodes/{}", self.node.name());
+        let node = self.cluster().get_json(&path).unwrap_or_default();
+        let conditions = node["status"]["conditions"].as_array();
+        conditions
+            .into_iter()
+            .flatten()
+            .any(|found| found["type"] == condition && found["status"] == "True")
     }
 
     /// Waits until no deployment is left in the cluster: no Namespace and no Peer.
@@ -214,7 +334,7 @@ impl Edge {
         ]
     }
 
-    fn tier2_values(&self) -> [String; 6] {
+    fn tier2_values(&self) -> [String; 7] {
         [
             format!("sinfoniaTier1Url=http://{TIER1}-sinfonia.{NAMESPACE}:5000"),
             format!("sinfoniaTier2Url={}", self.tier2_url()),
@@ -223,6 +343,11 @@ impl Edge {
             // Tier 1 shows no token.
             "tier2.trustedProxies={10.42.0.0/24}".to_owned(),
             "tier2.name=edge".to_owned(),
+            format!(
+                "extraArgs={{--lease={}s,--grace={}s,--job-interval=2s}}",
+                LEASE.as_secs(),
+                GRACE.as_secs()
+            ),
         ]
     }
 
@@ -231,6 +356,7 @@ impl Edge {
         let charts = self.folder.path().join("charts");
         let chart = repository().join("charts/helloworld");
         self.helm(&["package", &text(&chart), "--destination", &text(&charts)]);
+        write_chart(&charts, "slow", "0.1.0", &SLOW_CHART).unwrap();
         let mut image = self.node.web_server(RECIPES_IMAGE);
         for entry in fs::read_dir(&charts).unwrap().flatten() {
             let name = entry.file_name().into_string().unwrap();
@@ -239,7 +365,12 @@ impl Edge {
         }
         let recipe = format!("{HELLOWORLD}.yaml");
         let content = fs::read(repository().join("examples/recipes").join(&recipe)).unwrap();
-        image = image.file(&format!("/usr/share/nginx/html/{recipe}"), content);
+        image = image
+            .file(&format!("/usr/share/nginx/html/{recipe}"), content)
+            .file(
+                &format!("/usr/share/nginx/html/{SLOW}.yaml"),
+                "chart: charts/slow\nversion: 0.1.0\n",
+            );
         self.node.import(&image).unwrap();
         self.cluster().apply(RECIPES_POD).unwrap();
         self.node.wait_for_deployment("recipes", "recipes").unwrap();

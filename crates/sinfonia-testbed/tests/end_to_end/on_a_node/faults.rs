@@ -1,0 +1,191 @@
+//! What breaks on a node, and what a device that uses its backend meanwhile notices of it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sinfonia_testbed::NodeProgram;
+use tokio::time::sleep;
+
+use super::device::Device;
+use super::edge::{Edge, GRACE, LEASE, NAMESPACE, SLOW};
+use crate::end_to_end::support::eventually;
+
+const DEPLOY: [&str; 4] = ["deploy", "helloworld", "--output", "json"];
+
+#[tokio::test]
+async fn a_tier_2_that_is_killed_costs_no_device_anything_and_comes_back() {
+    let edge = Edge::hold().await;
+    let device = Device::start(&edge, "device").await;
+    let before = device.looks();
+
+    let killed = edge.kill_all("sinfonia-tier2");
+    eventually("Tier 2 runs again", async || {
+        let now = edge.processes("sinfonia-tier2");
+        (now.len() == killed.len() && now.iter().all(|id| !killed.contains(id))).then_some(())
+    })
+    .await;
+    edge.wait_for_deployment(NAMESPACE, "tier2-sinfonia");
+    let another = edge.tier3("another", &DEPLOY).await;
+
+    assert_eq!(killed.len(), 2, "each replica has one");
+    assert_eq!(another.code, 0, "{}", another.stderr);
+    let name = device.sees_its_page_from(device.looks()).await;
+    assert_eq!(
+        (name.as_str(), device.misses_from(before)),
+        (device.deployment(), 0)
+    );
+    edge.clean_up("another", device).await;
+}
+
+#[tokio::test]
+async fn an_installation_whose_helm_is_killed_is_made_by_another() {
+    let edge = Edge::hold().await;
+    let deploy = ["deploy", SLOW, "--output", "json"];
+
+    let (deployed, killed) = tokio::join!(edge.tier3("device", &deploy), async {
+        eventually("helm is at work", async || {
+            (!edge.processes("helm").is_empty()).then_some(())
+        })
+        .await;
+        // Its hook is under way.
+        sleep(Duration::from_secs(1)).await;
+        edge.kill_all("helm")
+    });
+
+    assert!(!killed.is_empty());
+    assert_eq!(deployed.code, 0, "{}", deployed.stderr);
+    let answer: Value = serde_json::from_str(&deployed.stdout).unwrap();
+    assert_eq!(answer[0]["Ready"], true);
+    let deleted = edge.tier3("device", &["delete", SLOW]).await;
+    assert_eq!(deleted.code, 0, "{}", deleted.stderr);
+    edge.wait_until_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn without_containerd_devices_keep_their_backends_and_new_ones_wait_for_it() {
+    let mut edge = Edge::hold().await;
+    let device = Device::start(&edge, "device").await;
+    let before = device.looks();
+
+    edge.node_mut().kill(NodeProgram::Containerd);
+    let waiting = edge
+        .tier3("another", &[&DEPLOY[..], &["--no-wait"]].concat())
+        .await;
+    sleep(Duration::from_secs(3)).await;
+    let misses = device.misses_from(before);
+    edge.node_mut().revive(NodeProgram::Containerd).unwrap();
+    let another = edge.tier3("another", &DEPLOY).await;
+
+    assert_eq!(misses, 0);
+    assert_eq!(waiting.code, 0, "{}", waiting.stderr);
+    let waiting: Value = serde_json::from_str(&waiting.stdout).unwrap();
+    assert_eq!(waiting[0]["Ready"], false);
+    assert_eq!(another.code, 0, "{}", another.stderr);
+    let another: Value = serde_json::from_str(&another.stdout).unwrap();
+    assert_eq!(another[0]["Ready"], true);
+    edge.clean_up("another", device).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_killed_and_back_serves_the_same_tunnels() {
+    let mut edge = Edge::hold().await;
+    let device = Device::start(&edge, "device").await;
+
+    edge.node_mut().gateway().unwrap().kill();
+    sleep(Duration::from_secs(3)).await;
+    edge.node_mut().gateway().unwrap().restart().unwrap();
+    let back = device.looks();
+
+    let name = device.sees_its_page_from(back).await;
+    assert_eq!(name, device.deployment());
+    edge.clean_up("device", device).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_ready_for_longer_than_a_lease_keeps_its_deployments() {
+    let mut edge = Edge::hold().await;
+    let device = Device::start(&edge, "device").await;
+
+    edge.node_mut().kill(NodeProgram::Kubelet);
+    eventually("the node is not ready", async || {
+        (!edge.node_is("Ready")).then_some(())
+    })
+    .await;
+    sleep(LEASE).await;
+    edge.node_mut().revive(NodeProgram::Kubelet).unwrap();
+    edge.node().wait_until_ready().unwrap();
+    let back = device.looks();
+
+    let name = device.sees_its_page_from(back).await;
+    assert_eq!(name, device.deployment());
+    edge.wait_for_deployment(NAMESPACE, "tier2-sinfonia");
+    edge.clean_up("device", device).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_to_those_who_wait_and_over_when_it_is() {
+    let mut edge = Edge::hold().await;
+
+    edge.node_mut().set_disk_pressure(true).unwrap();
+    eventually("the node has disk pressure", async || {
+        edge.node_is("DiskPressure").then_some(())
+    })
+    .await;
+    let waiting = edge
+        .tier3("device", &[&DEPLOY[..], &["--no-wait"]].concat())
+        .await;
+    let message = eventually("the message tells of the disk", async || {
+        let message = edge.message("device", "helloworld").await;
+        message.contains("disk-pressure").then_some(message)
+    })
+    .await;
+    edge.node_mut().set_disk_pressure(false).unwrap();
+    let deployed = edge.tier3("device", &DEPLOY).await;
+
+    assert_eq!(waiting.code, 0, "{}", waiting.stderr);
+    assert!(message.contains("unschedulable"), "{message}");
+    assert_eq!(deployed.code, 0, "{}", deployed.stderr);
+    edge.delete("device").await;
+}
+
+#[tokio::test]
+async fn an_image_that_is_gone_is_told_to_those_who_wait() {
+    let edge = Edge::hold().await;
+    let image = edge.node().helloworld_image();
+
+    edge.node().remove_image(&image).unwrap();
+    let waiting = edge
+        .tier3("device", &[&DEPLOY[..], &["--no-wait"]].concat())
+        .await;
+    let message = eventually("the message tells of the image", async || {
+        let message = edge.message("device", "helloworld").await;
+        message.contains("image").then_some(message)
+    })
+    .await;
+    edge.node().import(&edge.node().web_server(&image)).unwrap();
+    let deployed = edge.tier3("device", &DEPLOY).await;
+
+    assert_eq!(waiting.code, 0, "{}", waiting.stderr);
+    assert!(message.contains("nginx-unprivileged"), "{message}");
+    assert_eq!(deployed.code, 0, "{}", deployed.stderr);
+    edge.delete("device").await;
+}
+
+#[tokio::test]
+async fn without_a_name_server_deployments_are_made_and_kept() {
+    let edge = Edge::hold().await;
+    let device = Device::start(&edge, "device").await;
+
+    edge.scale("kube-system", "coredns", 0).await;
+    let another = edge.tier3("another", &DEPLOY).await;
+    sleep(LEASE + GRACE).await;
+    let kept = edge.deployments();
+    edge.scale("kube-system", "coredns", 1).await;
+    let back = device.looks();
+
+    assert_eq!(another.code, 0, "{}", another.stderr);
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    let name = device.sees_its_page_from(back).await;
+    assert_eq!(name, device.deployment());
+    edge.clean_up("another", device).await;
+}
