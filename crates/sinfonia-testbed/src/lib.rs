@@ -1,7 +1,8 @@
 //! Starts and stops real programs for tests and for the quickstart, on free loopback ports, each with its log kept.
 //!
 //! The tiers' own binaries are a [`Service`] each. [`ControlPlane`] is a Kubernetes control plane of real programs that tests share and
-//! use as a [`Cluster`], directly or through a [`FaultProxy`]; [`Cloudlet`] prepares one for a Tier 2. [`Prometheus`] scrapes [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
+//! use as a [`Cluster`], directly or through a [`FaultProxy`]; [`Cloudlet`] prepares one for a Tier 2. [`Prometheus`] scrapes [`Exporter`]s. A
+//! [`Gateway`] plays Kilo's part on a node. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
 
 mod binaries;
 mod cache;
@@ -12,6 +13,7 @@ mod control_plane;
 mod exporter;
 mod fault_proxy;
 mod folder;
+mod gateway;
 mod port;
 mod process;
 mod programs;
@@ -33,6 +35,7 @@ pub use self::control_plane::{
 pub use self::exporter::Exporter;
 pub use self::fault_proxy::{Answer, ApiCall, Fault, FaultProxy, FaultProxyError, Rule};
 pub use self::folder::TestFolder;
+pub use self::gateway::{Gateway, GatewayError, GatewaySettings, Habits};
 pub use self::port::ReservedPort;
 pub use self::programs::{BuildError, MissingProgram, ProgramSet, Programs, Progress};
 pub use self::prometheus::{Prometheus, PrometheusError};

@@ -8,6 +8,7 @@ mod control_plane {
     mod chart;
     mod cluster;
     mod fault_proxy;
+    mod gateway;
     mod helm;
     mod peers;
     mod processes;
