@@ -2,7 +2,7 @@
 //!
 //! The tiers' own binaries are a [`Service`] each. [`ControlPlane`] is a Kubernetes control plane of real programs that tests share and
 //! use as a [`Cluster`], directly or through a [`FaultProxy`]; [`Cloudlet`] prepares one for a Tier 2. [`Prometheus`] scrapes [`Exporter`]s. A
-//! [`Gateway`] plays Kilo's part on a node. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
+//! [`Gateway`] plays Kilo's part on a node, a [`WireguardExporter`] tells of its tunnels. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
 
 mod binaries;
 mod cache;
@@ -21,6 +21,7 @@ mod prometheus;
 mod run_folder;
 mod runtime;
 mod service;
+mod wireguard_exporter;
 
 pub use self::binaries::{Binaries, MissingBinary, command};
 
@@ -41,3 +42,4 @@ pub use self::programs::{BuildError, MissingProgram, ProgramSet, Programs, Progr
 pub use self::prometheus::{Prometheus, PrometheusError};
 pub use self::run_folder::RunFolder;
 pub use self::service::{Service, ServiceError};
+pub use self::wireguard_exporter::{WireguardExporter, WireguardExporterError};

@@ -76,6 +76,14 @@ impl Programs {
     pub fn wireguard_or_hint() -> Result<PathBuf, MissingProgram> {
         ProgramSet::Wireguard.require_single()
     }
+
+    /// Finds the exporter of WireGuard's metrics: on PATH, or where `cargo xtask testbed build` puts it.
+    ///
+    /// # Errors
+    /// It is nowhere; the text says what builds it.
+    pub fn wireguard_exporter_or_hint() -> Result<PathBuf, MissingProgram> {
+        ProgramSet::WireguardExporter.require_single()
+    }
 }
 
 impl ProgramSet {
@@ -83,9 +91,11 @@ impl ProgramSet {
     pub fn is_there(self) -> bool {
         match self {
             Self::Kubernetes => control_plane().is_some(),
-            Self::Helm4 | Self::Helm3 | Self::Prometheus | Self::Wireguard => {
-                self.single().is_some()
-            }
+            Self::Helm4
+            | Self::Helm3
+            | Self::Prometheus
+            | Self::Wireguard
+            | Self::WireguardExporter => self.single().is_some(),
         }
     }
 
@@ -106,7 +116,7 @@ impl ProgramSet {
         match self {
             Self::Helm4 => helm_on_path("v4.").or_else(built),
             Self::Helm3 => helm_on_path("v3.").or_else(built),
-            Self::Kubernetes | Self::Prometheus | Self::Wireguard => {
+            Self::Kubernetes | Self::Prometheus | Self::Wireguard | Self::WireguardExporter => {
                 on_path(self.programs()[0]).or_else(built)
             }
         }

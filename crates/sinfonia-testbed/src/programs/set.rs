@@ -1,4 +1,4 @@
-//! The programs of others, in sets that are built together from one pinned Go module.
+//! The programs of others, in sets that are built together from one pinned source.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::cache_folder;
 
-/// Programs that are built together, from one Go module.
+/// Programs that are built together, from one Go module or crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgramSet {
     /// etcd, kube-apiserver, kube-controller-manager.
@@ -20,6 +20,14 @@ pub enum ProgramSet {
     Prometheus,
     /// wireguard-go.
     Wireguard,
+    /// The exporter of WireGuard's metrics that Kilo's manifests install.
+    WireguardExporter,
+}
+
+/// What a set is built from.
+pub(super) enum Source {
+    Go(Module),
+    Crate(Crate),
 }
 
 pub(super) struct Module {
@@ -27,23 +35,31 @@ pub(super) struct Module {
     pub(super) go_sum: &'static str,
 }
 
+/// A crate with a program and, by its own lock file, the versions of all that it depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crate {
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+}
+
 macro_rules! module {
     ($name:literal) => {
-        Module {
+        Source::Go(Module {
             go_mod: include_str!(concat!("../../programs/", $name, "/go.mod")),
             go_sum: include_str!(concat!("../../programs/", $name, "/go.sum")),
-        }
+        })
     };
 }
 
 impl ProgramSet {
     /// All there are, in the order in which they are built.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Kubernetes,
         Self::Helm4,
         Self::Helm3,
         Self::Prometheus,
         Self::Wireguard,
+        Self::WireguardExporter,
     ];
 
     /// Its name, as in the names of folders.
@@ -54,6 +70,7 @@ impl ProgramSet {
             Self::Helm3 => "helm3",
             Self::Prometheus => "prometheus",
             Self::Wireguard => "wireguard",
+            Self::WireguardExporter => "wireguard-exporter",
         }
     }
 
@@ -65,6 +82,7 @@ impl ProgramSet {
             Self::Helm3 => &["helm 3"],
             Self::Prometheus => &["prometheus"],
             Self::Wireguard => &["wireguard-go"],
+            Self::WireguardExporter => &["prometheus_wireguard_exporter"],
         }
     }
 
@@ -75,15 +93,23 @@ impl ProgramSet {
             Self::Helm4 | Self::Helm3 => Duration::from_secs(3 * 60),
             Self::Prometheus => Duration::from_secs(4 * 60),
             Self::Wireguard => Duration::from_secs(60),
+            Self::WireguardExporter => Duration::from_secs(3 * 60),
         }
     }
 
     /// Where it is built: a folder of this very version, outside the source tree.
     pub fn folder(self) -> PathBuf {
-        let module = self.module();
         let mut hash = Sha256::new();
-        hash.update(module.go_mod);
-        hash.update(module.go_sum);
+        match self.source() {
+            Source::Go(module) => {
+                hash.update(module.go_mod);
+                hash.update(module.go_sum);
+            }
+            Source::Crate(program) => {
+                hash.update(program.name);
+                hash.update(program.version);
+            }
+        }
         let hash: String = hash
             .finalize()
             .iter()
@@ -102,25 +128,31 @@ impl ProgramSet {
             Self::Prometheus => &["prometheus"],
             // Go calls it as the last part of its module's path.
             Self::Wireguard => &["wireguard"],
+            // As cargo installs it.
+            Self::WireguardExporter => &["bin/prometheus_wireguard_exporter"],
         }
     }
 
-    pub(super) const fn module(self) -> Module {
+    pub(super) const fn source(self) -> Source {
         match self {
             Self::Kubernetes => module!("kubernetes"),
             Self::Helm4 => module!("helm4"),
             Self::Helm3 => module!("helm3"),
             Self::Prometheus => module!("prometheus"),
             Self::Wireguard => module!("wireguard"),
+            Self::WireguardExporter => Source::Crate(Crate {
+                name: "prometheus_wireguard_exporter",
+                version: "3.6.6",
+            }),
         }
     }
 
-    /// The arguments of go, up to where it puts the programs.
-    pub(super) fn arguments(self) -> Vec<String> {
+    /// The arguments of go, up to where it puts the programs of this module.
+    pub(super) fn arguments(self, module: &Module) -> Vec<String> {
         let mut linker = "-s -w".to_owned();
         if self == Self::Kubernetes {
             // Without it the server reports a version that helm and kubectl cannot parse.
-            let version = kubernetes_version(self.module().go_mod);
+            let version = kubernetes_version(module.go_mod);
             linker += &format!(" -X k8s.io/component-base/version.gitVersion={version}");
         }
         let mut arguments: Vec<_> = ["build", "-v", "-trimpath", "-ldflags"]
@@ -165,7 +197,10 @@ mod tests {
         let module = "require (\n\tk8s.io/kubectl v0.37.2 // indirect\n\tk8s.io/kubernetes v1.37.2 // indirect\n)";
 
         assert_eq!(kubernetes_version(module), "v1.37.2");
-        let pinned = kubernetes_version(ProgramSet::Kubernetes.module().go_mod);
+        let Source::Go(pinned) = ProgramSet::Kubernetes.source() else {
+            panic!("Kubernetes is not a crate");
+        };
+        let pinned = kubernetes_version(pinned.go_mod);
         assert!(pinned.starts_with("v1.") && pinned != "v1.0.0", "{pinned}");
     }
 }
