@@ -15,7 +15,7 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 
 #[derive(Subcommand)]
 pub(crate) enum Task {
-    /// Builds the programs that are missing, from pinned Go modules, into the user's cache.
+    /// Builds the programs that are missing, from pinned Go modules and crates, into the user's cache.
     ///
     /// Needs Go. Programs on PATH, and in the folder that KUBEBUILDER_ASSETS names, are used and not built.
     Build,

@@ -25,6 +25,7 @@ use sinfonia_core::key::{PrivateKey, PublicKey};
 use self::agent::{Agent, Running};
 use self::device::Device;
 use self::log::Log;
+pub(crate) use self::network::inside;
 use crate::cluster::random_hex;
 use crate::process::Process;
 use crate::{Cluster, ClusterError, MissingProgram, Programs, ServiceError};
@@ -285,7 +286,7 @@ impl Gateway {
         device.set_identity(&self.key, self.settings.endpoint.port())?;
         network::set_up(&self.settings)?;
         if let Some(rules) = &self.settings.client_rules {
-            let rules = network::inside(&self.settings.namespace, rules);
+            let rules = inside(&self.settings.namespace, rules);
             let rules = Process::start("client-rules", rules, &self.folder)?;
             self.programs.push(rules);
         }
@@ -306,8 +307,12 @@ impl Gateway {
 
     /// Removes what programs that were killed leave.
     fn clean_up(&self) {
-        self.device().remove_socket();
-        network::clean_up(&self.settings.namespace);
+        let device = self.device();
+        // A gateway that does not start because another has its interface owns nothing of this.
+        if !device.answers() {
+            device.remove_socket();
+            network::clean_up(&self.settings.namespace);
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! The tiers' own binaries are a [`Service`] each. [`ControlPlane`] is a Kubernetes control plane of real programs that tests share and
 //! use as a [`Cluster`], directly or through a [`FaultProxy`]; [`Cloudlet`] prepares one for a Tier 2. [`Node`] is a cluster with a real
-//! node, on a [`Machine`] of its own, that runs Pods from [`Image`]s, and a [`Gateway`] plays Kilo's part there. [`Prometheus`] scrapes
-//! [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
+//! node, on a [`Machine`] of its own, that runs Pods from [`Image`]s, a [`Gateway`] plays Kilo's part there, and a [`WireguardExporter`]
+//! tells of its tunnels. [`Prometheus`] scrapes [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
 
 mod binaries;
 mod cache;
@@ -25,6 +25,7 @@ mod prometheus;
 mod run_folder;
 mod runtime;
 mod service;
+mod wireguard_exporter;
 
 pub use self::binaries::{Binaries, MissingBinary, command};
 
@@ -50,3 +51,4 @@ pub use self::programs::{
 pub use self::prometheus::{Prometheus, PrometheusError};
 pub use self::run_folder::RunFolder;
 pub use self::service::{Service, ServiceError};
+pub use self::wireguard_exporter::{WireguardExporter, WireguardExporterError};

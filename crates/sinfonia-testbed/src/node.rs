@@ -24,8 +24,9 @@ use crate::{
 
 /// Time that a node, or a Pod on it, has to become ready: many times what a small machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Where WireGuard usually is.
+/// Where WireGuard usually is, and its exporter.
 const WIREGUARD_PORT: u16 = 51820;
+const EXPORTER_PORT: u16 = 9586;
 /// Time between two looks at something that is waited for.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -56,6 +57,9 @@ pub enum NodeError {
     /// The gateway does not run.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// The exporter of WireGuard's metrics does not run.
+    #[error(transparent)]
+    Exporter(#[from] WireguardExporterError),
     /// An image cannot be made.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -104,6 +108,7 @@ pub struct Node {
     node_programs: NodePrograms,
     files: Files,
     // Dropped in this order: those that ask before those that answer.
+    exporter: Option<WireguardExporter>,
     gateway: Option<Gateway>,
     node_exporter: Option<Process>,
     kubelet: Option<Process>,
@@ -133,6 +138,7 @@ impl Node {
             programs,
             node_programs,
             files,
+            exporter: None,
             gateway: None,
             node_exporter: None,
             kubelet: None,
@@ -151,7 +157,13 @@ impl Node {
         report("the gateway");
         let endpoint = SocketAddrV4::new(node.machine.address(), WIREGUARD_PORT);
         let settings = GatewaySettings::new(NODE_NAME, node.machine.name(), endpoint);
+        let interface = settings.interface.clone();
         node.gateway = Some(Gateway::start(&node.cluster(), folder, settings)?);
+        let exporter = SocketAddrV4::new(node.machine.address(), EXPORTER_PORT);
+        let machine = node.machine.name();
+        node.exporter = Some(WireguardExporter::start(
+            folder, machine, &interface, exporter,
+        )?);
         let objects = files::cluster_objects(node.machine.address());
         node.control_plane.apply(&objects)?;
         report("the name server and Prometheus");

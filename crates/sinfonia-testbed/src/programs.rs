@@ -78,6 +78,14 @@ impl Programs {
     pub fn wireguard_or_hint() -> Result<PathBuf, MissingProgram> {
         ProgramSet::Wireguard.require_single()
     }
+
+    /// Finds the exporter of WireGuard's metrics: on PATH, or where `cargo xtask testbed build` puts it.
+    ///
+    /// # Errors
+    /// It is nowhere; the text says what builds it.
+    pub fn wireguard_exporter_or_hint() -> Result<PathBuf, MissingProgram> {
+        ProgramSet::WireguardExporter.require_single()
+    }
 }
 
 impl ProgramSet {
@@ -85,9 +93,12 @@ impl ProgramSet {
     pub fn is_there(self) -> bool {
         match self {
             Self::Kubernetes => control_plane().is_some(),
-            Self::Helm4 | Self::Helm3 | Self::Prometheus | Self::Wireguard | Self::CoreDns => {
-                self.single().is_some()
-            }
+            Self::Helm4
+            | Self::Helm3
+            | Self::Prometheus
+            | Self::Wireguard
+            | Self::WireguardExporter
+            | Self::CoreDns => self.single().is_some(),
             Self::Node | Self::Containerd => self.several().is_some(),
         }
     }

@@ -87,7 +87,7 @@ impl Device {
     }
 
     /// Whether a program listens; the socket of one that was killed refuses.
-    fn answers(&self) -> bool {
+    pub(super) fn answers(&self) -> bool {
         UnixStream::connect(&self.socket).is_ok()
     }
 

@@ -47,7 +47,7 @@ pub(super) fn clean_up(namespace: &str) {
 }
 
 /// The same command, run in a network namespace.
-pub(super) fn inside(namespace: &str, command: &Command) -> Command {
+pub(crate) fn inside(namespace: &str, command: &Command) -> Command {
     let mut inside = exec(namespace, [command.get_program()]);
     inside.args(command.get_args());
     for (name, value) in command.get_envs() {

@@ -1,5 +1,6 @@
-//! Building the programs of others from pinned Go modules.
+//! Building the programs of others from pinned sources.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -11,11 +12,12 @@ use std::time::{Duration, Instant};
 use sinfonia_service::process::spawn_bound;
 
 use super::ProgramSet;
+use super::set::{Crate, Module, Source};
 use crate::cache::cache_folder;
 
 /// Time between two reports of how far a build is.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// Lines of Go's output that are shown when it fails.
+/// Lines of the output that are shown when it fails.
 const LAST_LINES: usize = 20;
 
 /// How far a build is.
@@ -23,9 +25,9 @@ const LAST_LINES: usize = 20;
 pub struct Progress {
     /// Time since it began.
     pub elapsed: Duration,
-    /// Modules that Go has fetched for it.
+    /// Modules or crates that were fetched for it.
     pub downloaded: usize,
-    /// Packages that Go has compiled for it.
+    /// Packages that were compiled for it.
     pub compiled: usize,
 }
 
@@ -44,12 +46,15 @@ pub enum BuildError {
     /// Go is not there.
     #[error("cannot run go\nhint: install Go 1.26 or newer, then cargo xtask testbed build")]
     Go(#[source] io::Error),
-    /// Go gave up.
-    #[error("cannot build {set}; go said:\n{output}")]
+    /// Cargo is not there.
+    #[error("cannot run cargo")]
+    Cargo(#[source] io::Error),
+    /// Go or cargo gave up.
+    #[error("cannot build {set}; this is what was said last:\n{output}")]
     Failed {
         /// What was built.
         set: &'static str,
-        /// The last lines of Go's output.
+        /// The last lines of the output.
         output: String,
     },
 }
@@ -58,7 +63,7 @@ impl ProgramSet {
     /// Builds it, unless that was done before. Other builds of the same user wait meanwhile.
     ///
     /// # Errors
-    /// Go is not there, or cannot fetch or compile something, or the folder cannot be written.
+    /// Go or cargo is not there, or cannot fetch or compile something, or the folder cannot be written.
     pub fn build(self, mut report: impl FnMut(Progress)) -> Result<(), BuildError> {
         let cache = cache_folder();
         create_folder(&cache)?;
@@ -77,28 +82,34 @@ impl ProgramSet {
         let programs = unfinished.path().join("programs");
         create_folder(&module)?;
         create_folder(&programs)?;
-        for (name, text) in [
-            ("go.mod", self.module().go_mod),
-            ("go.sum", self.module().go_sum),
-        ] {
-            let path = module.join(name);
-            fs::write(&path, text).map_err(writing(&path))?;
+        match self.source() {
+            Source::Go(source) => {
+                for (name, text) in [("go.mod", source.go_mod), ("go.sum", source.go_sum)] {
+                    let path = module.join(name);
+                    fs::write(&path, text).map_err(writing(&path))?;
+                }
+                let go = self.go(&source, &module, &programs);
+                self.run(go, BuildError::Go, &mut report)?;
+            }
+            Source::Crate(source) => {
+                let cargo = cargo(source, &module, &programs);
+                self.run(cargo, BuildError::Cargo, &mut report)?;
+            }
         }
-        self.run_go(&module, &programs, &mut report)?;
         // One that lacks a program is in the way.
         let _ = fs::remove_dir_all(&folder);
         fs::rename(&programs, &folder).map_err(writing(&folder))
     }
 
-    fn run_go(
+    fn run(
         self,
-        module: &Path,
-        programs: &Path,
+        builder: Command,
+        not_there: fn(io::Error) -> BuildError,
         report: &mut impl FnMut(Progress),
     ) -> Result<(), BuildError> {
-        let mut go = spawn_bound(self.go(module, programs)).map_err(BuildError::Go)?;
-        let output = follow(&lines_of(&mut go), report);
-        if go.wait().map_err(BuildError::Go)?.success() {
+        let mut builder = spawn_bound(builder).map_err(not_there)?;
+        let output = follow(&lines_of(&mut builder), report);
+        if builder.wait().map_err(not_there)?.success() {
             return Ok(());
         }
         let first = output.len().saturating_sub(LAST_LINES);
@@ -108,10 +119,10 @@ impl ProgramSet {
         })
     }
 
-    fn go(self, module: &Path, programs: &Path) -> Command {
+    fn go(self, source: &Module, module: &Path, programs: &Path) -> Command {
         let mut command = Command::new("go");
         command
-            .args(self.arguments())
+            .args(self.arguments(source))
             .arg("-o")
             // The slash makes it a folder.
             .arg(programs.join(""))
@@ -127,7 +138,26 @@ impl ProgramSet {
     }
 }
 
-/// Reads what go says, tells how far it is, and returns all of it.
+/// What installs a crate's program; what it compiles on the way stays in the folder `target`, which goes.
+fn cargo(source: Crate, target: &Path, programs: &Path) -> Command {
+    // Cargo tells those that it runs which one it is.
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(["install", "--locked", "--version", source.version])
+        .arg("--root")
+        .arg(programs)
+        .arg("--target-dir")
+        .arg(target)
+        .arg(source.name)
+        // Settings of a workspace around are not those of this crate.
+        .current_dir(target)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Reads what a build says, tells how far it is, and returns all of it.
 fn follow(lines: &Receiver<String>, report: &mut impl FnMut(Progress)) -> Vec<String> {
     let begun = Instant::now();
     let mut next_report = begun;
@@ -150,9 +180,9 @@ fn follow(lines: &Receiver<String>, report: &mut impl FnMut(Progress)) -> Vec<St
     }
 }
 
-fn lines_of(go: &mut Child) -> Receiver<String> {
+fn lines_of(builder: &mut Child) -> Receiver<String> {
     let (sender, lines) = mpsc::channel();
-    if let Some(stderr) = go.stderr.take() {
+    if let Some(stderr) = builder.stderr.take() {
         thread::spawn(move || send_lines(stderr, &sender));
     }
     lines
@@ -160,9 +190,10 @@ fn lines_of(go: &mut Child) -> Receiver<String> {
 
 impl Progress {
     fn count(&mut self, line: &str) {
-        if line.starts_with("go: downloading ") {
+        let line = line.trim_start();
+        if line.starts_with("go: downloading ") || line.starts_with("Downloaded ") {
             self.downloaded += 1;
-        } else if !line.contains(' ') {
+        } else if line.starts_with("Compiling ") || !line.contains(' ') {
             self.compiled += 1;
         }
     }
@@ -213,10 +244,13 @@ mod tests {
             "go: downloading k8s.io/api v0.37.2",
             "k8s.io/api/core/v1",
             "# something went wrong",
+            "  Downloaded clap v4.0.27",
+            "   Compiling clap v4.0.27",
+            "  Installing bin/program",
         ] {
             progress.count(line);
         }
 
-        assert_eq!((progress.downloaded, progress.compiled), (1, 1));
+        assert_eq!((progress.downloaded, progress.compiled), (2, 2));
     }
 }

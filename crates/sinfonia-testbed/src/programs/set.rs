@@ -1,4 +1,4 @@
-//! The programs of others, in sets that are built together from one pinned Go module.
+//! The programs of others, in sets that are built together from one pinned source.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::cache_folder;
 
-/// Programs that are built together, from one Go module.
+/// Programs that are built together, from one Go module or crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgramSet {
     /// etcd, kube-apiserver, kube-controller-manager.
@@ -20,6 +20,8 @@ pub enum ProgramSet {
     Prometheus,
     /// wireguard-go.
     Wireguard,
+    /// The exporter of WireGuard's metrics that Kilo's manifests install.
+    WireguardExporter,
     /// kubelet, kube-scheduler, kube-proxy.
     Node,
     /// containerd, its shim for runc, and its command line.
@@ -28,28 +30,42 @@ pub enum ProgramSet {
     CoreDns,
 }
 
+/// What a set is built from.
+pub(super) enum Source {
+    Go(Module),
+    Crate(Crate),
+}
+
 pub(super) struct Module {
     pub(super) go_mod: &'static str,
     pub(super) go_sum: &'static str,
 }
 
+/// A crate with a program and, by its own lock file, the versions of all that it depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crate {
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+}
+
 macro_rules! module {
     ($name:literal) => {
-        Module {
+        Source::Go(Module {
             go_mod: include_str!(concat!("../../programs/", $name, "/go.mod")),
             go_sum: include_str!(concat!("../../programs/", $name, "/go.sum")),
-        }
+        })
     };
 }
 
 impl ProgramSet {
     /// All there are, in the order in which they are built.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Kubernetes,
         Self::Helm4,
         Self::Helm3,
         Self::Prometheus,
         Self::Wireguard,
+        Self::WireguardExporter,
         Self::Node,
         Self::Containerd,
         Self::CoreDns,
@@ -71,6 +87,7 @@ impl ProgramSet {
             Self::Node => "node",
             Self::Containerd => "containerd",
             Self::CoreDns => "coredns",
+            Self::WireguardExporter => "wireguard-exporter",
         }
     }
 
@@ -85,6 +102,7 @@ impl ProgramSet {
             Self::Node => &["kubelet", "kube-scheduler", "kube-proxy"],
             Self::Containerd => &["containerd", "containerd-shim-runc-v2", "ctr"],
             Self::CoreDns => &["coredns"],
+            Self::WireguardExporter => &["prometheus_wireguard_exporter"],
         }
     }
 
@@ -98,15 +116,23 @@ impl ProgramSet {
             // Most of it was compiled with the control plane.
             Self::Node | Self::Containerd => Duration::from_secs(2 * 60),
             Self::CoreDns => Duration::from_secs(3 * 60),
+            Self::WireguardExporter => Duration::from_secs(3 * 60),
         }
     }
 
     /// Where it is built: a folder of this very version, outside the source tree.
     pub fn folder(self) -> PathBuf {
-        let module = self.module();
         let mut hash = Sha256::new();
-        hash.update(module.go_mod);
-        hash.update(module.go_sum);
+        match self.source() {
+            Source::Go(module) => {
+                hash.update(module.go_mod);
+                hash.update(module.go_sum);
+            }
+            Source::Crate(program) => {
+                hash.update(program.name);
+                hash.update(program.version);
+            }
+        }
         let hash: String = hash
             .finalize()
             .iter()
@@ -126,10 +152,12 @@ impl ProgramSet {
             // Go calls it as the last part of its module's path.
             Self::Wireguard => &["wireguard"],
             Self::Node | Self::Containerd | Self::CoreDns => self.programs(),
+            // As cargo installs it.
+            Self::WireguardExporter => &["bin/prometheus_wireguard_exporter"],
         }
     }
 
-    pub(super) const fn module(self) -> Module {
+    pub(super) const fn source(self) -> Source {
         match self {
             Self::Kubernetes => module!("kubernetes"),
             Self::Helm4 => module!("helm4"),
@@ -139,15 +167,19 @@ impl ProgramSet {
             Self::Node => module!("node"),
             Self::Containerd => module!("containerd"),
             Self::CoreDns => module!("coredns"),
+            Self::WireguardExporter => Source::Crate(Crate {
+                name: "prometheus_wireguard_exporter",
+                version: "3.6.6",
+            }),
         }
     }
 
-    /// The arguments of go, up to where it puts the programs.
-    pub(super) fn arguments(self) -> Vec<String> {
+    /// The arguments of go, up to where it puts the programs of this module.
+    pub(super) fn arguments(self, module: &Module) -> Vec<String> {
         let mut linker = "-s -w".to_owned();
         if matches!(self, Self::Kubernetes | Self::Node) {
             // Without it the server reports a version that helm and kubectl cannot parse.
-            let version = kubernetes_version(self.module().go_mod);
+            let version = kubernetes_version(module.go_mod);
             linker += &format!(" -X k8s.io/component-base/version.gitVersion={version}");
         }
         let mut arguments: Vec<_> = ["build", "-v", "-trimpath", "-ldflags"]
@@ -198,7 +230,10 @@ mod tests {
         let module = "require (\n\tk8s.io/kubectl v0.37.2 // indirect\n\tk8s.io/kubernetes v1.37.2 // indirect\n)";
 
         assert_eq!(kubernetes_version(module), "v1.37.2");
-        let pinned = kubernetes_version(ProgramSet::Kubernetes.module().go_mod);
+        let Source::Go(pinned) = ProgramSet::Kubernetes.source() else {
+            panic!("Kubernetes is not a crate");
+        };
+        let pinned = kubernetes_version(pinned.go_mod);
         assert!(pinned.starts_with("v1.") && pinned != "v1.0.0", "{pinned}");
     }
 }

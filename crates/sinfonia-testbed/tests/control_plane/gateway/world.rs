@@ -97,6 +97,17 @@ impl Host {
         self.enter(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap())
     }
 
+    /// A page that a server on this host shows.
+    pub(super) fn page(&self, server: SocketAddrV4, path: &str) -> String {
+        let mut stream = self.enter(|| TcpStream::connect(server).unwrap());
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, page) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200 OK"), "{head}");
+        page.to_owned()
+    }
+
     /// The file of its network namespace.
     pub(super) fn path(&self) -> PathBuf {
         PathBuf::from("/var/run/netns").join(&self.name)
