@@ -19,7 +19,8 @@ use crate::process::Process;
 use crate::{
     Binaries, Cluster, ClusterError, ControlPlane, ControlPlaneError, Gateway, GatewayError,
     GatewaySettings, Image, ImageError, Machine, MachineError, MissingBinary, MissingNodeProgram,
-    MissingProgram, NodePrograms, Programs, ServiceError,
+    MissingProgram, NodePrograms, Programs, ServiceError, WireguardExporter,
+    WireguardExporterError,
 };
 
 /// Time that a node, or a Pod on it, has to become ready: many times what a small machine needs.
