@@ -36,7 +36,6 @@ set -e
 mount --make-rshared /
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=755 tmpfs /var/log
-mount -t tmpfs -o mode=755,size=2g tmpfs /var/lib
 mkdir /run/lock
 ip link set lo up
 : > "$1"

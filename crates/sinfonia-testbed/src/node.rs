@@ -288,11 +288,8 @@ impl Node {
     /// # Errors
     /// It does not start again.
     pub fn set_disk_pressure(&mut self, pressure: bool) -> Result<(), NodeError> {
-        let free = if pressure {
-            "99.9%"
-        } else {
-            DEFAULT_FREE_SPACE
-        };
+        // More than there is.
+        let free = if pressure { "10Ti" } else { DEFAULT_FREE_SPACE };
         self.files.write_kubelet(self.machine.name(), free)?;
         self.kill(NodeProgram::Kubelet);
         self.revive(NodeProgram::Kubelet)
@@ -386,6 +383,9 @@ impl Node {
             .arg(self.files.kubelet())
             .arg("--kubeconfig")
             .arg(self.control_plane.kubeconfig())
+            // It knows how full a disk is, but nothing of a file system in memory.
+            .arg("--root-dir")
+            .arg(self.folder.join("kubelet"))
             .args(["--hostname-override", NODE_NAME])
             .arg(format!("--node-ip={}", self.machine.address()))
             .env("PATH", path_with(&self.node_programs.kubelet));

@@ -72,15 +72,6 @@ impl Device {
         }
     }
 
-    /// How often it has seen nothing after so many looks.
-    pub(super) fn misses_from(&self, looks: usize) -> usize {
-        self.lines()
-            .iter()
-            .skip(looks)
-            .filter(|line| *line == "-")
-            .count()
-    }
-
     fn lines(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.seen).unwrap_or_default();
         // The last line may be half there.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use sinfonia_testbed::{Binaries, Cluster, Node, TestFolder, command, write_chart};
+use sinfonia_testbed::{Binaries, Cluster, Node, NodeProgram, TestFolder, command, write_chart};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::device::Device;
@@ -23,6 +23,8 @@ pub(super) const TIER2: &str = "tier2";
 /// Where the node lets them be reached.
 const TIER1_PORT: u16 = 30500;
 const TIER2_PORT: u16 = 30501;
+/// The API of the records.
+const RECORDS: &str = "/apis/findcloudlet.org/v1alpha1";
 /// The Namespaces of deployments.
 pub(super) const DEPLOYMENTS: &str =
     "/api/v1/namespaces?labelSelector=findcloudlet.org%3Ddeployment";
@@ -81,10 +83,22 @@ pub(super) struct Edge {
     node: Node,
     folder: TestFolder,
     binaries: Binaries,
+    /// Whether a test has failed and left things as they were.
+    is_broken: bool,
 }
 
 /// The cloudlet, for as long as a test holds it.
 pub(super) struct Held(MutexGuard<'static, Option<Edge>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(edge) = self.0.as_mut()
+        {
+            edge.is_broken = true;
+        }
+    }
+}
 
 impl Deref for Held {
     type Target = Edge;
@@ -107,7 +121,36 @@ impl Edge {
         if shared.is_none() {
             *shared = Some(tokio::task::spawn_blocking(Self::start).await.unwrap());
         }
-        Held(shared)
+        let mut held = Held(shared);
+        if held.is_broken {
+            held.mend().await;
+        }
+        held
+    }
+
+    /// Makes everything as it was before a test failed.
+    async fn mend(&mut self) {
+        self.node.revive(NodeProgram::Containerd).unwrap();
+        self.node.set_disk_pressure(false).unwrap();
+        if let Some(gateway) = self.node.gateway() {
+            gateway.kill();
+            gateway.restart().unwrap();
+        }
+        self.node
+            .import(&self.node.web_server(&self.node.helloworld_image()))
+            .unwrap();
+        self.node.wait_until_ready().unwrap();
+        for (namespace, name, replicas) in [
+            ("kube-system", "coredns", 1),
+            ("monitoring", "prometheus", 1),
+            (NAMESPACE, "tier2-sinfonia", 2),
+        ] {
+            self.scale(namespace, name, replicas).await;
+        }
+        let records = format!("{RECORDS}/namespaces/{NAMESPACE}/cloudletdeployments");
+        self.cluster().delete(&records).unwrap();
+        self.wait_until_nothing_is_left().await;
+        self.is_broken = false;
     }
 
     fn start() -> Self {
@@ -118,6 +161,7 @@ impl Edge {
             node,
             folder,
             binaries,
+            is_broken: false,
         };
         edge.node.import_sinfonia(&edge.binaries).unwrap();
         edge.serve_recipes();
@@ -174,12 +218,16 @@ impl Edge {
         run(self.tier3_command(device, arguments)).await
     }
 
-    /// Deletes what a device has deployed, and lets another give everything back, until nothing is left.
-    pub(super) async fn clean_up(&self, name: &str, device: Device) {
+    /// Lets a device give everything back, and deletes the helloworlds of others, until nothing is left.
+    pub(super) async fn clean_up(&self, device: Device, others: &[&str]) {
         tokio::task::spawn_blocking(move || drop(device))
             .await
             .unwrap();
-        self.delete(name).await;
+        for other in others {
+            let deleted = self.tier3(other, &["delete", "helloworld"]).await;
+            assert_eq!(deleted.code, 0, "{}", deleted.stderr);
+        }
+        self.wait_until_nothing_is_left().await;
     }
 
     /// Deletes the helloworld of a device, until nothing is left.
