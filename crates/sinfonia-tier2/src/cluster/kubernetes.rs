@@ -28,7 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
-use sinfonia_core::lifecycle::{Found, Observed, Record, Step, TunnelFacts};
+use sinfonia_core::lifecycle::{Found, Observed, Readiness, Record, Step, TunnelFacts};
 use sinfonia_service::recipes::RecipeRepository;
 use tokio::sync::{Mutex, Semaphore, watch};
 use uuid::Uuid;
@@ -105,7 +105,7 @@ impl Cluster for Kubernetes {
         &'a self,
         name: &'a DeploymentName,
         since: Timestamp,
-    ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>> {
+    ) -> BoxFuture<'a, Result<watch::Receiver<Readiness>, ClusterError>> {
         self.workloads
             .readiness(name, since)
             .map(|readiness| readiness.map_err(|error| ClusterError(error.into())))
