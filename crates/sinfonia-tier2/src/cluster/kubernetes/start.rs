@@ -164,7 +164,7 @@ pub(crate) async fn start(
         "look at the image pull secrets",
         Box::pin(async move {
             pull_secrets.look().await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }),
     );
     let candidate = Arc::clone(&cluster.candidate);
