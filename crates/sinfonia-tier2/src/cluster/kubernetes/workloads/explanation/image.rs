@@ -9,9 +9,9 @@ pub(super) const FAILED: &str = "Failed to pull image ";
 /// How the kubelet's message about an image that it tries again later goes on, where it says why.
 const TRIED: &str = ": ErrImagePull: ";
 
-/// Words that mean that the registry cannot be reached or is busy, which passes. They come first: `no such host` is a name that was `not
-/// found` to some.
-const NETWORK: [&str; 21] = [
+/// Words that mean trouble that passes: the registry cannot be reached or is busy, the node has no room or lost a part of what it had pulled.
+/// They come first, because some of them are followed by `not found`.
+const PASSING: [&str; 23] = [
     "dial tcp",
     "lookup ",
     "no such host",
@@ -33,6 +33,8 @@ const NETWORK: [&str; 21] = [
     "unexpected eof",
     ": eof",
     "temporary failure",
+    "no space left on device",
+    "content digest ",
 ];
 /// Words that mean that there is no such image.
 const ABSENT: [&str; 5] = [
@@ -59,8 +61,8 @@ pub(super) enum ImageTrouble {
     Absent,
     /// The registry does not give it to us.
     Denied,
-    /// The registry cannot be reached, with its words.
-    Network(String),
+    /// Something that passes, in the runtime's words.
+    Passing(String),
     /// Something else, in the runtime's words, which may be none.
     Unknown(String),
 }
@@ -81,7 +83,7 @@ impl ImageTrouble {
         let words = reason.replace(image, "").to_lowercase();
         let says = |of: &[&str]| of.iter().any(|word| words.contains(word));
         match () {
-            () if says(&NETWORK) => Self::Network(core(reason)),
+            () if says(&PASSING) => Self::Passing(core(reason)),
             () if says(&ABSENT) => Self::Absent,
             () if says(&DENIED) => Self::Denied,
             () => Self::Unknown(core(reason)),
@@ -92,7 +94,7 @@ impl ImageTrouble {
     pub(super) const fn may_pass(&self, failures: i64) -> bool {
         match self {
             Self::Absent | Self::Denied => false,
-            Self::Network(_) => true,
+            Self::Passing(_) => true,
             Self::Unknown(_) => failures < MOST_PULLS,
         }
     }
@@ -103,8 +105,8 @@ impl fmt::Display for ImageTrouble {
         match self {
             Self::Absent => formatter.write_str(": not found"),
             Self::Denied => formatter.write_str(": access denied"),
-            Self::Network(reason) | Self::Unknown(reason) if reason.is_empty() => Ok(()),
-            Self::Network(reason) | Self::Unknown(reason) => write!(formatter, ": {reason}"),
+            Self::Passing(reason) | Self::Unknown(reason) if reason.is_empty() => Ok(()),
+            Self::Passing(reason) | Self::Unknown(reason) => write!(formatter, ": {reason}"),
         }
     }
 }

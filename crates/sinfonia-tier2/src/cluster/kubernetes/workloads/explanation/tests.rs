@@ -32,6 +32,13 @@ const NO_HOST: &str = "failed to do request: Head \"https://ghcr.io/v2/x/y/manif
     "image ghcr.io/x/y:1 cannot be pulled: dial tcp: lookup ghcr.io on 10.43.0.10:53: no such host (pod web-0)"
 )]
 #[case::network_of_a_later_try(waiting("ImagePullBackOff", &format!("Back-off pulling image \"ghcr.io/x/y:1\": ErrImagePull: {NO_HOST}")), "image ghcr.io/x/y:1 cannot be pulled: dial tcp: lookup ghcr.io on 10.43.0.10:53: no such host (pod web-0)")]
+#[case::a_lost_layer(
+    waiting(
+        "ErrImagePull",
+        "failed to extract layer sha256:1: content digest sha256:2: not found"
+    ),
+    "image ghcr.io/x/y:1 cannot be pulled: failed to extract layer sha256:1: content digest sha256:2: not found (pod web-0)"
+)]
 #[case::who_knows(
     waiting("ErrImagePull", "the moon is full"),
     "image ghcr.io/x/y:1 cannot be pulled: the moon is full (pod web-0)"
