@@ -74,6 +74,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .name }}{{ $args = append $args (printf "--name=%s" .) }}{{ end }}
 {{- with .locations }}{{ $args = append $args (printf "--location=%s" (toJson .)) }}{{ end }}
 {{- with .localNetworks }}{{ $args = append $args (printf "--local-networks=%s" (join "," .)) }}{{ end }}
+{{- range .imagePullSecrets }}{{ $args = append $args (printf "--image-pull-secret=%s" .) }}{{ end }}
 {{- if .deployToken.enabled }}{{ $args = append $args "--deploy-tokens=/etc/sinfonia/deploy-tokens/deploy-tokens" }}{{ end }}
 {{- if .reportToken.existingSecret }}{{ $args = append $args "--report-token=/etc/sinfonia/report-token/report-token" }}{{ end }}
 {{- end }}

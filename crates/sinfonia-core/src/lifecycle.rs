@@ -27,14 +27,15 @@
 //! | --- | --- | --- |
 //! | no status | nothing | [`start`], which gives it a name and an address |
 //! | Initializing | Namespace, Peer, release | [`reconcile`] → Deployed; [`fail`] → Failed; [`lease`] → Failed (`timed-out`) at the ready deadline |
-//! | Deployed | Namespace, Peer, release | [`lease`] → Expiring, or Failed (`not-ready`) when it never was ready; [`reconcile`] → Initializing when the release is gone |
+//! | Deployed | Namespace, Peer, release | [`lease`] → Expiring, or Failed (`not-ready`) when it never was ready; [`reconcile`] → Initializing when the release is gone, Failed (`not-ready`) when it never was ready and never can be |
 //! | Expiring | nothing new: Peer and release go, Namespace, name and address are held | [`reconcile`] → Initializing when a request came; [`lease`] → Expired |
 //! | Expired, Failed | nothing; the address is held | [`start`] when a request came and all is reclaimed; [`lease`] → removed |
 //! | deleted | nothing | the plan's last step, [`Step::RemoveRecord`] |
 //!
 //! Who does what:
 //! - The API side asks [`deploy`] or [`delete`] and writes the `spec`, or deletes the record. It answers with [`wire`].
-//! - The controller asks [`reconcile`] again and again until there is nothing left to do, and reports failed installs with [`fail`].
+//! - The controller asks [`reconcile`] again and again until there is nothing left to do, reports failed installs with [`fail`], and says with [`tell`]
+//!   why something does not run yet.
 //! - The job runner asks [`lease`] about every record once per round.
 //! - Whoever takes the work over asks [`adopt`] about what another program left behind.
 //!
@@ -48,6 +49,7 @@ mod adopt;
 mod lease;
 mod plan;
 mod policy;
+mod readiness;
 mod reconcile;
 mod record;
 mod request;
@@ -63,6 +65,7 @@ pub use adopt::{Found, adopt};
 pub use lease::{Activity, Verdict, activity_of, lease};
 pub use plan::{Desired, Namespace, Observed, Peer, PeerState, Release, Step, desired, plan};
 pub use policy::Policy;
+pub use readiness::{Line, Readiness, tell};
 pub use reconcile::{Failure, Next, Placement, PlacementError, fail, place, reconcile, start};
 pub use record::{FailureClass, Phase, Record, RecordSpec, RecordStatus, Stage};
 pub use request::{DeleteDecision, DeployDecision, Request, delete, deploy};

@@ -14,7 +14,9 @@ use jiff::Timestamp;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
-use sinfonia_core::lifecycle::{Activity, Failure, Found, Observed, Record, Step, TunnelFacts};
+use sinfonia_core::lifecycle::{
+    Activity, Failure, Found, Observed, Readiness, Record, Step, TunnelFacts,
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -40,13 +42,13 @@ pub trait Cluster: Send + Sync + 'static {
         step: Step,
     ) -> BoxFuture<'a, Result<Option<String>, StepError>>;
 
-    /// Whether all that was installed under a deployment's name runs. It is followed as long as the receiver is held. What was seen for
+    /// Whether all that was installed under a deployment's name runs, and why not. It is followed as long as the receiver is held. What was seen for
     /// another `since`, when the deployment was last installed, does not count.
     fn readiness<'a>(
         &'a self,
         name: &'a DeploymentName,
         since: Timestamp,
-    ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>>;
+    ) -> BoxFuture<'a, Result<watch::Receiver<Readiness>, ClusterError>>;
 
     /// The names under which somebody else may have changed something. Those who miss one find out when they look the next time.
     fn disturbances(&self) -> BoxStream<'static, DeploymentName> {
@@ -127,9 +129,9 @@ impl Activities {
 }
 
 /// Resolves when what a receiver follows is ready; never, if nobody follows that.
-pub(crate) async fn until_ready(readiness: Option<watch::Receiver<bool>>) {
+pub(crate) async fn until_ready(readiness: Option<watch::Receiver<Readiness>>) {
     let ready = match readiness {
-        Some(mut readiness) => readiness.wait_for(|ready| *ready).await.is_ok(),
+        Some(mut readiness) => readiness.wait_for(Readiness::is_ready).await.is_ok(),
         None => false,
     };
     if !ready {

@@ -15,9 +15,9 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use self::settle::{Memory, Rest, SettleError};
+use self::settle::{Memory, Rest, SettleError, until_otherwise};
 use crate::clock::Clock;
-use crate::cluster::{Cluster, until_ready};
+use crate::cluster::Cluster;
 use crate::records::{Records, Seen};
 
 /// Time before the first new try of what did not work; it doubles with each.
@@ -126,15 +126,15 @@ impl Controller {
                 pause(retry_after(plans - PLANS_AT_ONCE), &mut changes).await;
                 continue;
             }
-            let readiness = match rest {
+            let until_other = match rest {
                 Rest::Gone => return,
                 Rest::Changed | Rest::Applied => continue,
                 Rest::UntilChanged => None,
-                Rest::UntilReady(readiness) => Some(readiness),
+                Rest::UntilOther(told) => Some(told),
             };
             tokio::select! {
                 () = until_worth_a_look(&mut changes, &seen) => {}
-                () = until_ready(readiness) => {}
+                () = until_otherwise(until_other) => {}
                 () = waker.notified() => memory.forget(),
                 () = until_resync(self.cluster.resync_interval()) => memory.forget(),
             }

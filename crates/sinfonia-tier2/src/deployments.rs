@@ -14,12 +14,12 @@ use std::sync::Arc;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{
-    DeleteDecision, DeployDecision, Policy, Record, Request, Stage, TunnelFacts, delete, deploy,
-    wire,
+    DeleteDecision, DeployDecision, Policy, Readiness, Record, Request, Stage, TunnelFacts, delete,
+    deploy, wire,
 };
 use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
 use sinfonia_service::shutdown::CancellationToken;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -86,8 +86,7 @@ impl Deployments {
             Stage::Starting => Err(Refusal::NotStarted),
             Stage::Live(status) => {
                 let readiness = self.readiness(status).await;
-                let ready = readiness.is_some_and(|readiness| *readiness.borrow());
-                self.answer(seen.record(), ready)
+                self.answer(seen.record(), &known(readiness.as_ref()))
             }
         }
     }
@@ -188,9 +187,13 @@ impl Deployments {
             .map_err(Refusal::NoTunnel)
     }
 
-    fn answer(&self, record: &Record, ready: bool) -> Result<CloudletDeployment, Refusal> {
+    fn answer(
+        &self,
+        record: &Record,
+        readiness: &Readiness,
+    ) -> Result<CloudletDeployment, Refusal> {
         let answer =
-            wire(record, &self.tunnel()?, ready, &self.policy).ok_or(Refusal::NotStarted)?;
+            wire(record, &self.tunnel()?, readiness, &self.policy).ok_or(Refusal::NotStarted)?;
         Ok(CloudletDeployment {
             sandbox: self.sandbox.then_some(true),
             ..answer
@@ -200,4 +203,9 @@ impl Deployments {
     fn synchronised(&self) -> Result<(), Refusal> {
         self.records.synchronised().map_err(Refusal::NoRecords)
     }
+}
+
+/// What is known of whether something runs; nothing where nobody follows that.
+fn known(readiness: Option<&watch::Receiver<Readiness>>) -> Readiness {
+    readiness.map_or_else(Readiness::default, |readiness| readiness.borrow().clone())
 }

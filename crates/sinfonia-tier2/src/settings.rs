@@ -12,7 +12,7 @@ pub use self::groups::{
     KubernetesArgs, LifeArgs, ReportArgs, TunnelArgs,
 };
 pub use self::tier1::{Tier1Args, Tier1Url, Tier1UrlError};
-pub use self::values::{Label, LabelError, Locations, LocationsError};
+pub use self::values::{Label, LabelError, Locations, LocationsError, SecretName, SecretNameError};
 
 const EXAMPLES: &str = "\
 Examples:

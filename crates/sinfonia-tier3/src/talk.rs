@@ -69,10 +69,11 @@ impl Talk {
 }
 
 impl Progress {
-    /// Tells how far it is, where that can be shown in place.
+    /// Tells how far it is: in place where that can be shown, else in a line of its own.
     pub(crate) fn set(&self, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
+        match &self.bar {
+            Some(bar) => bar.set_message(text.to_owned()),
+            None => self.talk.note(text),
         }
     }
 

@@ -54,11 +54,13 @@ pub(crate) struct Waiting<'a> {
     key: &'a PublicKey,
     deployments: Vec<CloudletDeployment>,
     progress: &'a Progress,
+    /// How far it is, as it was last told.
+    told: String,
 }
 
 impl<'a> Waiting<'a> {
     /// Waits for these deployments of an application for this key.
-    pub(crate) const fn new(
+    pub(crate) fn new(
         tier1: &'a Tier1,
         application: Application,
         key: &'a PublicKey,
@@ -71,6 +73,7 @@ impl<'a> Waiting<'a> {
             key,
             deployments,
             progress,
+            told: String::new(),
         }
     }
 
@@ -94,7 +97,7 @@ impl<'a> Waiting<'a> {
             if self.deployments.iter().all(CloudletDeployment::is_ready) {
                 return Ok(());
             }
-            self.progress.set(&self.summary());
+            self.tell();
             sleep(pause).await;
             if !self.ask_all().await? {
                 break;
@@ -142,6 +145,15 @@ impl<'a> Waiting<'a> {
         }
         self.deployments = kept;
         Ok(any_tells)
+    }
+
+    /// Tells how far it is, where that is news.
+    fn tell(&mut self) {
+        let summary = self.summary();
+        if summary != self.told {
+            self.progress.set(&summary);
+            self.told = summary;
+        }
     }
 
     fn message(&self) -> Option<Printable> {

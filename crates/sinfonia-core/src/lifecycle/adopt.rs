@@ -69,7 +69,9 @@ pub fn adopt(found: &Found, now: Timestamp, policy: &Policy) -> Record {
 mod tests {
     use super::*;
     use crate::lifecycle::fixtures::{at, peer, request};
-    use crate::lifecycle::{DeployDecision, Desired, Next, Observed, deploy, desired, reconcile};
+    use crate::lifecycle::{
+        DeployDecision, Desired, Next, Observed, Readiness, deploy, desired, reconcile,
+    };
 
     #[test]
     fn what_was_adopted_is_left_as_it_is() {
@@ -78,7 +80,13 @@ mod tests {
 
         assert_eq!(desired(&record), Desired::Running(peer(1)));
         assert_eq!(
-            reconcile(&record, &Observed::running(peer(1)), false, at(0), &policy),
+            reconcile(
+                &record,
+                &Observed::running(peer(1)),
+                &Readiness::default(),
+                at(0),
+                &policy
+            ),
             Next::Rest
         );
     }

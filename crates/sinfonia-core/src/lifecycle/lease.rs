@@ -142,7 +142,9 @@ fn missed_deadline(status: &RecordStatus, now: Timestamp, policy: &Policy) -> Op
         });
     }
     if status.first_ready.is_none() && has_passed(deadline, status.started, now) {
-        let message = format!("not ready within {} s", deadline.as_secs());
+        let reason = status.message.as_ref();
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let message = format!("not ready within {} s{reason}", deadline.as_secs());
         return Some(Failure {
             class: FailureClass::NotReady,
             message,

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::{
-    AddressPool, FailureClass, Observed, Phase, Policy, Record, RecordStatus, Stage, Step, desired,
-    plan,
+    AddressPool, FailureClass, Observed, Phase, Policy, Readiness, Record, RecordStatus, Stage,
+    Step, desired, plan,
 };
 use crate::deployment::DeploymentName;
 
@@ -57,19 +57,19 @@ pub struct Failure {
     pub detail: Option<String>,
 }
 
-/// Decides what the controller does next about a record. `ready` is whether all that was installed runs; it counts only
-/// while the deployment is Deployed.
+/// Decides what the controller does next about a record. `readiness` is whether all that was installed runs; it counts only
+/// while the deployment is Deployed and was not ready yet.
 pub fn reconcile(
     record: &Record,
     observed: &Observed,
-    ready: bool,
+    readiness: &Readiness,
     now: Timestamp,
     policy: &Policy,
 ) -> Next {
     let steps = plan(&desired(record), observed);
     let next = match record.stage() {
         Stage::Starting if steps.is_empty() => return Next::Start,
-        Stage::Live(status) => follow(record, status, observed, ready, now, policy),
+        Stage::Live(status) => follow(record, status, observed, readiness, now, policy),
         Stage::Starting | Stage::Leaving | Stage::Ended(_) => None,
     };
     match next {
@@ -168,7 +168,7 @@ fn follow(
     record: &Record,
     status: &RecordStatus,
     observed: &Observed,
-    ready: bool,
+    readiness: &Readiness,
     now: Timestamp,
     policy: &Policy,
 ) -> Option<RecordStatus> {
@@ -179,9 +179,11 @@ fn follow(
         Phase::Deployed if !observed.is_installed() => {
             Some(status.enter(Phase::Initializing, &record.spec, now))
         }
-        Phase::Deployed if ready && status.first_ready.is_none() => {
-            Some(first_ready(record, status, now, policy))
-        }
+        Phase::Deployed if status.first_ready.is_none() => match readiness {
+            Readiness::Ready => Some(first_ready(record, status, now, policy)),
+            Readiness::NotYet(_) => None,
+            Readiness::Never(failure) => Some(failed(record, status, failure.clone(), now)),
+        },
         Phase::Expiring if record.is_called_back() => Some(revive(record, status, now, policy)),
         _ => None,
     }
@@ -203,6 +205,7 @@ fn first_ready(
     RecordStatus {
         first_ready: Some(now),
         lease_end,
+        message: None,
         ..status.clone()
     }
 }

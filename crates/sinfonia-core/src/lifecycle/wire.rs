@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Map;
 
-use super::{Phase, Policy, Record, RecordStatus, Stage};
+use super::{Phase, Policy, Readiness, Record, RecordStatus, Stage};
 use crate::deployment::{CloudletDeployment, DeploymentName, Status};
 use crate::key::PublicKey;
 use crate::tunnel::{DnsEntry, HostName, HostPort, Interface, TunnelConfig};
@@ -24,12 +24,12 @@ pub struct TunnelFacts {
     pub cluster_domain: HostName,
 }
 
-/// The deployment as answers show it; `None` when it has no place yet, ended or is being deleted. `ready` is whether
-/// all that was installed runs now.
+/// The deployment as answers show it; `None` when it has no place yet, ended or is being deleted. `readiness` is
+/// whether all that was installed runs now; where that is not known, the record's message counts.
 pub fn wire(
     record: &Record,
     tunnel: &TunnelFacts,
-    ready: bool,
+    readiness: &Readiness,
     policy: &Policy,
 ) -> Option<CloudletDeployment> {
     let Stage::Live(status) = record.stage() else {
@@ -39,7 +39,7 @@ pub fn wire(
         Phase::Expiring if record.is_called_back() => Phase::Initializing,
         phase => phase,
     };
-    let ready = ready && phase == Phase::Deployed;
+    let ready = readiness.is_ready() && phase == Phase::Deployed;
     let (shown, words) = match phase {
         Phase::Initializing => (Status::Initializing, "being installed"),
         Phase::Deployed if ready => (Status::Deployed, "ready"),
@@ -59,11 +59,29 @@ pub fn wire(
         tunnel_config: tunnel_config(status, tunnel),
         ready: Some(ready),
         expires: Some(record.end(policy)),
-        message: Some(status.message.clone().unwrap_or_else(|| words.to_owned())),
+        message: Some(
+            message(status, phase, readiness)
+                .unwrap_or(words)
+                .to_owned(),
+        ),
         sandbox: None,
         cloudlet: None,
         other: Map::new(),
     })
+}
+
+/// What is said of what does not run: news first, then what the controller knew last.
+fn message<'a>(
+    status: &'a RecordStatus,
+    phase: Phase,
+    readiness: &'a Readiness,
+) -> Option<&'a str> {
+    let told = status.message.as_deref();
+    match phase {
+        Phase::Deployed if readiness.is_ready() => None,
+        Phase::Deployed => readiness.message().or(told),
+        _ => told,
+    }
 }
 
 fn tunnel_config(status: &RecordStatus, tunnel: &TunnelFacts) -> TunnelConfig {

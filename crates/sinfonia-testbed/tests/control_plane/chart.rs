@@ -80,6 +80,7 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 #[case::no_replica("replicaCount=0", "replicaCount")]
 #[case::a_slip_of_the_pen("sinfoniaTier1URL=http://tier1.example", "sinfoniaTier1URL")]
 #[case::a_url_that_is_none("sinfoniaTier2Url=cloudlet.example", "sinfoniaTier2Url")]
+#[case::no_name_of_a_secret("tier2.imagePullSecrets={name: registry}", "imagePullSecrets")]
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
     let folder = TestFolder::new().unwrap();
@@ -237,7 +238,7 @@ const EVERYTHING: [&str; 24] = [
     "--set",
     "tier2.trustedProxies={192.0.2.0/24},tier2.localNetworks={198.51.100.0/24}",
     "--set",
-    "tier2.deployToken.existingSecret=mine,tier2.reportToken.existingSecret=reports",
+    "tier2.deployToken.existingSecret=mine,tier2.reportToken.existingSecret=reports,tier2.imagePullSecrets={backends}",
     "--set",
     "extraArgs={--max-deployments=20}",
     "--set",

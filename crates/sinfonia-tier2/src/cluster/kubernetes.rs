@@ -14,6 +14,7 @@ mod mirror;
 mod objects;
 mod observation;
 mod prometheus;
+mod pull_secrets;
 mod releases;
 mod start;
 mod steps;
@@ -28,7 +29,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
-use sinfonia_core::lifecycle::{Found, Observed, Record, Step, TunnelFacts};
+use sinfonia_core::lifecycle::{Found, Namespace, Observed, Readiness, Record, Step, TunnelFacts};
 use sinfonia_service::recipes::RecipeRepository;
 use tokio::sync::{Mutex, Semaphore, watch};
 use uuid::Uuid;
@@ -38,6 +39,7 @@ use self::disturbances::Disturbances;
 use self::helm::Helm;
 use self::leader::Candidate;
 use self::prometheus::Prometheus;
+use self::pull_secrets::PullSecrets;
 pub use self::start::StartError;
 pub(crate) use self::start::{Parts, start};
 use self::workloads::Workloads;
@@ -60,6 +62,7 @@ pub(crate) struct Kubernetes {
     charts: Charts,
     recipes: RecipeRepository,
     workloads: Workloads,
+    pull_secrets: PullSecrets,
     prometheus: Prometheus,
     /// Whether leases depend on the tunnels' traffic, and how far back that counts.
     activity: Option<SignedDuration>,
@@ -87,7 +90,7 @@ impl Cluster for Kubernetes {
         let look = async {
             // Nobody closes it. A new leader looks at everything at once, which must not look like an attack to the API server.
             let _permit = self.looks.acquire().await.ok();
-            observation::observe(&self.client, name).await
+            self.look(name).await
         };
         look.boxed()
     }
@@ -105,7 +108,7 @@ impl Cluster for Kubernetes {
         &'a self,
         name: &'a DeploymentName,
         since: Timestamp,
-    ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>> {
+    ) -> BoxFuture<'a, Result<watch::Receiver<Readiness>, ClusterError>> {
         self.workloads
             .readiness(name, since)
             .map(|readiness| readiness.map_err(|error| ClusterError(error.into())))
@@ -150,6 +153,26 @@ impl Cluster for Kubernetes {
 
     fn resources(&self) -> BoxFuture<'_, Resources> {
         self.prometheus.resources().boxed()
+    }
+}
+
+impl Kubernetes {
+    /// What is there under a name. A Namespace without the Secrets that images are pulled with lacks something too.
+    async fn look(&self, name: &DeploymentName) -> Result<Observed, ClusterError> {
+        let observed = observation::observe(&self.client, name).await?;
+        if !self.pull_secrets.are_wanted() || observed.namespace != Namespace::Present {
+            return Ok(observed);
+        }
+        let in_place = self.pull_secrets.are_in_place(name).await;
+        let namespace = if in_place.map_err(cluster_error)? {
+            Namespace::Present
+        } else {
+            Namespace::Incomplete
+        };
+        Ok(Observed {
+            namespace,
+            ..observed
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::{PrivateKey, PublicKey};
 use sinfonia_core::lifecycle::{
-    Namespace, Observed, PeerState, Record, Release, Step, TunnelFacts,
+    Namespace, Observed, PeerState, Readiness, Record, Release, Step, TunnelFacts,
 };
 use sinfonia_core::network::Network;
 use sinfonia_core::tunnel::{HostPort, TunnelError};
@@ -64,7 +64,7 @@ pub struct Sandbox {
 #[derive(Default)]
 struct Deployment {
     observed: Observed,
-    running: watch::Sender<bool>,
+    running: watch::Sender<Readiness>,
 }
 
 impl Sandbox {
@@ -177,9 +177,12 @@ impl Sandbox {
                 observed.release = Release::Absent;
             }
         }
-        deployment
-            .running
-            .send_replace(deployment.observed.is_installed());
+        let readiness = if deployment.observed.is_installed() {
+            Readiness::Ready
+        } else {
+            Readiness::default()
+        };
+        deployment.running.send_replace(readiness);
         if deployment.observed == Observed::default() {
             deployments.remove(name);
         }
@@ -222,13 +225,13 @@ impl Cluster for Sandbox {
         &'a self,
         name: &'a DeploymentName,
         _since: Timestamp,
-    ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>> {
+    ) -> BoxFuture<'a, Result<watch::Receiver<Readiness>, ClusterError>> {
         let deployments = self.deployments();
         let running = deployments
             .get(name)
             .map(|deployment| deployment.running.subscribe());
         // What is not there does not run, and never will under this name.
-        let running = running.unwrap_or_else(|| watch::Sender::new(false).subscribe());
+        let running = running.unwrap_or_else(|| watch::Sender::<Readiness>::default().subscribe());
         ready(Ok(running)).boxed()
     }
 

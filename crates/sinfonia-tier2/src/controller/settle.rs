@@ -1,17 +1,23 @@
 //! The work on one record: asking the state machine what comes next, and doing it, until there is nothing left to do.
 
+use std::time::Duration;
+
 use futures_util::future::{FutureExt, join_all};
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{
-    Desired, Failure, Next, Observed, Phase, PlacementError, Record, RecordSpec, RecordStatus,
-    Step, desired, fail, place, reconcile, start,
+    Desired, Failure, Next, Observed, Phase, PlacementError, Readiness, Record, RecordSpec,
+    RecordStatus, Step, desired, fail, place, reconcile, start, tell,
 };
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::Controller;
 use crate::cluster::{ClusterError, StepError};
 use crate::records::{Seen, unless_stale};
+
+/// Shortest time between a status and one that only says something else of why a deployment is not ready.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// When a record needs work again.
 pub(super) enum Rest {
@@ -21,10 +27,19 @@ pub(super) enum Rest {
     Applied,
     /// When it is changed.
     UntilChanged,
-    /// When it is changed, or what was installed runs.
-    UntilReady(watch::Receiver<bool>),
+    /// When it is changed, or there is something else to say of whether what was installed runs.
+    UntilOther(Told),
     /// Never: it is removed.
     Gone,
+}
+
+/// What was said of whether what was installed runs.
+pub(super) struct Told {
+    readiness: watch::Receiver<Readiness>,
+    /// Why it does not run, as the record says it.
+    message: Option<String>,
+    /// When the record may say something else.
+    not_before: Instant,
 }
 
 /// What the task of a record remembers from one look to the next.
@@ -36,6 +51,8 @@ pub(super) struct Memory {
     observed: Option<(RecordSpec, DeploymentName, Observed)>,
     /// Whether the name was picked just now, so that there is nothing under it without a look.
     is_new: bool,
+    /// When the status was last written.
+    written: Option<Instant>,
 }
 
 /// Why the work on a record stopped.
@@ -88,12 +105,12 @@ impl Controller {
         &self,
         record: &Record,
         observed: &Observed,
-    ) -> Result<(Next, Option<watch::Receiver<bool>>), ClusterError> {
+    ) -> Result<(Next, Option<watch::Receiver<Readiness>>), ClusterError> {
         let readiness = self.readiness(record, observed).await?;
-        let ready = readiness
+        let now = readiness
             .as_ref()
-            .is_some_and(|readiness| *readiness.borrow());
-        let next = reconcile(record, observed, ready, self.clock.now(), &self.policy);
+            .map_or_else(Readiness::default, |readiness| readiness.borrow().clone());
+        let next = reconcile(record, observed, &now, self.clock.now(), &self.policy);
         Ok((next, readiness))
     }
 
@@ -101,7 +118,7 @@ impl Controller {
         &self,
         seen: &Seen,
         next: Next,
-        readiness: Option<watch::Receiver<bool>>,
+        readiness: Option<watch::Receiver<Readiness>>,
         changes: &watch::Receiver<Seen>,
         memory: &mut Memory,
     ) -> Result<Rest, SettleError> {
@@ -118,6 +135,7 @@ impl Controller {
                         .readiness(&status.deployment_name, status.since);
                     drop(readiness.now_or_never());
                 }
+                memory.written = Some(Instant::now());
                 self.write(seen, *status).await?;
                 Ok(Rest::Changed)
             }
@@ -132,7 +150,41 @@ impl Controller {
                 }
                 Ok(rest)
             }
-            Next::Rest => Ok(readiness.map_or(Rest::UntilChanged, Rest::UntilReady)),
+            Next::Rest => match readiness {
+                Some(readiness) => self.tell(seen, readiness, memory).await,
+                None => Ok(Rest::UntilChanged),
+            },
+        }
+    }
+
+    /// Says in the record why what was installed does not run yet, where that is news, and not again and again: how far it is can change
+    /// many times a second, and what runs soon is not worth a word.
+    async fn tell(
+        &self,
+        seen: &Seen,
+        readiness: watch::Receiver<Readiness>,
+        memory: &mut Memory,
+    ) -> Result<Rest, SettleError> {
+        let record = seen.record();
+        let now = Instant::now();
+        let not_before = memory.written.map_or(now, |written| written + SILENCE);
+        let news = tell(record, &readiness.borrow());
+        match news {
+            Some(status) if now >= not_before => {
+                memory.written = Some(now);
+                tracing::debug!(key = %record.spec.public_key.short(), name = %status.deployment_name, message = status.message, "deployment is not ready yet");
+                unless_stale(self.records.write_status(seen, status).await)
+                    .map_err(SettleError::Write)?;
+                Ok(Rest::Changed)
+            }
+            _ => Ok(Rest::UntilOther(Told {
+                readiness,
+                message: record
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.message.clone()),
+                not_before,
+            })),
         }
     }
 
@@ -141,6 +193,9 @@ impl Controller {
         let before = seen.record().status.as_ref();
         let moved = before.is_none_or(|before| before.phase != status.phase);
         let (name, phase) = (status.deployment_name.clone(), status.phase);
+        if let Some(class) = status.failure {
+            tracing::info!(%class, message = status.message, %name, "deployment never can be ready");
+        }
         let key = seen.record().spec.public_key;
         if !unless_stale(self.records.write_status(seen, status).await)
             .map_err(SettleError::Write)?
@@ -160,7 +215,7 @@ impl Controller {
         &self,
         record: &Record,
         observed: &Observed,
-    ) -> Result<Option<watch::Receiver<bool>>, ClusterError> {
+    ) -> Result<Option<watch::Receiver<Readiness>>, ClusterError> {
         match &record.status {
             Some(status)
                 if status.phase == Phase::Deployed
@@ -312,6 +367,31 @@ impl Memory {
         let (spec, name, observed) = self.observed.as_ref()?;
         let now = record.status.as_ref().map(|status| &status.deployment_name);
         (*spec == record.spec && now == Some(name)).then_some(*observed)
+    }
+}
+
+/// Resolves when what was installed runs or never will, or when the record may say something else of why it does not; never, if nobody
+/// follows that.
+pub(super) async fn until_otherwise(told: Option<Told>) {
+    let Some(told) = told else {
+        return std::future::pending().await;
+    };
+    let (mut decided, mut news) = (told.readiness.clone(), told.readiness);
+    let is_decided = |readiness: &Readiness| !matches!(readiness, Readiness::NotYet(_));
+    let is_news = |readiness: &Readiness| {
+        readiness.message().is_some() && readiness.message() != told.message.as_deref()
+    };
+    let decided = async { decided.wait_for(is_decided).await.is_ok() };
+    let news = async {
+        sleep_until(told.not_before).await;
+        news.wait_for(is_news).await.is_ok()
+    };
+    let is_followed = tokio::select! {
+        is_followed = decided => is_followed,
+        is_followed = news => is_followed,
+    };
+    if !is_followed {
+        std::future::pending::<()>().await;
     }
 }
 

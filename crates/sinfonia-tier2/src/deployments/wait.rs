@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::key::PublicKey;
-use sinfonia_core::lifecycle::{Phase, RecordStatus, Stage};
+use sinfonia_core::lifecycle::{Phase, Readiness, RecordStatus, Stage};
 use sinfonia_service::reload::causes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
-use super::{Deployments, Refusal};
+use super::{Deployments, Refusal, known};
 use crate::cluster::until_ready;
 
 /// Least time that a request gives the controller to take its record up, because before that there is nothing to answer.
@@ -41,11 +41,9 @@ impl Deployments {
                 Stage::Live(status) if stopping => (self.readiness(status).await, Instant::now()),
                 Stage::Live(status) => (self.readiness(status).await, deadline),
             };
-            let ready = readiness
-                .as_ref()
-                .is_some_and(|readiness| *readiness.borrow());
-            if ready || Instant::now() >= until {
-                return self.answer(seen.record(), ready);
+            let now = known(readiness.as_ref());
+            if now.is_ready() || Instant::now() >= until {
+                return self.answer(seen.record(), &now);
             }
             tokio::select! {
                 changed = changes.changed() => changed.map_err(|_| Refusal::Removed)?,
@@ -74,7 +72,10 @@ impl Deployments {
     }
 
     /// Follows whether what was installed runs. When the cluster does not say, it does not.
-    pub(super) async fn readiness(&self, status: &RecordStatus) -> Option<watch::Receiver<bool>> {
+    pub(super) async fn readiness(
+        &self,
+        status: &RecordStatus,
+    ) -> Option<watch::Receiver<Readiness>> {
         if status.phase != Phase::Deployed {
             return None;
         }

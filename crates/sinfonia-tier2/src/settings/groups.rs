@@ -18,7 +18,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::values::{
-    Label, Locations, duration, lease_duration, positive_duration, tier2_endpoint,
+    Label, Locations, SecretName, duration, lease_duration, positive_duration, tier2_endpoint,
 };
 
 /// What runs the deployments.
@@ -68,6 +68,10 @@ pub struct KubernetesArgs {
     /// Time after which a deployment is compared with the cluster although nothing was heard of it
     #[arg(long, env = "SINFONIA_RESYNC_INTERVAL", value_name = "TIME", default_value = "10m", value_parser = positive_duration)]
     pub resync_interval: SignedDuration,
+    /// Secret in --namespace with which images are pulled (kubernetes.io/dockerconfigjson), copied into each deployment's Namespace, where
+    /// its chart can read it; repeatable
+    #[arg(long, env = "SINFONIA_IMAGE_PULL_SECRET", value_name = "NAME")]
+    pub image_pull_secret: Vec<List<SecretName>>,
 }
 
 /// How helm is run; the sandbox makes no use of these.

@@ -1,5 +1,6 @@
 //! Values of options.
 
+use std::fmt;
 use std::str::FromStr;
 
 use jiff::SignedDuration;
@@ -8,6 +9,9 @@ use sinfonia_core::location::{Location, LocationError};
 
 /// Longest time that an option takes: a year, so that no time computed with it overflows.
 const LONGEST: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+/// Longest name of an object in Kubernetes (RFC 1123 subdomain).
+const LONGEST_NAME: usize = 253;
 
 /// Why a text is no time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +44,17 @@ pub struct Label {
 #[error("a label is NAME=VALUE, such as region=eu")]
 pub struct LabelError;
 
+/// The name of a Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretName(String);
+
+/// A text that is no name of a Secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the name of a Secret has at most {LONGEST_NAME} lower-case letters, digits, hyphens and dots"
+)]
+pub struct SecretNameError;
+
 /// Places: `LAT,LON`, or a JSON list of pairs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Locations(pub Vec<Location>);
@@ -65,6 +80,38 @@ impl FromStr for Label {
             return Err(LabelError);
         }
         Ok(Self { name, value })
+    }
+}
+
+impl SecretName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SecretName {
+    type Err = SecretNameError;
+
+    fn from_str(text: &str) -> Result<Self, SecretNameError> {
+        let is_part = |part: &str| {
+            let is_allowed =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            !part.is_empty()
+                && part.bytes().all(is_allowed)
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+        };
+        if text.len() > LONGEST_NAME || !text.split('.').all(is_part) {
+            return Err(SecretNameError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 
@@ -161,6 +208,18 @@ mod tests {
             text.parse::<Locations>().unwrap(),
             Locations(expected.collect())
         );
+    }
+
+    #[rstest]
+    #[case("registry", true)]
+    #[case("ghcr.io-2", true)]
+    #[case("", false)]
+    #[case("Registry", false)]
+    #[case("../tokens", false)]
+    #[case("a..b", false)]
+    #[case("-a", false)]
+    fn a_secret_is_named_as_kubernetes_does(#[case] text: &str, #[case] expected: bool) {
+        assert_eq!(text.parse::<SecretName>().is_ok(), expected);
     }
 
     #[rstest]

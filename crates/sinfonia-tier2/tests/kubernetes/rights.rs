@@ -7,7 +7,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use sinfonia_testbed::{Cluster, FaultProxy};
 
-use crate::harness::{Cloudlet, OTHER, PATIENCE, PLAIN, RIGHTS, WEB, peer_path};
+use crate::harness::{Cloudlet, OTHER, PATIENCE, PLAIN, RIGHTS, WEB, eventually, peer_path};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_account_of_a_deployment_reaches_no_further_than_its_namespace() {
@@ -91,6 +91,13 @@ async fn every_right_is_used() {
 
     leader.post(WEB, 1).wait(0).granted().await;
     let name = cloudlet.name_of(1);
+    // What happens is asked for when something takes its time.
+    eventually(async || {
+        let calls = proxy.calls();
+        let watches_events = calls.iter().any(|call| call.is("watch", "events"));
+        watches_events.then_some(()).ok_or("no watch".to_owned())
+    })
+    .await;
     cloudlet.run_pods(&name, true);
     leader.post(WEB, 1).wait(60).granted().await;
     let healed = cloudlet.find_peer(&name).unwrap()["metadata"]["uid"].clone();

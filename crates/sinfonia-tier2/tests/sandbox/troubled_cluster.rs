@@ -11,8 +11,8 @@ use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{
-    Activity, Failure, FailureClass, Namespace, Observed, PeerState, Record, Release, Step,
-    TunnelFacts,
+    Activity, Failure, FailureClass, Namespace, Observed, PeerState, Readiness, Record, Release,
+    Step, TunnelFacts,
 };
 use sinfonia_tier2::cluster::sandbox::Sandbox;
 use sinfonia_tier2::cluster::{Activities, Cluster, ClusterError, StepError};
@@ -33,7 +33,7 @@ pub(crate) enum Install {
 pub(crate) struct TroubledCluster {
     sandbox: Sandbox,
     install: watch::Sender<Install>,
-    ready: watch::Sender<bool>,
+    readiness: watch::Sender<Readiness>,
     tunnel: watch::Sender<Result<TunnelFacts, String>>,
     activity: Mutex<Option<Activity>>,
     uninstall_works: watch::Sender<bool>,
@@ -54,7 +54,7 @@ impl TroubledCluster {
         Self {
             sandbox,
             install: watch::Sender::new(Install::Works),
-            ready: watch::Sender::new(true),
+            readiness: watch::Sender::new(Readiness::Ready),
             tunnel: watch::Sender::new(tunnel),
             activity: Mutex::new(None),
             uninstall_works: watch::Sender::new(true),
@@ -71,7 +71,16 @@ impl TroubledCluster {
 
     /// Whether what is installed runs.
     pub(crate) fn ready(&self, ready: bool) {
-        self.ready.send_replace(ready);
+        self.is(if ready {
+            Readiness::Ready
+        } else {
+            Readiness::default()
+        });
+    }
+
+    /// Whether what is installed runs, and why not.
+    pub(crate) fn is(&self, readiness: Readiness) {
+        self.readiness.send_replace(readiness);
     }
 
     /// What all tunnels do; only requests renew where nothing was said.
@@ -198,8 +207,8 @@ impl Cluster for TroubledCluster {
         &'a self,
         _name: &'a DeploymentName,
         _since: Timestamp,
-    ) -> BoxFuture<'a, Result<watch::Receiver<bool>, ClusterError>> {
-        futures_util::future::ready(Ok(self.ready.subscribe())).boxed()
+    ) -> BoxFuture<'a, Result<watch::Receiver<Readiness>, ClusterError>> {
+        futures_util::future::ready(Ok(self.readiness.subscribe())).boxed()
     }
 
     fn activities(&self) -> BoxFuture<'_, Activities> {

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use rstest::rstest;
 use serde_json::json;
-use sinfonia_core::lifecycle::FailureClass;
+use sinfonia_core::lifecycle::{Failure, FailureClass, Line, Readiness};
 
 use crate::harness::{OTHER, Tier2, deployment, pass, seconds_of};
 use crate::troubled_cluster::Install;
@@ -155,6 +155,55 @@ async fn what_is_not_ready_in_time_is_rolled_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_missing_is_told_as_it_changes_and_when_time_is_up() {
+    let tier2 = Tier2::new().await;
+    tier2.cluster.is(pulling("image a"));
+    let posted = tier2.post(1).granted().await;
+    tier2.cluster.is(pulling("image b"));
+    let read = tier2.get(1).granted().await;
+    pass(11 * 60).await;
+
+    assert_eq!(posted["Message"], "pulling image a");
+    assert_eq!(read["Message"], "pulling image b");
+    let expected = "not ready within 600 s: pulling image b";
+    let failed = tier2.get(1).answer().await;
+    assert_eq!(failed.problem(), (404, Some("not-ready"), expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_can_be_ready_is_rolled_back_at_once() {
+    let tier2 = Tier2::new().await;
+    tier2.cluster.is(pulling("image a"));
+    let fails = async {
+        pass(5).await;
+        tier2.cluster.is(never());
+    };
+
+    let post = tier2.post(1).header("prefer", "wait=60").answer();
+    let ((seconds, posted), ()) = tokio::join!(seconds_of(post), fails);
+    pass(1).await;
+
+    assert_eq!(seconds, 5);
+    assert_eq!(posted.problem(), (500, Some("not-ready"), "no image"));
+    let read = tier2.get(1).answer().await;
+    assert_eq!(read.problem(), (404, Some("not-ready"), "no image"));
+    assert!(tier2.cluster.is_empty().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_ready_once_is_not_given_up() {
+    let tier2 = Tier2::new().await;
+    tier2.post(1).granted().await;
+    tier2.cluster.is(never());
+
+    pass(60).await;
+
+    let deployment = tier2.get(1).granted().await;
+    let told = ["Status", "Ready", "Message"].map(|field| deployment[field].clone());
+    assert_eq!(told, [json!("Deployed"), json!(false), json!("no image")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_installed_in_time_is_cancelled_and_rolled_back() {
     let tier2 = Tier2::with(&["--ready-deadline", "2m"]).await;
     tier2.cluster.installing(Install::Hangs);
@@ -212,4 +261,16 @@ async fn when_the_service_stops_nobody_waits_any_more() {
     );
 
     assert_eq!((seconds, &deployment["Ready"]), (2, &json!(false)));
+}
+
+fn pulling(what: &str) -> Readiness {
+    Readiness::NotYet(Some(Line::new(&format!("pulling {what}"))))
+}
+
+fn never() -> Readiness {
+    Readiness::Never(Failure {
+        class: FailureClass::NotReady,
+        message: "no image".to_owned(),
+        detail: None,
+    })
 }

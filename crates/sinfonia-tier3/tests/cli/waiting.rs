@@ -26,10 +26,37 @@ async fn it_asks_the_cloudlet_until_the_deployment_is_ready() {
     brave-otter-x7k2p  Pittsburgh  Deployed  yes    10.5.17.4  203.0.113.7:51820  2099-01-01
     -- stderr
     deploying helloworld through http://tier1…
+    waiting for helloworld on Pittsburgh: waiting for 1 of 2 Pods
     ");
     let question =
         format!("GET /api/v1/deployments/{HELLOWORLD}/{URL_SAFE_KEY}?cloudlet={CLOUDLET}");
     assert_eq!(device.asked().await[1..], [question.clone(), question]);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_told_as_it_changes() {
+    let device = Device::new().await;
+    let lacking = |message: &str| {
+        let mut deployment = starting();
+        deployment["Message"] = message.into();
+        deployment
+    };
+    let (pulling, pulled) = (lacking("pulling image web:1"), lacking("web runs\u{1b}[2J"));
+    device.deploys(answer(&json!([pulling]))).await;
+    device.tells_once(answer(&pulling)).await;
+    device.tells_once(answer(&pulled)).await;
+    device.tells(answer(&ready())).await;
+
+    insta::assert_snapshot!(device.run("deploy helloworld"), @r"
+    exit 0
+    -- stdout
+    DEPLOYMENT         CLOUDLET    STATUS    READY  ADDRESS    ENDPOINT           EXPIRES
+    brave-otter-x7k2p  Pittsburgh  Deployed  yes    10.5.17.4  203.0.113.7:51820  2099-01-01
+    -- stderr
+    deploying helloworld through http://tier1…
+    waiting for helloworld on Pittsburgh: pulling image web:1
+    waiting for helloworld on Pittsburgh: web runs�[2J
+    ");
 }
 
 #[tokio::test]
@@ -98,6 +125,7 @@ async fn a_deployment_that_fails_says_why() {
     -- stdout
     -- stderr
     deploying helloworld through http://tier1…
+    waiting for helloworld on Pittsburgh: waiting for 1 of 2 Pods
     error: helloworld: the deployment failed: the image cannot be pulled (404 Not Found, not-ready, request r-1)
     hint: what is deployed says its recipe: sinfonia-tier3 recipe helloworld --tier1-url http://tier1
     ");
@@ -116,6 +144,7 @@ async fn a_deployment_that_vanishes_is_told_as_gone() {
     -- stdout
     -- stderr
     deploying helloworld through http://tier1…
+    waiting for helloworld on Pittsburgh: waiting for 1 of 2 Pods
     error: helloworld: the deployment is gone: there is no such deployment (404 Not Found, request r-1)
     hint: deploy it anew: sinfonia-tier3 deploy helloworld --tier1-url http://tier1
     ");
@@ -140,6 +169,7 @@ async fn of_several_deployments_one_that_fails_is_left_out() {
     brave-otter-x7k2p  Pittsburgh  Deployed  yes    10.5.17.4  203.0.113.7:51820  2099-01-01
     -- stderr
     deploying helloworld through http://tier1…
+    waiting for helloworld on Pittsburgh: waiting for 1 of 2 Pods
     note: one of the cloudlets is left out: the deployment failed: the image cannot be pulled (404 Not Found, not-ready, request r-1)
     ");
 }
@@ -155,6 +185,7 @@ async fn time_is_up_when_the_timeout_has_passed() {
     -- stdout
     -- stderr
     deploying helloworld through http://tier1…
+    waiting for helloworld on Pittsburgh: waiting for 1 of 2 Pods
     error: helloworld: the deployment is not ready yet: waiting for 1 of 2 Pods
     hint: it had 1 s (--timeout); see how far it is: sinfonia-tier3 status helloworld --tier1-url http://tier1
     ");

@@ -128,6 +128,20 @@ fn before_it_was_ready_nothing_but_its_deadline_ends_a_deployment(
 }
 
 #[test]
+fn what_was_missing_last_is_told_when_the_deadline_has_passed() {
+    let record = with(record(Phase::Deployed), |status| {
+        (status.first_ready, status.message) = (None, Some("pulling image x".to_owned()));
+    });
+
+    let Verdict::Write(failed) = decide(&record, Activity::Idle, 600) else {
+        panic!("the deadline has passed");
+    };
+
+    let expected = "not ready within 600 s: pulling image x";
+    assert_eq!(failed.message.as_deref(), Some(expected));
+}
+
+#[test]
 fn once_ready_only_a_new_installation_has_a_deadline() {
     let healing = with(record(Phase::Deployed), |status| {
         enter(status, Phase::Initializing, 1000);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::world::{Event, KEYS, LEASE, RECIPES, Sabotage, World, calm};
 use crate::lifecycle::fixtures::any_mishap;
-use crate::lifecycle::{Activity, Observed, Phase};
+use crate::lifecycle::{Activity, Failure, FailureClass, Observed, Phase, Readiness};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
@@ -90,19 +90,23 @@ fn any_event() -> impl Strategy<Value = Event> {
         Sabotage::ReleaseDeleted,
         Sabotage::ReleaseBroken,
     ]);
-    let reconcile = (
-        key(),
-        any_mishap(),
-        prop::bool::weighted(0.8),
-        prop::bool::weighted(0.6),
-    );
+    let readiness = prop_oneof![
+        6 => Just(Readiness::Ready),
+        3 => Just(Readiness::default()),
+        1 => Just(Readiness::Never(Failure {
+            class: FailureClass::NotReady,
+            message: String::new(),
+            detail: None,
+        })),
+    ];
+    let reconcile = (key(), any_mishap(), prop::bool::weighted(0.8), readiness);
     prop_oneof![
         3 => (key(), 0..RECIPES).prop_map(|(key, recipe)| Event::Post { key, recipe }),
         1 => key().prop_map(|key| Event::Delete { key }),
         1 => key().prop_map(|key| Event::TakeBack { key }),
         3 => (0..LEASE).prop_map(Event::Wait),
         3 => [activity(), activity(), activity()].prop_map(Event::Round),
-        8 => reconcile.prop_map(|(key, mishap, installable, ready)| Event::Reconcile { key, mishap, installable, ready }),
+        8 => reconcile.prop_map(|(key, mishap, installable, readiness)| Event::Reconcile { key, mishap, installable, readiness }),
         1 => (key(), sabotage).prop_map(|(key, sabotage)| Event::Sabotage { key, sabotage }),
         1 => Just(Event::NamespacesGo),
     ]

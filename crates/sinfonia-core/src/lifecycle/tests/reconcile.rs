@@ -4,8 +4,8 @@ use crate::deployment::DeploymentName;
 use crate::lifecycle::fixtures::{at, called, key, new_record, peer, record, request, with};
 use crate::lifecycle::{
     Activity, AddressPool, DeployDecision, Failure, FailureClass, Namespace, Next, Observed,
-    PeerState, Phase, Placement, PlacementError, Policy, Record, RecordStatus, Release, Step,
-    Verdict, deploy, fail, lease, place, reconcile, start,
+    PeerState, Phase, Placement, PlacementError, Policy, Readiness, Record, RecordStatus, Release,
+    Step, Verdict, deploy, fail, lease, place, reconcile, start,
 };
 
 #[test]
@@ -70,7 +70,7 @@ fn what_took_long_to_be_ready_still_gets_its_lease() {
     let next = reconcile(
         &record,
         &Observed::running(peer(1)),
-        true,
+        &Readiness::Ready,
         at(590),
         &Policy::default(),
     );
@@ -80,6 +80,38 @@ fn what_took_long_to_be_ready_still_gets_its_lease() {
         written(&record, |status| (status.first_ready, status.lease_end) =
             (Some(at(590)), at(890)))
     );
+}
+
+#[test]
+fn the_first_ready_takes_the_message_away() {
+    let record = with(record(Phase::Deployed), |status| {
+        (status.first_ready, status.message) = (None, Some("pulling image x".to_owned()));
+    });
+
+    assert_eq!(
+        next(&record, &Observed::running(peer(1)), true),
+        written(&record, |status| (status.first_ready, status.message) =
+            (Some(at(10)), None))
+    );
+}
+
+#[test]
+fn what_never_can_be_ready_fails_before_its_deadline_unless_it_was_ready_once() {
+    let new = with(record(Phase::Deployed), |status| status.first_ready = None);
+    let next = |record: &Record| {
+        let (observed, policy) = (Observed::running(peer(1)), Policy::default());
+        reconcile(record, &observed, &never(), at(10), &policy)
+    };
+
+    let given_up = written(&new, |status| {
+        (status.phase, status.since) = (Phase::Failed, at(10));
+        (status.failure, status.message) = (
+            Some(FailureClass::NotReady),
+            Some("image x cannot be pulled".to_owned()),
+        );
+    });
+    assert_eq!(next(&new), given_up);
+    assert_eq!(next(&record(Phase::Deployed)), Next::Rest);
 }
 
 #[test]
@@ -263,11 +295,24 @@ fn an_address_is_held_as_long_as_its_record_is_there(
 }
 
 fn next(record: &Record, observed: &Observed, ready: bool) -> Next {
-    reconcile(record, observed, ready, at(10), &Policy::default())
+    let readiness = if ready {
+        Readiness::Ready
+    } else {
+        Readiness::default()
+    };
+    reconcile(record, observed, &readiness, at(10), &Policy::default())
 }
 
 fn written(record: &Record, change: impl FnOnce(&mut RecordStatus)) -> Next {
     Next::Write(Box::new(with(record.clone(), change).status.unwrap()))
+}
+
+fn never() -> Readiness {
+    Readiness::Never(Failure {
+        class: FailureClass::NotReady,
+        message: "image x cannot be pulled".to_owned(),
+        detail: None,
+    })
 }
 
 fn bad_values() -> Failure {

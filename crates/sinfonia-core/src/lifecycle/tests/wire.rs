@@ -4,11 +4,20 @@ use serde_json::json;
 
 use crate::deployment::Status;
 use crate::lifecycle::fixtures::{called, key, new_record, record, with};
-use crate::lifecycle::{Phase, Policy, Record, RecordSpec, RecordStatus, TunnelFacts, wire};
+use crate::lifecycle::{
+    Failure, FailureClass, Line, Phase, Policy, Readiness, Record, RecordSpec, RecordStatus,
+    TunnelFacts, wire,
+};
 
 #[test]
 fn a_deployment_is_answered_as_the_contract_says() {
-    let answer = wire(&record(Phase::Deployed), &facts(), true, &Policy::default()).unwrap();
+    let answer = wire(
+        &record(Phase::Deployed),
+        &facts(),
+        &Readiness::Ready,
+        &Policy::default(),
+    )
+    .unwrap();
 
     let expected = json!({
         "DeploymentName": "brave-otter-x7k2p",
@@ -40,9 +49,38 @@ fn only_what_is_deployed_can_be_ready(
     #[case] status: Status,
     #[case] ready: bool,
 ) {
-    let answer = wire(&record, &facts(), true, &Policy::default()).unwrap();
+    let answer = wire(&record, &facts(), &Readiness::Ready, &Policy::default()).unwrap();
 
     assert_eq!((answer.status, answer.ready), (status, Some(ready)));
+}
+
+#[rstest]
+#[case::why_not_yet(
+    Readiness::NotYet(Some(Line::new("pulling image x"))),
+    None,
+    "pulling image x"
+)]
+#[case::news_win(
+    Readiness::NotYet(Some(Line::new("pulling image x"))),
+    Some("unschedulable"),
+    "pulling image x"
+)]
+#[case::what_was_known_last(Readiness::default(), Some("unschedulable"), "unschedulable")]
+#[case::nothing_known(Readiness::default(), None, "installed, not ready")]
+#[case::never(Readiness::Never(Failure { class: FailureClass::NotReady, message: "no image".to_owned(), detail: None }), None, "no image")]
+#[case::ready_after_all(Readiness::Ready, Some("unschedulable"), "ready")]
+fn the_message_says_why_it_is_not_ready(
+    #[case] readiness: Readiness,
+    #[case] told: Option<&str>,
+    #[case] expected: &str,
+) {
+    let record = with(record(Phase::Deployed), |status| {
+        status.message = told.map(str::to_owned);
+    });
+
+    let answer = wire(&record, &facts(), &readiness, &Policy::default()).unwrap();
+
+    assert_eq!(answer.message.as_deref(), Some(expected));
 }
 
 #[rstest]
@@ -52,7 +90,10 @@ fn only_what_is_deployed_can_be_ready(
 #[case::about_to_start_anew(called(record(Phase::Failed), 10))]
 #[case::being_deleted(Record { deleting: true, ..record(Phase::Deployed) })]
 fn what_is_not_there_has_no_answer(#[case] record: Record) {
-    assert_eq!(wire(&record, &facts(), true, &Policy::default()), None);
+    assert_eq!(
+        wire(&record, &facts(), &Readiness::Ready, &Policy::default()),
+        None
+    );
 }
 
 #[test]
@@ -60,7 +101,7 @@ fn the_end_of_the_lease_counts_a_renewal_at_once() {
     let answer = wire(
         &called(record(Phase::Deployed), 200),
         &facts(),
-        true,
+        &Readiness::Ready,
         &Policy::default(),
     )
     .unwrap();
@@ -78,7 +119,7 @@ fn the_longest_life_may_end_before_the_lease(#[case] record: Record, #[case] exp
         ..Policy::default()
     };
 
-    let answer = wire(&record, &facts(), true, &policy).unwrap();
+    let answer = wire(&record, &facts(), &Readiness::Ready, &policy).unwrap();
 
     assert_eq!(answer.expires.unwrap().to_string(), expected);
 }
@@ -86,7 +127,7 @@ fn the_longest_life_may_end_before_the_lease(#[case] record: Record, #[case] exp
 #[test]
 fn a_record_survives_being_stored() {
     let failed = with(record(Phase::Failed), |status| {
-        status.failure = Some(crate::lifecycle::FailureClass::ChartNotFound);
+        status.failure = Some(FailureClass::ChartNotFound);
         status.message = Some("no chart".to_owned());
     });
 

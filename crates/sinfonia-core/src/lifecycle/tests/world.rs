@@ -10,8 +10,8 @@ use crate::deployment::DeploymentName;
 use crate::lifecycle::fixtures::{Mishap, at, attempt, finish_termination, key, request};
 use crate::lifecycle::{
     Activity, AddressPool, DeleteDecision, DeployDecision, Desired, Failure, FailureClass,
-    Namespace, Next, Observed, PeerState, Phase, Policy, Record, RecordStatus, Release, Request,
-    Step, Verdict, delete, deploy, desired, fail, lease, place, plan, reconcile, start,
+    Namespace, Next, Observed, PeerState, Phase, Policy, Readiness, Record, RecordStatus, Release,
+    Request, Step, Verdict, delete, deploy, desired, fail, lease, place, plan, reconcile, start,
 };
 
 pub(super) const KEYS: u8 = 3;
@@ -38,7 +38,7 @@ pub(super) enum Event {
         key: u8,
         mishap: Mishap,
         installable: bool,
-        ready: bool,
+        readiness: Readiness,
     },
     Sabotage {
         key: u8,
@@ -118,8 +118,8 @@ impl World {
                 key,
                 mishap,
                 installable,
-                ready,
-            } => self.reconcile(*key, *mishap, *installable, *ready),
+                readiness,
+            } => self.reconcile(*key, *mishap, *installable, readiness),
             Event::Sabotage { key, sabotage } => self.sabotage(*key, *sabotage),
             Event::NamespacesGo => self.cluster.values_mut().for_each(finish_termination),
         }
@@ -218,7 +218,13 @@ impl World {
     }
 
     /// The controller works on a record until it rests, fails or dies.
-    fn reconcile(&mut self, number: u8, mut mishap: Mishap, installable: bool, ready: bool) {
+    fn reconcile(
+        &mut self,
+        number: u8,
+        mut mishap: Mishap,
+        installable: bool,
+        readiness: &Readiness,
+    ) {
         for _ in 0..10 {
             let Some(record) = self.records.get(&number) else {
                 return;
@@ -226,7 +232,7 @@ impl World {
             match reconcile(
                 record,
                 &self.observed(record),
-                ready,
+                readiness,
                 at(self.now),
                 &self.policy,
             ) {
@@ -239,7 +245,13 @@ impl World {
                     let status = start(record, placement, at(self.now), &self.policy);
                     self.write(number, &status);
                 }
-                Next::Write(status) => self.write(number, &status),
+                Next::Write(status) => {
+                    assert!(
+                        status.phase != Phase::Failed || !self.notes[&number].was_ready,
+                        "a deployment that was ready was given up"
+                    );
+                    self.write(number, &status);
+                }
                 Next::Apply(steps) => {
                     if !self.apply(number, &steps, &mut mishap, installable) {
                         return;
@@ -433,6 +445,6 @@ pub(super) fn calm(key: u8) -> Event {
         key,
         mishap: Mishap::None,
         installable: true,
-        ready: true,
+        readiness: Readiness::Ready,
     }
 }

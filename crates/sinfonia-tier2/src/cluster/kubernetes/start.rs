@@ -10,6 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use sinfonia_service::readiness::{Condition, Readiness};
 use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::reload::causes;
+use sinfonia_service::settings::flatten;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -20,6 +21,7 @@ use super::gateway::{self, GatewaySettings};
 use super::helm::{Helm, HelmSettings};
 use super::leader::Candidate;
 use super::prometheus::Prometheus;
+use super::pull_secrets::PullSecrets;
 use super::workloads::Workloads;
 use super::{Kubernetes, LOOKS_AT_ONCE, api_server};
 use crate::clock::Clock;
@@ -95,11 +97,14 @@ pub(crate) async fn start(
     let lease = settings.kubernetes.leader_lease.unsigned_abs();
     let candidate = Candidate::new(client.clone(), &namespace, identity()?, lease);
     let record_api = RecordApi::new(client.clone(), &namespace);
+    let names = flatten(&settings.kubernetes.image_pull_secret);
+    let pull_secrets = PullSecrets::new(client.clone(), namespace, names);
     let cluster = Kubernetes {
         helm: Arc::clone(&helm),
         charts,
         recipes: recipes.clone(),
         workloads: Workloads::new(client.clone()),
+        pull_secrets: pull_secrets.clone(),
         prometheus: Prometheus::new(settings.cluster.prometheus.clone(), http.clone()),
         activity: match settings.kubernetes.activity {
             ActivitySource::Prometheus => Some(settings.life.lease),
@@ -155,6 +160,13 @@ pub(crate) async fn start(
     );
     let condition = readiness.condition("helm");
     essential("look at helm", Box::pin(look_at_helm(helm, condition)));
+    essential(
+        "look at the image pull secrets",
+        Box::pin(async move {
+            pull_secrets.look().await;
+            std::future::pending::<()>().await;
+        }),
+    );
     let candidate = Arc::clone(&cluster.candidate);
     essential(
         "leader election",

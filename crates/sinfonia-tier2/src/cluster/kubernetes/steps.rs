@@ -1,6 +1,6 @@
 //! Taking the steps of a plan.
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -9,6 +9,7 @@ use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::lifecycle::{Failure, FailureClass, Peer, Record, RecordStatus, Step};
 use sinfonia_core::recipe::Recipe;
 use sinfonia_service::recipes::RecipeLookupError;
+use sinfonia_service::reload::causes;
 
 use super::charts::Chart;
 use super::helm::HelmError;
@@ -69,8 +70,11 @@ impl Kubernetes {
         &self,
         name: &DeploymentName,
         record: &Record,
-    ) -> Result<(), ClusterError> {
-        let namespace = objects::namespace(name, record, status(record)?);
+    ) -> Result<(), StepError> {
+        let status = status(record)?;
+        // What a new deployment cannot have is found out before anything is made for it.
+        let secrets = self.pull_secrets(status).await?;
+        let namespace = objects::namespace(name, record, status);
         self.apply_object(None, &namespace).await?;
         let (account, binding) = (objects::service_account(), objects::role_binding(name));
         futures_util::future::try_join(
@@ -78,7 +82,29 @@ impl Kubernetes {
             self.apply_object(Some(name), &binding),
         )
         .await?;
-        Ok(())
+        let put = self.pull_secrets.put(name, &secrets).await;
+        match put.map_err(cluster_error) {
+            Err(error) if status.first_ready.is_some() => {
+                tracing::warn!(%error, cause = causes(&error), %name, "image pull secrets cannot be put into a namespace");
+                Ok(())
+            }
+            put => Ok(put?),
+        }
+    }
+
+    /// The Secrets that images are pulled with. A deployment that runs is not given up for the want of them.
+    async fn pull_secrets(&self, status: &RecordStatus) -> Result<Vec<Secret>, StepError> {
+        match self.pull_secrets.read().await {
+            Err(error) if status.first_ready.is_some() => {
+                tracing::warn!(%error, cause = causes(&error), name = %status.deployment_name, "image pull secrets cannot be used");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(match error.failure() {
+                Some(failure) => StepError::Failed(failure),
+                None => ClusterError(error.into()).into(),
+            }),
+            Ok(secrets) => Ok(secrets),
+        }
     }
 
     async fn apply_peer(
@@ -86,9 +112,12 @@ impl Kubernetes {
         name: &DeploymentName,
         record: &Record,
         peer: Peer,
-    ) -> Result<(), ClusterError> {
-        let peer = objects::peer(name, record, status(record)?, peer);
-        self.apply_object(None, &peer).await
+    ) -> Result<(), StepError> {
+        let status = status(record)?;
+        // It is made while the Namespace is, and a Peer that comes and goes interrupts all tunnels.
+        self.pull_secrets(status).await?;
+        let peer = objects::peer(name, record, status, peer);
+        Ok(self.apply_object(None, &peer).await?)
     }
 
     async fn apply_object(

@@ -1,14 +1,18 @@
-//! Whether what was installed in a Namespace runs, watched while somebody waits for it.
+//! Whether what was installed in a Namespace runs, and why not, watched while somebody waits for it. What was seen to happen in it (its
+//! Events) is only asked for when something takes its time.
 //!
 //! A watch begins with a list that names no resource version, which the API server answers as of now and not from a cache that may be behind
 //! (since Kubernetes 1.31 from its cache, after making sure of that, so it costs etcd nothing). From there the watch continues without a
 //! gap, so that what is known may lag behind by the time an event travels, but never goes back. That lag can span an installation, so what was
 //! known before one does not count after it.
 
+mod explanation;
 mod following;
+mod occurrence;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod unready;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +22,7 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::runtime::watcher;
 use sinfonia_core::deployment::DeploymentName;
+use sinfonia_core::lifecycle::Readiness;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -25,6 +30,10 @@ use self::following::Following;
 
 /// Time until the first state of a Namespace must be known.
 const FIRST_STATE: Duration = Duration::from_secs(10);
+
+/// Time for which something may be amiss before more is asked about it, and before it is believed that it never comes right: most starts are
+/// over by then, and what is left of an earlier installation is gone.
+const DOUBT: Duration = Duration::from_secs(3);
 
 /// Time that a Namespace is followed after nobody waits any more; a device that waits asks once a second.
 const LINGER: Duration = Duration::from_secs(30);
@@ -74,7 +83,7 @@ struct Shared {
     /// What those who wait know of: when it was installed.
     since: Timestamp,
     /// Whether everything runs; means nothing before the first state is known.
-    ready: watch::Sender<bool>,
+    readiness: watch::Sender<Readiness>,
     first: First,
     /// Told that somebody has come.
     joined: Arc<Notify>,
@@ -90,7 +99,7 @@ impl Workloads {
         }
     }
 
-    /// Whether everything in a Namespace runs: every Deployment, StatefulSet, DaemonSet and Pod. It resolves once that is known; the receiver
+    /// Whether everything in a Namespace runs, and why not: every Deployment, StatefulSet, DaemonSet and Pod. It resolves once that is known; the receiver
     /// is kept up to date while it is held. An empty Namespace, or one that is not there, has nothing that does not run.
     ///
     /// # Errors
@@ -99,8 +108,8 @@ impl Workloads {
         &self,
         namespace: &DeploymentName,
         since: Timestamp,
-    ) -> Result<watch::Receiver<bool>, WorkloadsError> {
-        let (ready, mut first) = self.join(namespace, since);
+    ) -> Result<watch::Receiver<Readiness>, WorkloadsError> {
+        let (readiness, mut first) = self.join(namespace, since);
         let outcome = match first.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone(),
             Err(_) => None,
@@ -108,11 +117,17 @@ impl Workloads {
         let stopped = || WorkloadsError::Stopped {
             namespace: namespace.clone(),
         };
-        outcome.unwrap_or_else(|| Err(stopped())).map(|()| ready)
+        outcome
+            .unwrap_or_else(|| Err(stopped()))
+            .map(|()| readiness)
     }
 
     /// Takes part in following a Namespace, which begins if nobody does yet.
-    fn join(&self, namespace: &DeploymentName, since: Timestamp) -> (watch::Receiver<bool>, First) {
+    fn join(
+        &self,
+        namespace: &DeploymentName,
+        since: Timestamp,
+    ) -> (watch::Receiver<Readiness>, First) {
         let mut followed = lock(&self.followed);
         // A task takes its Namespace off before it ends, unless it panics.
         followed.retain(|name, shared| {
@@ -123,14 +138,14 @@ impl Workloads {
             .entry(namespace.clone())
             .or_insert_with(|| self.start(namespace, since));
         shared.joined.notify_one();
-        (shared.ready.subscribe(), shared.first.clone())
+        (shared.readiness.subscribe(), shared.first.clone())
     }
 
     fn start(&self, namespace: &DeploymentName, since: Timestamp) -> Shared {
         let (told_first, first) = watch::channel(None);
         let shared = Shared {
             since,
-            ready: watch::Sender::new(false),
+            readiness: watch::Sender::default(),
             first,
             joined: Arc::default(),
         };

@@ -1,4 +1,4 @@
-//! Following one Namespace: four watches, one answer.
+//! Following one Namespace: four watches, and one more in doubt, one answer.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -6,18 +6,20 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, select_all};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::{Config, Error};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use sinfonia_core::deployment::DeploymentName;
+use sinfonia_core::lifecycle::{Line, Readiness};
 use tokio::sync::watch::Sender;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::field::DisplayValue;
 
-use super::standing::{Standing, Workload, all_ready};
-use super::{FIRST_STATE, Followed, LINGER, Shared, WorkloadsError, lock};
+use super::occurrence::{Occurrence, Occurrences};
+use super::standing::{State, Workload};
+use super::{DOUBT, FIRST_STATE, Followed, LINGER, Shared, WorkloadsError, explanation, lock};
 use crate::cluster::kubernetes::mirror::{Change, Mirror, Turn, watch};
 
 /// Seconds that a watch lasts before it is renewed. A connection that died without a word is noticed a little later than that; somebody
@@ -38,11 +40,21 @@ pub(super) struct Following {
 }
 
 /// A change of one of the kinds.
-type KindChange = (usize, Change<Standing>);
+type KindChange = (usize, Change<State>);
 
 /// What is known of the Namespace.
 #[derive(Default)]
-struct Seen([Mirror<Standing>; KINDS]);
+struct Seen([Mirror<State>; KINDS]);
+
+/// What is asked beside when something takes its time.
+#[derive(Default)]
+struct Doubt {
+    /// When that is so; `None` while everything runs.
+    from: Option<Instant>,
+    /// What happens in the Namespace, while that is asked for.
+    changes: Option<BoxStream<'static, Change<Occurrence>>>,
+    known: Mirror<Occurrence>,
+}
 
 impl Following {
     /// Follows the Namespace until its first state cannot be known, or nobody has waited for a while.
@@ -51,11 +63,12 @@ impl Following {
         let mut seen = Seen::default();
         let first = timeout(FIRST_STATE, seen.complete(&mut changes)).await;
         let failure = match first {
-            Ok(Ok(ready)) => {
-                self.tell(ready);
+            Ok(Ok(readiness)) => {
+                let mut doubt = Doubt::default();
+                self.tell(doubt.consider(readiness));
                 self.first.send_replace(Some(Ok(())));
                 tokio::select! {
-                    () = self.keep_up(seen, changes) => {}
+                    () = self.keep_up(seen, doubt, changes) => {}
                     () = self.until_left() => {}
                 }
                 return;
@@ -74,13 +87,27 @@ impl Following {
     }
 
     /// Takes changes in for ever.
-    async fn keep_up(&self, mut seen: Seen, mut changes: BoxStream<'static, KindChange>) {
-        while let Some((kind, change)) = changes.next().await {
-            if seen.take(kind, change) == Turn::Fails {
-                tracing::info!(error = seen.failure(kind), namespace = %self.namespace, "workloads cannot be watched, another try follows");
+    async fn keep_up(
+        &self,
+        mut seen: Seen,
+        mut doubt: Doubt,
+        mut changes: BoxStream<'static, KindChange>,
+    ) {
+        loop {
+            tokio::select! {
+                Some((kind, change)) = changes.next() => if seen.take(kind, change) == Turn::Fails {
+                    tracing::info!(error = seen.failure(kind), namespace = %self.namespace, "workloads cannot be watched, another try follows");
+                },
+                change = doubt.next() => match change {
+                    None => doubt.changes = Some(occurrences(&self.client, &self.namespace)),
+                    Some(change) => if doubt.known.take(change) == Turn::Fails {
+                        let error = doubt.known.failure().map(tracing::field::display);
+                        tracing::info!(error, namespace = %self.namespace, "events cannot be watched, another try follows");
+                    },
+                },
             }
-            if let Some(ready) = seen.ready() {
-                self.tell(ready);
+            if let Some(readiness) = seen.readiness(doubt.occurrences()) {
+                self.tell(doubt.consider(readiness));
             }
         }
     }
@@ -88,11 +115,11 @@ impl Following {
     /// Resolves when nobody has waited for a while, and nobody can come any more.
     async fn until_left(&self) {
         loop {
-            self.shared.ready.closed().await;
+            self.shared.readiness.closed().await;
             tokio::select! {
                 () = self.shared.joined.notified() => {}
                 () = sleep(LINGER) => {
-                    if self.leave_if(|shared| shared.ready.receiver_count() == 0) {
+                    if self.leave_if(|shared| shared.readiness.receiver_count() == 0) {
                         return;
                     }
                 }
@@ -116,10 +143,12 @@ impl Following {
         true
     }
 
-    fn tell(&self, ready: bool) {
-        self.shared
-            .ready
-            .send_if_modified(|known| std::mem::replace(known, ready) != ready);
+    fn tell(&self, readiness: Readiness) {
+        self.shared.readiness.send_if_modified(|known| {
+            let is_news = *known != readiness;
+            *known = readiness;
+            is_news
+        });
     }
 }
 
@@ -128,10 +157,10 @@ impl Seen {
     async fn complete(
         &mut self,
         changes: &mut BoxStream<'static, KindChange>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Readiness, Error> {
         loop {
-            if let Some(ready) = self.ready() {
-                return Ok(ready);
+            if let Some(readiness) = self.readiness(Occurrences::default()) {
+                return Ok(readiness);
             }
             match changes.next().await {
                 Some((_, Err(error))) => return Err(error),
@@ -141,7 +170,7 @@ impl Seen {
         }
     }
 
-    fn take(&mut self, kind: usize, change: Change<Standing>) -> Turn {
+    fn take(&mut self, kind: usize, change: Change<State>) -> Turn {
         self.0
             .get_mut(kind)
             .map_or(Turn::None, |mirror| mirror.take(change))
@@ -152,14 +181,58 @@ impl Seen {
         Some(tracing::field::display(failure))
     }
 
-    /// Whether everything runs; `None` before all is known.
-    fn ready(&self) -> Option<bool> {
-        let mut ready = true;
-        for kind in &self.0 {
-            ready &= all_ready(kind.known()?);
-        }
-        Some(ready)
+    /// Whether everything runs, and why not; `None` before all is known.
+    fn readiness(&self, occurrences: Occurrences<'_>) -> Option<Readiness> {
+        let kinds: Option<Vec<_>> = self.0.iter().map(Mirror::known).collect();
+        Some(explanation::readiness(kinds?, occurrences))
     }
+}
+
+impl Doubt {
+    /// Takes in whether everything runs, and gives what is to be told of it: that it never will only after a while.
+    fn consider(&mut self, readiness: Readiness) -> Readiness {
+        if readiness.is_ready() {
+            *self = Self::default();
+            return readiness;
+        }
+        let now = Instant::now();
+        let from = *self.from.get_or_insert(now + DOUBT);
+        match readiness {
+            Readiness::Never(failure) if now < from => {
+                Readiness::NotYet(Some(Line::new(&failure.message)))
+            }
+            told => told,
+        }
+    }
+
+    /// What happens next in the Namespace; `None` once that is to be asked for.
+    async fn next(&mut self) -> Option<Change<Occurrence>> {
+        match (&mut self.changes, self.from) {
+            (Some(changes), _) => match changes.next().await {
+                Some(change) => Some(change),
+                None => std::future::pending().await,
+            },
+            (None, Some(from)) => {
+                sleep_until(from).await;
+                None
+            }
+            (None, None) => std::future::pending().await,
+        }
+    }
+
+    fn occurrences(&self) -> Occurrences<'_> {
+        Occurrences::new(self.known.known())
+    }
+}
+
+/// What happens in a Namespace.
+fn occurrences(
+    client: &Client,
+    namespace: &DeploymentName,
+) -> BoxStream<'static, Change<Occurrence>> {
+    let api = Api::<Event>::namespaced(client.clone(), namespace.as_str());
+    let config = Config::default().timeout(WATCH_SECONDS);
+    watch(api, config, Occurrence::of)
 }
 
 /// The changes of all kinds, each with the place of its kind.
@@ -184,7 +257,7 @@ where
 {
     let api = Api::<K>::namespaced(client.clone(), namespace.as_str());
     let config = Config::default().timeout(WATCH_SECONDS);
-    watch(api, config, K::standing)
+    watch(api, config, K::state)
         .map(move |change| (kind, change))
         .boxed()
 }

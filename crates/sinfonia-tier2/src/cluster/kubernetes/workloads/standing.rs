@@ -8,6 +8,8 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
+use super::unready::{self, Unready};
+
 /// Where a workload stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -21,25 +23,48 @@ pub(super) enum Standing {
     Failed(Option<String>),
 }
 
+/// A workload as it is kept in mind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) standing: Standing,
+    /// What it says of itself, where it does not run.
+    unready: Option<Box<Unready>>,
+}
+
 /// A kind of workload.
 pub(super) trait Workload {
     /// Where it stands. One that is being deleted is not of what was installed any more.
     fn standing(&self) -> Standing;
+
+    /// What it says of why it does not run.
+    fn unready(&self) -> Unready;
+
+    /// What is kept in mind of it.
+    fn state(&self) -> State {
+        let standing = self.standing();
+        let runs = matches!(standing, Standing::Ready | Standing::Succeeded(_));
+        State {
+            standing,
+            unready: (!runs).then(|| Box::new(self.unready())),
+        }
+    }
 }
 
-/// Whether everything runs, by name. A Pod that ended badly does not count once another of the same controller ended well: a Job keeps its failed
+/// What of a kind does not run. A Pod that ended badly does not count once another of the same controller ended well: a Job keeps its failed
 /// tries.
-pub(super) fn all_ready(standings: &BTreeMap<String, Standing>) -> bool {
+pub(super) fn unready(states: &BTreeMap<String, State>) -> impl Iterator<Item = &Unready> {
     let has_succeeded = |controller: &String| {
-        standings
-            .values()
-            .any(|other| matches!(other, Standing::Succeeded(Some(of)) if of == controller))
+        states.values().any(
+            |other| matches!(&other.standing, Standing::Succeeded(Some(of)) if of == controller),
+        )
     };
-    standings.values().all(|standing| match standing {
-        Standing::Ready | Standing::Succeeded(_) => true,
-        Standing::Failed(Some(controller)) => has_succeeded(controller),
-        Standing::Failed(None) | Standing::NotReady => false,
-    })
+    states
+        .values()
+        .filter(move |state| match &state.standing {
+            Standing::Failed(Some(controller)) => !has_succeeded(controller),
+            _ => true,
+        })
+        .filter_map(|state| state.unready.as_deref())
 }
 
 impl Workload for Deployment {
@@ -55,6 +80,10 @@ impl Workload for Deployment {
                 && status.replicas.unwrap_or(0) <= updated
                 && status.available_replicas.unwrap_or(0) >= updated
         })
+    }
+
+    fn unready(&self) -> Unready {
+        unready::deployment(self)
     }
 }
 
@@ -80,6 +109,10 @@ impl Workload for StatefulSet {
                 && status.updated_replicas.unwrap_or(0) >= to_update
         })
     }
+
+    fn unready(&self) -> Unready {
+        unready::stateful_set(self)
+    }
 }
 
 impl Workload for DaemonSet {
@@ -98,6 +131,10 @@ impl Workload for DaemonSet {
                     || is_on_delete(strategy.and_then(|strategy| strategy.type_.as_deref())))
                 && status.number_available.unwrap_or(0) >= wanted
         })
+    }
+
+    fn unready(&self) -> Unready {
+        unready::daemon_set(self)
     }
 }
 
@@ -122,6 +159,10 @@ impl Workload for Pod {
                     .any(|condition| condition.type_ == "Ready" && condition.status == "True")
             }),
         }
+    }
+
+    fn unready(&self) -> Unready {
+        unready::pod(self)
     }
 }
 

@@ -1,6 +1,6 @@
 use rstest::rstest;
 use serde_json::{Value, json};
-use tokio::time::{advance, sleep, timeout};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::*;
 use crate::cluster::kubernetes::fake_api::FakeApi;
@@ -12,6 +12,7 @@ const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/brave-otter-x7k2p/deployment
 const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/brave-otter-x7k2p/statefulsets";
 const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/brave-otter-x7k2p/daemonsets";
 const PODS: &str = "/api/v1/namespaces/brave-otter-x7k2p/pods";
+const EVENTS: &str = "/api/v1/namespaces/brave-otter-x7k2p/events";
 const ALL: [&str; 4] = [DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, PODS];
 
 #[tokio::test(start_paused = true)]
@@ -20,7 +21,7 @@ async fn an_empty_namespace_has_nothing_that_does_not_run() {
 
     let readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
 
-    assert!(*readiness.borrow());
+    assert!(readiness.borrow().is_ready());
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,7 +35,7 @@ async fn every_kind_has_to_run() {
         let (api, workloads) = cluster();
         api.put(path, unready);
         let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
-        assert!(!*readiness.borrow_and_update(), "{path}");
+        assert!(!readiness.borrow_and_update().is_ready(), "{path}");
 
         api.put(path, ready);
 
@@ -47,7 +48,7 @@ async fn who_waits_is_told_of_every_change() {
     let (api, workloads) = cluster();
     api.put(DEPLOYMENTS, deployment(1));
     let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
-    assert!(*readiness.borrow_and_update());
+    assert!(readiness.borrow_and_update().is_ready());
 
     api.put(PODS, pod("a", "True"));
     api.put(PODS, pod("b", "False"));
@@ -62,7 +63,7 @@ async fn what_a_new_list_lacks_is_gone() {
     let (api, workloads) = cluster();
     api.put(PODS, pod("a", "False"));
     let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
-    assert!(!*readiness.borrow_and_update());
+    assert!(!readiness.borrow_and_update().is_ready());
 
     api.delete_unseen(PODS, "a");
 
@@ -123,13 +124,13 @@ async fn watches_end_half_a_minute_after_nobody_waits_any_more() {
 async fn what_was_known_before_a_new_installation_is_forgotten() {
     let (api, workloads) = cluster();
     let mut old = workloads.readiness(&name(), INSTALLED).await.unwrap();
-    assert!(*old.borrow_and_update());
+    assert!(old.borrow_and_update().is_ready());
 
     // The watches have had no time to tell of it.
     api.put(DEPLOYMENTS, deployment(0));
     let new = workloads.readiness(&name(), LATER).await.unwrap();
 
-    assert!(!*new.borrow());
+    assert!(!new.borrow().is_ready());
     becomes(&mut old, false).await;
     drop(old);
     sleep(LINGER * 2).await;
@@ -191,6 +192,82 @@ async fn a_watch_that_fails_later_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_happens_is_asked_for_only_when_something_takes_its_time() {
+    let (api, workloads) = cluster();
+    api.put(PODS, pod("a", "False"));
+    let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
+    sleep(DOUBT - Duration::from_millis(100)).await;
+    assert_eq!(api.lists(EVENTS), 0);
+
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!((api.lists(EVENTS), api.watches(EVENTS)), (1, 1));
+    api.put(PODS, pod("a", "True"));
+    becomes(&mut readiness, true).await;
+    settle().await;
+
+    assert_eq!((api.lists(EVENTS), api.watches(EVENTS)), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_ready_at_once_costs_no_look_at_what_happens() {
+    let (api, workloads) = cluster();
+    api.put(PODS, pod("a", "False"));
+    let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
+    api.put(PODS, pod("a", "True"));
+    becomes(&mut readiness, true).await;
+
+    sleep(DOUBT * 3).await;
+
+    assert_eq!(api.lists(EVENTS), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_something_never_runs_is_believed_after_a_while() {
+    let (api, workloads) = cluster();
+    api.put(PODS, hopeless_pod());
+    let begun = Instant::now();
+
+    let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
+    let at_first = readiness.borrow().clone();
+    let is_never = |readiness: &Readiness| matches!(readiness, Readiness::Never(_));
+    let then = readiness.wait_for(is_never).await.unwrap().clone();
+
+    assert!(matches!(at_first, Readiness::NotYet(_)), "{at_first:?}");
+    assert_eq!(at_first.message(), then.message());
+    assert_eq!(begun.elapsed().as_secs(), DOUBT.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_is_told_as_it_is_seen() {
+    let (api, workloads) = cluster();
+    api.put(PODS, starting_pod());
+    let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
+    sleep(DOUBT * 2).await;
+
+    api.put(EVENTS, pulling());
+
+    let told =
+        readiness.wait_for(|readiness| readiness.message() == Some("pulling image x:1 (pod a)"));
+    timeout(Duration::from_secs(60), told)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_hides_what_happens_still_tells_what_runs() {
+    let (api, workloads) = cluster();
+    api.fail(EVENTS, Some(403));
+    api.put(PODS, starting_pod());
+    let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
+    sleep(DOUBT * 2).await;
+
+    api.put(PODS, pod("a", "True"));
+
+    becomes(&mut readiness, true).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn watches_end_with_the_service() {
     let (api, workloads) = cluster();
     let readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
@@ -222,8 +299,8 @@ async fn settle() {
     advance(Duration::from_millis(1)).await;
 }
 
-async fn becomes(readiness: &mut watch::Receiver<bool>, expected: bool) {
-    let waiting = readiness.wait_for(|ready| *ready == expected);
+async fn becomes(readiness: &mut watch::Receiver<Readiness>, expected: bool) {
+    let waiting = readiness.wait_for(|readiness| readiness.is_ready() == expected);
     timeout(Duration::from_secs(120), waiting)
         .await
         .unwrap()
@@ -254,6 +331,34 @@ fn daemon_set(available: i32) -> Value {
             "observedGeneration": 1, "currentNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 0,
             "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": available,
         },
+    })
+}
+
+fn starting_pod() -> Value {
+    waiting_pod("ContainerCreating")
+}
+
+fn hopeless_pod() -> Value {
+    waiting_pod("ErrImageNeverPull")
+}
+
+fn waiting_pod(reason: &str) -> Value {
+    let container = json!({
+        "name": "web", "ready": false, "restartCount": 0, "image": "x:1", "imageID": "",
+        "state": { "waiting": { "reason": reason } },
+    });
+    json!({
+        "metadata": { "name": "a", "uid": "u-1" },
+        "status": { "phase": "Pending", "containerStatuses": [container] },
+    })
+}
+
+fn pulling() -> Value {
+    let part = "spec.containers{web}";
+    json!({
+        "metadata": { "name": "e" },
+        "involvedObject": { "kind": "Pod", "name": "a", "uid": "u-1", "fieldPath": part },
+        "reason": "Pulling",
     })
 }
 

@@ -128,17 +128,26 @@ fn what_is_being_deleted_does_not_count(#[case] standing: fn(&Value) -> Standing
 #[case::another_job_succeeded(&[failed(Some("a")), succeeded("b")], false)]
 fn everything_has_to_run(#[case] standings: &[Standing], #[case] expected: bool) {
     let named = standings.iter().enumerate();
-    let standings = named
-        .map(|(name, standing)| (name.to_string(), standing.clone()))
+    let states = named
+        .map(|(name, standing)| (name.to_string(), of(standing)))
         .collect();
 
-    assert_eq!(all_ready(&standings), expected);
+    assert_eq!(unready(&states).next().is_none(), expected);
 }
 
 fn standing<K: Workload + DeserializeOwned>(object: &Value) -> Standing {
     serde_json::from_value::<K>(object.clone())
         .unwrap()
         .standing()
+}
+
+/// A pod that stands so.
+fn of(standing: &Standing) -> State {
+    let does_not_run = matches!(standing, Standing::NotReady | Standing::Failed(_));
+    State {
+        standing: standing.clone(),
+        unready: does_not_run.then(|| Box::new(Pod::default().unready())),
+    }
 }
 
 fn failed(controller: Option<&str>) -> Standing {
