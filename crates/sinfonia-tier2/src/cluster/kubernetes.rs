@@ -9,6 +9,7 @@ mod disturbances;
 pub(crate) mod fake_api;
 mod gateway;
 mod helm;
+mod isolation;
 mod leader;
 mod mirror;
 mod objects;
@@ -28,6 +29,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
+use sinfonia_core::isolation::Allowance;
 use sinfonia_core::lifecycle::{Found, Observed, Record, Step, TunnelFacts};
 use sinfonia_service::recipes::RecipeRepository;
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -36,6 +38,7 @@ use uuid::Uuid;
 use self::charts::Charts;
 use self::disturbances::Disturbances;
 use self::helm::Helm;
+use self::isolation::{Expected, Surroundings};
 use self::leader::Candidate;
 use self::prometheus::Prometheus;
 pub use self::start::StartError;
@@ -65,6 +68,10 @@ pub(crate) struct Kubernetes {
     activity: Option<SignedDuration>,
     clock: Clock,
     tunnel: watch::Receiver<Result<TunnelFacts, String>>,
+    /// What recipes may have.
+    allowance: Allowance,
+    /// The network around the deployments; nothing before it is known. It is known as soon as the tunnel is.
+    surroundings: watch::Receiver<Option<Surroundings>>,
     disturbances: Disturbances,
     /// Time after which what has settled is compared with the cluster again.
     resync: Duration,
@@ -83,13 +90,20 @@ impl Cluster for Kubernetes {
     fn observe<'a>(
         &'a self,
         name: &'a DeploymentName,
+        record: &'a Record,
     ) -> BoxFuture<'a, Result<Observed, ClusterError>> {
         let look = async {
+            let isolation = self.isolation(record).await;
             // Nobody closes it. A new leader looks at everything at once, which must not look like an attack to the API server.
             let _permit = self.looks.acquire().await.ok();
-            observation::observe(&self.client, name).await
+            observation::observe(&self.client, name, Expected::of(&isolation)).await
         };
         look.boxed()
+    }
+
+    fn admit<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<(), StepError>> {
+        let granted = self.grant(record.spec.uuid);
+        granted.map(|granted| granted.map(drop)).boxed()
     }
 
     fn apply<'a>(
