@@ -140,9 +140,8 @@ impl TroubledCluster {
         step: Step,
     ) -> Result<Option<String>, StepError> {
         self.answers()?;
-        let mut records = self.records.lock().unwrap();
-        records.insert(name.clone(), record.clone());
-        drop(records);
+        let known = (name.clone(), record.clone());
+        self.records.lock().unwrap().extend([known]);
         match step {
             Step::Install => {
                 self.installs.fetch_add(1, Ordering::Relaxed);
