@@ -93,7 +93,7 @@ impl Cluster for Kubernetes {
         record: &'a Record,
     ) -> BoxFuture<'a, Result<Observed, ClusterError>> {
         let look = async {
-            let isolation = self.isolation(record).await;
+            let isolation = self.expected(record).await;
             // Nobody closes it. A new leader looks at everything at once, which must not look like an attack to the API server.
             let _permit = self.looks.acquire().await.ok();
             observation::observe(&self.client, name, Expected::of(&isolation)).await

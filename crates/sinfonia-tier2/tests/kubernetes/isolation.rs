@@ -249,6 +249,34 @@ async fn what_somebody_deletes_or_changes_comes_back_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_runs_stays_whatever_becomes_of_its_recipe() {
+    let cloudlet = Cloudlet::new();
+    let pod = deployment("containers: [{name: web, image: web:1}]");
+    recipe(&cloudlet, &pod, "isolation: {quota: {cpu: 8}}\n");
+    let tier2 = cloudlet.tier2(&["--resync-interval", "1s"]).await;
+    tier2.post(RECIPE, 1).wait(0).granted().await;
+    let name = cloudlet.name_of(1);
+    cloudlet.run_pods(&name, true);
+    cloudlet.record_when(1, |record| !record["status"]["firstReady"].is_null());
+    let [_, quota, _] = isolation_paths(&name);
+    let has = |cpu: &'static str| {
+        move |quota: Option<&Value>| {
+            quota.is_some_and(|quota| quota["spec"]["hard"]["requests.cpu"] == cpu)
+        }
+    };
+    cloudlet.when(&quota, has("8"));
+
+    recipe(&cloudlet, &pod, "isolation: {quota: {cpu: 100}}\n");
+
+    cloudlet.when(&quota, has("4"));
+    let again = tier2.post(RECIPE, 1).wait(60).granted().await;
+    assert_eq!(
+        (name_of(&again), &again["Ready"]),
+        (name.as_str(), &json!(true))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_as_it_should_be_is_not_written_again() {
     let cloudlet = Cloudlet::new();
     let proxy = FaultProxy::start(cloudlet.cluster()).unwrap();

@@ -186,7 +186,10 @@ impl Seen {
             return Ok(networks.clone());
         }
         let hint = |error: String| format!("{error}, name its networks with --cluster-cidrs");
-        let services = known(&self.networks, "ServiceCIDRs").map_err(hint)?;
+        let services = match known(&self.networks, "ServiceCIDRs") {
+            Err(error) if self.networks.failure().is_some() => return Err(hint(error)),
+            services => services?,
+        };
         let services: Vec<_> = services.values().flatten().copied().collect();
         let nodes = self.nodes.known();
         let mut places = nodes.into_iter().flat_map(BTreeMap::values);

@@ -7,6 +7,7 @@ mod quota;
 mod surroundings;
 mod wanted;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use futures_util::future::try_join_all;
@@ -112,7 +113,7 @@ impl Expected<'_> {
     }
 
     /// Whether these are labels of a Namespace that enforces what is expected.
-    pub(super) fn is_enforced(self, labels: &std::collections::BTreeMap<String, String>) -> bool {
+    pub(super) fn is_enforced(self, labels: &BTreeMap<String, String>) -> bool {
         match self {
             Self::Nothing => true,
             Self::Something => labels.contains_key(ENFORCE_LABEL),

@@ -1,7 +1,7 @@
 //! What is to keep a deployment apart, from its record, its recipe, what the operator allows, and the network around.
 
 use sinfonia_core::isolation::Limits;
-use sinfonia_core::lifecycle::{Failure, FailureClass, Phase, Record};
+use sinfonia_core::lifecycle::{Desired, Failure, FailureClass, Phase, Record, desired};
 use sinfonia_service::recipes::RecipeLookupError;
 use uuid::Uuid;
 
@@ -11,6 +11,20 @@ use super::{Expected, Isolation};
 use crate::cluster::{ClusterError, StepError};
 
 impl Kubernetes {
+    /// What is expected to keep a deployment apart: of one that goes, nothing more.
+    ///
+    /// # Errors
+    /// See [`Self::isolation`].
+    pub(in super::super) async fn expected(
+        &self,
+        record: &Record,
+    ) -> Result<Option<Isolation>, StepError> {
+        match desired(record) {
+            Desired::Running(_) => self.isolation(record).await,
+            Desired::Paused | Desired::Reclaimed | Desired::Removed => Ok(None),
+        }
+    }
+
     /// What keeps a deployment apart; nothing where another program installed it.
     ///
     /// # Errors
@@ -46,12 +60,15 @@ impl Kubernetes {
     }
 
     /// The limits of a deployment. One that was installed stays, whatever has become of its recipe and of what is allowed; it gets then what
-    /// every deployment gets.
+    /// every deployment gets. One that goes need not wait for its recipe.
     async fn limits(&self, record: &Record) -> Result<Limits, StepError> {
+        if !matches!(desired(record), Desired::Running(_)) {
+            return Ok(self.allowance.usual());
+        }
         let phase = record.status.as_ref().map(|status| status.phase);
         match self.grant(record.spec.uuid).await {
             Err(StepError::Failed(failure)) if phase != Some(Phase::Initializing) => {
-                tracing::info!(key = %record.spec.public_key.short(), reason = failure.message, "deployment has no more than the usual limits");
+                tracing::debug!(key = %record.spec.public_key.short(), reason = failure.message, "deployment has no more than the usual limits");
                 Ok(self.allowance.usual())
             }
             granted => granted,
