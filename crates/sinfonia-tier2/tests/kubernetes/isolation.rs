@@ -219,7 +219,7 @@ async fn what_somebody_deletes_or_changes_comes_back_as_it_was() {
     let before = paths
         .clone()
         .map(|path| cloudlet.cluster().get_json(&path).unwrap());
-    let specs = before.clone().map(|object| object["spec"].clone());
+    let specs = before.map(|object| object["spec"].clone());
     let is_back = |index: usize| {
         let spec = specs[index].clone();
         move |found: Option<&Value>| found.is_some_and(|found| found["spec"] == spec)
