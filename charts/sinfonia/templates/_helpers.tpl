@@ -51,6 +51,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* A map of resources as an option takes it: by name, in its order. A large number must not be written with an exponent. */}}
+{{- define "sinfonia.amounts" -}}
+{{- $amounts := list }}
+{{- range $name, $amount := . }}{{ $amounts = append $amounts (printf "%s=%s" $name (kindIs "string" $amount | ternary $amount (toJson $amount))) }}{{ end }}
+{{- join "," $amounts }}
+{{- end }}
+
 {{/* The options of the program, as a list in YAML. */}}
 {{- define "sinfonia.args" -}}
 {{- $args := list "--log-format=json" "--admin-listen=[::]:5001" (printf "--recipes=%s" (required "sinfoniaRecipes is missing: name the http(s) URL of the recipes" .Values.sinfoniaRecipes)) }}
@@ -71,6 +78,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $args = append $args (printf "--client-network=%s" .clientNetwork) }}
 {{- with .tunnelEndpoint }}{{ $args = append $args (printf "--tunnel-endpoint=%s" .) }}{{ end }}
 {{- with .trustedProxies }}{{ $args = append $args (printf "--trusted-proxies=%s" (join "," .)) }}{{ end }}
+{{- with .clusterCidrs }}{{ $args = append $args (printf "--cluster-cidrs=%s" (join "," .)) }}{{ end }}
+{{- with .quota }}{{ $args = append $args (printf "--quota=%s" (include "sinfonia.amounts" .)) }}{{ end }}
+{{- with .maxQuota }}{{ $args = append $args (printf "--max-quota=%s" (include "sinfonia.amounts" .)) }}{{ end }}
+{{- with .privilegedRecipes }}{{ $args = append $args (printf "--privileged-recipes=%s" (join "," .)) }}{{ end }}
 {{- with .name }}{{ $args = append $args (printf "--name=%s" .) }}{{ end }}
 {{- with .locations }}{{ $args = append $args (printf "--location=%s" (toJson .)) }}{{ end }}
 {{- with .localNetworks }}{{ $args = append $args (printf "--local-networks=%s" (join "," .)) }}{{ end }}

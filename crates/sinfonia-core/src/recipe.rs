@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
+use crate::isolation::Wishes;
 use crate::text;
 use crate::tunnel::HostPort;
 use crate::yaml::{self, YamlError};
@@ -19,13 +20,14 @@ use crate::yaml::{self, YamlError};
 pub const HELLOWORLD: Uuid = Uuid::nil();
 
 /// The fields of a recipe file that this version reads.
-const KNOWN_FIELDS: [&str; 6] = [
+const KNOWN_FIELDS: [&str; 7] = [
     "chart",
     "version",
     "description",
     "values",
     "restricted",
     "sandbox",
+    "isolation",
 ];
 
 /// Why a recipe was refused.
@@ -42,6 +44,9 @@ pub enum RecipeError {
     /// What is said about the sandbox is malformed.
     #[error("sandbox: {0}")]
     Sandbox(String),
+    /// What is said about isolation is malformed.
+    #[error("isolation: {0}")]
+    Isolation(String),
     /// The version is none.
     #[error("`{0}` is not a chart version: expected three numbers, such as 0.1.0")]
     Version(String),
@@ -153,6 +158,9 @@ pub struct Recipe {
     /// What stands in for the chart in a sandbox, as it was written; only a sandbox has to make sense of it.
     #[serde(default, skip_serializing)]
     pub sandbox: Option<Value>,
+    /// What its deployments need beside what every deployment gets, as it was written; only a cluster has to make sense of it.
+    #[serde(default, skip_serializing)]
+    pub isolation: Option<Value>,
 }
 
 /// What stands in for a chart where there is no cluster to install it in.
@@ -181,12 +189,20 @@ impl Recipe {
         let Some(sandbox) = &self.sandbox else {
             return Ok(SandboxBackend::default());
         };
-        SandboxBackend::deserialize(sandbox).map_err(|error| {
-            let text = error.to_string();
-            // A position within a value that has no text.
-            let place = text.find(" at line ").unwrap_or(text.len());
-            RecipeError::Sandbox(text[..place].to_owned())
-        })
+        SandboxBackend::deserialize(sandbox)
+            .map_err(|error| RecipeError::Sandbox(without_place(&error)))
+    }
+
+    /// What its deployments need beside what every deployment gets; nothing, where the recipe says nothing.
+    ///
+    /// # Errors
+    /// It says something else than a quota and a level of pod security.
+    pub fn wishes(&self) -> Result<Wishes, RecipeError> {
+        let Some(isolation) = &self.isolation else {
+            return Ok(Wishes::default());
+        };
+        Wishes::deserialize(isolation)
+            .map_err(|error| RecipeError::Isolation(without_place(&error)))
     }
 
     /// The fields of a recipe file that this version ignores, in the file's order; worth a warning.
@@ -203,6 +219,13 @@ impl Recipe {
     }
 }
 
+/// What is wrong with a value, without a position within it: it has no text.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = text.find(" at line ").unwrap_or(text.len());
+    text[..place].to_owned()
+}
+
 const fn restricted_by_default() -> bool {
     true
 }
@@ -213,6 +236,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::isolation::PodSecurity;
 
     #[test]
     fn a_recipe_is_restricted_unless_it_says_otherwise() {
@@ -286,6 +310,54 @@ mod tests {
 
         let error = recipe.sandbox_backend().unwrap_err();
         assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_recipe_may_wish_for_more_than_every_deployment_gets() {
+        let text = "chart: example\nversion: 0.1.0\nisolation: {quota: {cpu: 8, memory: 16Gi, nvidia.com/gpu: 1}, podSecurity: privileged}\n";
+
+        let recipe = Recipe::parse(text).unwrap();
+
+        let wishes = recipe.wishes().unwrap();
+        let quota = wishes.quota.iter();
+        let quota: Vec<_> = quota
+            .map(|(name, amount)| format!("{name}={amount}"))
+            .collect();
+        assert_eq!(quota, ["cpu=8", "memory=16Gi", "nvidia.com/gpu=1"]);
+        assert_eq!(wishes.pod_security, PodSecurity::Privileged);
+        assert_eq!(Recipe::ignored_fields(text).unwrap(), [""; 0]);
+        assert_eq!(
+            serde_json::to_value(&recipe).unwrap(),
+            json!({"chart": "example", "version": "0.1.0"})
+        );
+    }
+
+    #[rstest]
+    #[case::no_quantity(
+        "{quota: {cpu: lots}}",
+        "isolation: `lots` is not a quantity: expected an amount such as 4, 500m or 16Gi"
+    )]
+    #[case::no_resource(
+        "{quota: {gpu: 1}}",
+        "isolation: `gpu` is no resource that can be limited: expected cpu, memory, ephemeral-storage, storage, pods, persistentvolumeclaims, services, services.loadbalancers, services.nodeports, configmaps, secrets or one of a vendor such as nvidia.com/gpu"
+    )]
+    #[case::no_level(
+        "{podSecurity: none}",
+        "isolation: unknown variant `none`, expected one of `privileged`, `baseline`, `restricted`"
+    )]
+    #[case::a_slip_of_the_pen(
+        "{quotas: {}}",
+        "isolation: unknown field `quotas`, expected `quota` or `podSecurity`"
+    )]
+    fn a_wish_that_makes_no_sense_is_the_clusters_trouble_alone(
+        #[case] isolation: &str,
+        #[case] expected: &str,
+    ) {
+        let text = format!("chart: example\nversion: 0.1.0\nisolation: {isolation}\n");
+
+        let recipe = Recipe::parse(&text).unwrap();
+
+        assert_eq!(recipe.wishes().unwrap_err().to_string(), expected);
     }
 
     #[rstest]

@@ -27,11 +27,17 @@ pub trait Cluster: Send + Sync + 'static {
     /// The cloudlet's end of the tunnel, or what is missing for it to be known. It is followed, because it comes and goes.
     fn tunnel(&self) -> watch::Receiver<Result<TunnelFacts, String>>;
 
-    /// What is there under a deployment's name.
+    /// What is there under the name of a record's deployment.
     fn observe<'a>(
         &'a self,
         name: &'a DeploymentName,
+        record: &'a Record,
     ) -> BoxFuture<'a, Result<Observed, ClusterError>>;
+
+    /// Whether a deployment may have what its recipe asks for, before anything is made for it.
+    fn admit<'a>(&'a self, _record: &'a Record) -> BoxFuture<'a, Result<(), StepError>> {
+        ready(Ok(())).boxed()
+    }
 
     /// Takes a step for a deployment that has a name; [`Step::RemoveRecord`] is not the cluster's. An installation gives a digest of what
     /// it installed, where there is one.

@@ -1,6 +1,7 @@
 //! The command line of Tier 2, and the environment variables behind it.
 
 mod groups;
+mod isolation;
 mod tier1;
 mod values;
 
@@ -11,6 +12,7 @@ pub use self::groups::{
     ActivitySource, CallerArgs, CloudletArgs, ClusterArgs, ClusterKind, DeploymentArgs, HelmArgs,
     KubernetesArgs, LifeArgs, ReportArgs, TunnelArgs,
 };
+pub use self::isolation::{Amount, AmountError, IsolationArgs};
 pub use self::tier1::{Tier1Args, Tier1Url, Tier1UrlError};
 pub use self::values::{Label, LabelError, Locations, LocationsError, SecretName, SecretNameError};
 
@@ -47,6 +49,9 @@ pub struct Settings {
     /// How it works on Kubernetes.
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
+    /// How deployments are kept apart.
+    #[command(flatten)]
+    pub isolation: IsolationArgs,
     /// How helm is run.
     #[command(flatten)]
     pub helm: HelmArgs,

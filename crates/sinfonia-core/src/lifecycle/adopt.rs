@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{Peer, Phase, Policy, Record, RecordSpec, RecordStatus};
 use crate::deployment::DeploymentName;
 
-/// Name of the request that creates a record for what was adopted.
-const ADOPTION: &str = "adopted";
+/// Name of the request that creates a record for what was adopted: one that no real request can have.
+const ADOPTION: &str = "(adopted)";
 
 /// A deployment as another program left it in the cluster: a Peer and a release of this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,17 @@ pub fn adopt(found: &Found, now: Timestamp, policy: &Policy) -> Record {
     }
 }
 
+impl Record {
+    /// Whether what runs is still what another program installed: nothing of it is changed. From when it is installed anew, it is ours.
+    pub fn is_as_adopted(&self) -> bool {
+        self.spec.created_by == ADOPTION
+            && self.status.as_ref().is_some_and(|status| {
+                matches!(status.phase, Phase::Deployed | Phase::Expiring)
+                    && status.recipe_digest.is_none()
+            })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +114,29 @@ mod tests {
         };
         assert_eq!(spec.client_address, request("second").client_address);
         assert_eq!((spec.created, spec.renewed), (at(-1000), at(200)));
+    }
+
+    #[test]
+    fn what_is_installed_anew_is_ours() {
+        let policy = Policy::default();
+        let record = adopt(&found(), at(0), &policy);
+        let with = |phase, digest: Option<&str>| {
+            let status = record.status.clone().map(|status| RecordStatus {
+                phase,
+                recipe_digest: digest.map(str::to_owned),
+                ..status
+            });
+            Record {
+                status,
+                ..record.clone()
+            }
+            .is_as_adopted()
+        };
+
+        assert!(record.is_as_adopted());
+        assert!(with(Phase::Expiring, None));
+        assert!(!with(Phase::Initializing, None));
+        assert!(!with(Phase::Deployed, Some("sha256:00")));
     }
 
     fn found() -> Found {

@@ -46,7 +46,8 @@ pub enum Namespace {
     /// There is none.
     #[default]
     Absent,
-    /// It lacks its labels, or what helm needs to act in it (ServiceAccount and RoleBinding).
+    /// It lacks its labels, what helm needs to act in it (ServiceAccount and RoleBinding), or what keeps it apart from others, or that is
+    /// not as it should be.
     Incomplete,
     /// It is there with all that belongs to it.
     Present,
@@ -86,7 +87,7 @@ pub enum Release {
 pub enum Step {
     /// Nothing can be done but wait: somebody else deleted the Namespace, and it is not gone yet.
     AwaitNamespaceGone,
-    /// Creates or completes the Namespace: labels, ServiceAccount, RoleBinding.
+    /// Creates or completes the Namespace: labels, ServiceAccount, RoleBinding, and what keeps it apart from others.
     PrepareNamespace,
     /// Creates the Peer or corrects it in place.
     ApplyPeer(Peer),

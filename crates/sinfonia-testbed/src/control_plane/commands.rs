@@ -81,6 +81,8 @@ pub(super) fn api_server(
         .args(["--service-account-issuer", "https://kubernetes.default.svc"])
         .args(["--service-cluster-ip-range", SERVICE_NETWORK])
         .args(["--authorization-mode", "RBAC"])
+        // As every distribution has it: who may have privileged pods is said elsewhere.
+        .arg("--allow-privileged")
         .arg("--profiling=false");
     match site {
         // A loopback address cannot be advertised.

@@ -16,6 +16,8 @@ pub const NODE_PUBLIC_KEY: &str = "f6dXcHBw1p1X8J6yN0Xw9ZJ3m1Qk2uYt5v7L0aB4cDk="
 pub const NODE_ENDPOINT: &str = "203.0.113.7:51820";
 /// The node's address inside Kilo's network, which only a location's leader has.
 pub const NODE_WIREGUARD_IP: &str = "10.4.0.1/16";
+/// The network of the node's pods, as k3s gives it to its first node.
+const NODE_POD_NETWORK: &str = "10.42.0.0/24";
 /// The address of the Service `kube-dns`.
 pub const KUBE_DNS_ADDRESS: &str = "10.43.0.10";
 
@@ -57,6 +59,7 @@ fn make(cluster: &Cluster) -> Result<(), ClusterError> {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": NODE_NAME, "annotations": annotations},
+        "spec": {"podCIDR": NODE_POD_NETWORK, "podCIDRs": [NODE_POD_NETWORK]},
     });
     cluster.apply(&node.to_string())?;
     let ready = json!({"status": {

@@ -82,6 +82,7 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 #[case::a_url_that_is_none("sinfoniaTier2Url=cloudlet.example", "sinfoniaTier2Url")]
 #[case::no_name_of_a_secret("tier2.imagePullSecrets={name: registry}", "imagePullSecrets")]
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
+#[case::a_quantity_that_is_none("tier2.quota.memory=lots", "quota")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
     let folder = TestFolder::new().unwrap();
     let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
@@ -174,6 +175,15 @@ fn tier_2_can_do_nothing_outside_the_namespaces_of_deployments() {
         &namespace_object(&deployment, &labels),
     );
     let inside = tier2.create(&accounts(&deployment), &account);
+    let isolate = |namespace: &str| {
+        ISOLATION.map(|(group, resource, spec)| {
+            let spec: Value = serde_json::from_str(spec).unwrap();
+            let object = json!({"metadata": {"name": "sinfonia-isolation"}, "spec": spec});
+            let path = format!("{group}/namespaces/{namespace}/{resource}");
+            tier2.create(&path, &object).map(drop)
+        })
+    };
+    let (isolated, other_isolated) = (isolate(&deployment), isolate(other.name()));
     let outside = tier2.create(&accounts(other.name()), &account);
     let own = tier2.create(&accounts(namespace.name()), &account);
     let path = format!("/api/v1/namespaces/{}", other.name());
@@ -184,6 +194,7 @@ fn tier_2_can_do_nothing_outside_the_namespaces_of_deployments() {
 
     labelled.unwrap();
     inside.unwrap();
+    isolated.into_iter().for_each(Result::unwrap);
     delete_deployment.unwrap();
     for refused in [
         outside.map(drop),
@@ -191,12 +202,26 @@ fn tier_2_can_do_nothing_outside_the_namespaces_of_deployments() {
         label_other.map(drop),
         delete_other,
         delete_own,
-    ] {
+    ]
+    .into_iter()
+    .chain(other_isolated)
+    {
         let refusal = refused.unwrap_err().to_string();
         assert!(refusal.contains("Tier 2 "), "{refusal}");
     }
     helm.release(&cluster, &namespace, &["uninstall", "edge"], &[]);
 }
+
+/// What keeps deployments apart: API, resource, and a spec that the API server takes.
+const ISOLATION: [(&str, &str, &str); 3] = [
+    (
+        "/apis/networking.k8s.io/v1",
+        "networkpolicies",
+        r#"{"podSelector": {}}"#,
+    ),
+    ("/api/v1", "resourcequotas", r#"{"hard": {"pods": "1"}}"#),
+    ("/api/v1", "limitranges", r#"{"limits": []}"#),
+];
 
 /// Waits until Tier 2 may not make any Namespace that it likes: a policy counts a moment after it was made.
 fn wait_for_policy(cluster: &Cluster, tier2: &Cluster) {
@@ -226,7 +251,7 @@ const TIER1: [&str; 6] = [
 ];
 
 /// A Tier 2 with all that there is.
-const EVERYTHING: [&str; 24] = [
+const EVERYTHING: [&str; 28] = [
     "--set",
     "sinfoniaTier1Url={https://tier1.example,https://tier1.example.org}",
     "--set",
@@ -241,6 +266,10 @@ const EVERYTHING: [&str; 24] = [
     "tier2.deployToken.existingSecret=mine,tier2.reportToken.existingSecret=reports,tier2.imagePullSecrets={backends}",
     "--set",
     "extraArgs={--max-deployments=20}",
+    "--set-json",
+    r#"tier2.quota={"memory":"4Gi","cpu":2,"pods":12345678},tier2.maxQuota={"nvidia.com/gpu":4}"#,
+    "--set",
+    "tier2.clusterCidrs={10.42.0.0/16,10.43.0.0/16},tier2.privilegedRecipes={755e5883-0788-44da-8778-2113eddf4271}",
     "--set",
     "imagePullSecrets[0].name=registry",
     "--set",

@@ -9,6 +9,7 @@ mod disturbances;
 pub(crate) mod fake_api;
 mod gateway;
 mod helm;
+mod isolation;
 mod leader;
 mod mirror;
 mod objects;
@@ -29,6 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
+use sinfonia_core::isolation::Allowance;
 use sinfonia_core::lifecycle::{Found, Namespace, Observed, Readiness, Record, Step, TunnelFacts};
 use sinfonia_service::recipes::RecipeRepository;
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -37,6 +39,7 @@ use uuid::Uuid;
 use self::charts::Charts;
 use self::disturbances::Disturbances;
 use self::helm::Helm;
+use self::isolation::{Expected, Surroundings};
 use self::leader::Candidate;
 use self::prometheus::Prometheus;
 use self::pull_secrets::PullSecrets;
@@ -68,6 +71,10 @@ pub(crate) struct Kubernetes {
     activity: Option<SignedDuration>,
     clock: Clock,
     tunnel: watch::Receiver<Result<TunnelFacts, String>>,
+    /// What recipes may have.
+    allowance: Allowance,
+    /// The network around the deployments; nothing before it is known. It is known as soon as the tunnel is.
+    surroundings: watch::Receiver<Option<Surroundings>>,
     disturbances: Disturbances,
     /// Time after which what has settled is compared with the cluster again.
     resync: Duration,
@@ -86,13 +93,20 @@ impl Cluster for Kubernetes {
     fn observe<'a>(
         &'a self,
         name: &'a DeploymentName,
+        record: &'a Record,
     ) -> BoxFuture<'a, Result<Observed, ClusterError>> {
         let look = async {
+            let isolation = self.expected(record).await;
             // Nobody closes it. A new leader looks at everything at once, which must not look like an attack to the API server.
             let _permit = self.looks.acquire().await.ok();
-            self.look(name).await
+            self.look(name, Expected::of(&isolation)).await
         };
         look.boxed()
+    }
+
+    fn admit<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<(), StepError>> {
+        let granted = self.grant(record.spec.uuid);
+        granted.map(|granted| granted.map(drop)).boxed()
     }
 
     fn apply<'a>(
@@ -158,8 +172,12 @@ impl Cluster for Kubernetes {
 
 impl Kubernetes {
     /// What is there under a name. A Namespace without the Secrets that images are pulled with lacks something too.
-    async fn look(&self, name: &DeploymentName) -> Result<Observed, ClusterError> {
-        let observed = observation::observe(&self.client, name).await?;
+    async fn look(
+        &self,
+        name: &DeploymentName,
+        isolation: Expected<'_>,
+    ) -> Result<Observed, ClusterError> {
+        let observed = observation::observe(&self.client, name, isolation).await?;
         if !self.pull_secrets.are_wanted() || observed.namespace != Namespace::Present {
             return Ok(observed);
         }

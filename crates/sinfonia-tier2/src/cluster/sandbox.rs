@@ -197,6 +197,7 @@ impl Cluster for Sandbox {
     fn observe<'a>(
         &'a self,
         name: &'a DeploymentName,
+        _record: &'a Record,
     ) -> BoxFuture<'a, Result<Observed, ClusterError>> {
         let observed = self
             .deployments()

@@ -90,7 +90,7 @@ impl Controller {
         memory.forget();
         let observed = match record.status.as_ref().map(|status| &status.deployment_name) {
             Some(name) => {
-                let observed = self.cluster.observe(name).await?;
+                let observed = self.cluster.observe(name, record).await?;
                 memory.observed = Some((record.spec.clone(), name.clone(), observed));
                 observed
             }
@@ -267,6 +267,11 @@ impl Controller {
         digest: &mut Option<String>,
     ) -> Result<Rest, SettleError> {
         let record = seen.record();
+        if begins(record, steps)
+            && let Err(error) = self.cluster.admit(record).await
+        {
+            return self.turn_away(record, error).await;
+        }
         // A Peer depends on nothing that is in the Namespace.
         for together in steps.chunk_by(|_, next| matches!(next, Step::ApplyPeer(_))) {
             if together == [Step::RemoveRecord] {
@@ -297,6 +302,17 @@ impl Controller {
             }
         }
         Ok(Rest::Applied)
+    }
+
+    /// Makes nothing of a record that may not have what it wants, or about which that is not known.
+    async fn turn_away(&self, record: &Record, error: StepError) -> Result<Rest, SettleError> {
+        match error {
+            StepError::Failed(failure) => {
+                self.give_up(&record.spec.public_key, &failure).await?;
+                Ok(Rest::Changed)
+            }
+            StepError::Again(error) => Err(error.into()),
+        }
     }
 
     /// Takes a step; gives an installation up, with nothing as its result, as soon as nobody wants it any more.
@@ -393,6 +409,13 @@ pub(super) async fn until_otherwise(told: Option<Told>) {
     if !is_followed {
         std::future::pending::<()>().await;
     }
+}
+
+/// Whether these steps make something for a deployment that does not run yet.
+fn begins(record: &Record, steps: &[Step]) -> bool {
+    let phase = record.status.as_ref().map(|status| status.phase);
+    let makes = |step: &Step| matches!(step, Step::PrepareNamespace | Step::Install);
+    phase == Some(Phase::Initializing) && steps.iter().any(makes)
 }
 
 /// Resolves when the record does not want to be installed any more.

@@ -4,7 +4,9 @@
 use serde_json::{Value, json};
 use sinfonia_testbed::{ControlPlane, Programs, SharedCluster, TestFolder, unique_name};
 
-use crate::harness::{Cloudlet, OTHER, PLAIN, items, key, name_of, namespace_path, peer_path};
+use crate::harness::{
+    Cloudlet, OTHER, PLAIN, isolation_paths, items, key, name_of, namespace_path, peer_path,
+};
 
 const NAME: &str = "old-otter-abcde";
 const PEERS: &str = "/apis/kilo.squat.ai/v1alpha1/peers";
@@ -50,6 +52,15 @@ async fn what_the_older_tier2_deployed_is_served_undisturbed_and_expires_like_al
         assert_eq!(after["spec"], before["spec"]);
         assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
         assert_eq!(revisions(cloudlet, name), 1);
+        for path in isolation_paths(name) {
+            assert_eq!(cloudlet.cluster().find(&path).unwrap(), None);
+        }
+        let namespace = cloudlet.find_namespace(name).unwrap();
+        let labels = &namespace["metadata"]["labels"];
+        assert!(
+            labels["pod-security.kubernetes.io/enforce"].is_null(),
+            "{labels}"
+        );
     }
     let all = cloudlet.cluster().get_json(PEERS).unwrap();
     assert_eq!(items(&all).len(), peers.len());

@@ -23,6 +23,7 @@ use sinfonia_testbed::{
 
 pub(crate) use self::answer::{Answer, Ask};
 pub(crate) use self::charts::{FAILING, HOOK, OTHER, PLAIN, WEB, write_recipes};
+pub(crate) use self::invariants::isolation_paths;
 pub(crate) use self::objects::{items, namespace_path, peer_path};
 pub(crate) use self::waiting::{name_of, phase_of};
 

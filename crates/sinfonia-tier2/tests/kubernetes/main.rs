@@ -14,6 +14,7 @@ mod faults;
 mod gateway;
 mod harness;
 mod healing;
+mod isolation;
 mod lease;
 mod life;
 mod objects;

@@ -4,7 +4,7 @@ use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 use sinfonia_service::client::{ClientSettings, build};
 
-use crate::harness::{Cloudlet, PLAIN, name_of, peer_path};
+use crate::harness::{Cloudlet, PLAIN, isolation_paths, name_of, peer_path};
 
 /// How `kubectl get` asks for columns.
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
@@ -18,16 +18,21 @@ async fn a_deployment_is_made_of_these_objects() {
 
     let namespace = format!("/api/v1/namespaces/{name}");
     let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces";
+    let [policy, quota, limits] = isolation_paths(name);
     let objects = json!({
         "namespace": described(&cloudlet, &namespace, name),
         "peer": described(&cloudlet, &peer_path(name), name),
         "serviceAccount": described(&cloudlet, &format!("{namespace}/serviceaccounts/sinfonia-deployer"), name),
         "roleBinding": described(&cloudlet, &format!("{bindings}/{name}/rolebindings/sinfonia-deployer"), name),
+        "networkPolicy": described(&cloudlet, &policy, name),
+        "resourceQuota": described(&cloudlet, &quota, name),
+        "limitRange": described(&cloudlet, &limits, name),
         "configMap": described(&cloudlet, &format!("{namespace}/configmaps/settings"), name),
     });
 
     insta::assert_yaml_snapshot!(objects, {
         r#".**["findcloudlet.org/created"]"# => "[time]",
+        ".resourceQuota.status" => "[what is used]",
     });
 }
 

@@ -1,6 +1,6 @@
 //! The sandbox with the troubles that a real cluster has.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,7 +39,7 @@ pub(crate) struct TroubledCluster {
     uninstall_works: watch::Sender<bool>,
     unreachable: AtomicUsize,
     pub(crate) installs: AtomicUsize,
-    names: Mutex<BTreeSet<DeploymentName>>,
+    records: Mutex<BTreeMap<DeploymentName, Record>>,
 }
 
 impl TroubledCluster {
@@ -60,7 +60,7 @@ impl TroubledCluster {
             uninstall_works: watch::Sender::new(true),
             unreachable: AtomicUsize::new(0),
             installs: AtomicUsize::new(0),
-            names: Mutex::default(),
+            records: Mutex::default(),
         }
     }
 
@@ -117,10 +117,10 @@ impl TroubledCluster {
 
     /// What is there under all names that ever were.
     pub(crate) async fn content(&self) -> HashMap<DeploymentName, Observed> {
-        let names = self.names.lock().unwrap().clone();
+        let records = self.records.lock().unwrap().clone();
         let mut content = HashMap::new();
-        for name in names {
-            let observed = self.sandbox.observe(&name).await.unwrap();
+        for (name, record) in records {
+            let observed = self.sandbox.observe(&name, &record).await.unwrap();
             if observed != Observed::default() {
                 content.insert(name, observed);
             }
@@ -149,7 +149,8 @@ impl TroubledCluster {
         step: Step,
     ) -> Result<Option<String>, StepError> {
         self.answers()?;
-        self.names.lock().unwrap().insert(name.clone());
+        let known = (name.clone(), record.clone());
+        self.records.lock().unwrap().extend([known]);
         match step {
             Step::Install => {
                 self.installs.fetch_add(1, Ordering::Relaxed);
@@ -187,11 +188,12 @@ impl Cluster for TroubledCluster {
     fn observe<'a>(
         &'a self,
         name: &'a DeploymentName,
+        record: &'a Record,
     ) -> BoxFuture<'a, Result<Observed, ClusterError>> {
         if let Err(error) = self.answers() {
             return futures_util::future::ready(Err(error)).boxed();
         }
-        self.sandbox.observe(name)
+        self.sandbox.observe(name, record)
     }
 
     fn apply<'a>(

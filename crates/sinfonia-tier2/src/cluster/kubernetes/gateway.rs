@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::runtime::watcher::{Config, Error};
 use kube::{Api, Client};
 use sinfonia_core::lifecycle::TunnelFacts;
@@ -18,8 +19,9 @@ use sinfonia_core::tunnel::{HostPort, TunnelError};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use self::choice::{KiloNode, choose};
+use self::choice::{Gateway, KiloNode, Role, choose};
 use super::WATCH_SECONDS;
+use super::isolation::{NodePlace, Surroundings, networks_of};
 use super::mirror::{Change, Mirror, Turn, watch};
 use crate::clock::Clock;
 use crate::cluster::facts::{CLUSTER_DOMAIN, everything};
@@ -39,23 +41,32 @@ pub(crate) struct GatewaySettings {
     pub(crate) endpoint: Option<HostPort>,
     /// The network that devices get their addresses of.
     pub(crate) client_network: Network,
+    /// The networks of Services and Pods, where the cluster is not asked for them.
+    pub(crate) cluster_networks: Option<Vec<Network>>,
 }
 
-/// Keeps `facts` up to date for ever: the cloudlet's end of the tunnel, or what is missing for it to be known. While the API server is
-/// away, what was known last counts until it is stale.
-pub(crate) async fn follow(
-    client: Client,
-    settings: GatewaySettings,
-    clock: Clock,
-    facts: watch::Sender<Result<TunnelFacts, String>>,
-) {
+/// Who is told what is known.
+pub(crate) struct Told {
+    /// The cloudlet's end of the tunnel, or what is missing for it to be known, or for deployments to be kept apart.
+    pub(crate) facts: watch::Sender<Result<TunnelFacts, String>>,
+    /// The network around the deployments. It stays as it was last while something is missing.
+    pub(crate) surroundings: watch::Sender<Option<Surroundings>>,
+}
+
+/// Keeps what is `told` up to date for ever. While the API server is away, what was known last counts until it is stale.
+pub(crate) async fn follow(client: Client, settings: GatewaySettings, clock: Clock, told: Told) {
     let nodes = Api::<Node>::all(client.clone());
-    let services = Api::<Service>::namespaced(client, DNS_NAMESPACE);
+    let services = Api::<Service>::namespaced(client.clone(), DNS_NAMESPACE);
+    let networks = Api::<ServiceCIDR>::all(client);
     let config = Config::default().timeout(WATCH_SECONDS);
     let dns_config = config
         .clone()
         .fields(&format!("metadata.name={DNS_SERVICE}"));
-    let mut nodes = watch(nodes, config, KiloNode::of);
+    let mut networks = match settings.cluster_networks {
+        None => watch(networks, config.clone(), networks_of),
+        Some(_) => stream::pending().boxed(),
+    };
+    let mut nodes = watch(nodes, config, SeenNode::of);
     let mut services = watch(services, dns_config, cluster_ips);
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -65,17 +76,39 @@ pub(crate) async fn follow(
         tokio::select! {
             Some(change) = nodes.next() => take(&mut seen.nodes, change),
             Some(change) = services.next() => take(&mut seen.services, change),
+            Some(change) = networks.next() => take(&mut seen.networks, change),
             _ = rounds.tick() => {}
         }
-        publish(&facts, seen.facts(&settings, &clock));
+        publish(&told, seen.facts(&settings, &clock));
     }
 }
 
 /// What the watches have told.
 #[derive(Default)]
 struct Seen {
-    nodes: Mirror<KiloNode>,
+    nodes: Mirror<SeenNode>,
     services: Mirror<Vec<IpAddr>>,
+    networks: Mirror<Vec<Network>>,
+}
+
+/// A node: what Kilo made of it, and where it is.
+struct SeenNode {
+    kilo: KiloNode,
+    place: NodePlace,
+}
+
+impl SeenNode {
+    fn of(node: &Node) -> Self {
+        Self {
+            kilo: KiloNode::of(node),
+            place: NodePlace::of(node),
+        }
+    }
+
+    /// Whether this is the node that was chosen.
+    fn is(&self, chosen: &Gateway) -> bool {
+        matches!(&self.kilo.role, Role::Leader { gateway, .. } if gateway == chosen)
+    }
 }
 
 /// Takes a change in, and tells when an outage begins and ends.
@@ -113,26 +146,81 @@ fn words(failure: &Error) -> String {
 }
 
 impl Seen {
-    /// The end of the tunnel, or everything that is missing for it to be known.
-    fn facts(&self, settings: &GatewaySettings, clock: &Clock) -> Result<TunnelFacts, String> {
+    /// The end of the tunnel and what is around, or everything that is missing for them to be known.
+    fn facts(
+        &self,
+        settings: &GatewaySettings,
+        clock: &Clock,
+    ) -> Result<(TunnelFacts, Surroundings), String> {
         let nodes = known(&self.nodes, "nodes");
-        let gateway = nodes.and_then(|nodes| choose(nodes.values(), clock.now()));
+        let gateway = nodes.and_then(|nodes| {
+            let nodes = nodes.values().map(|node| &node.kilo);
+            choose(nodes, clock.now())
+        });
         let services = known(&self.services, "services");
         let name_server =
             services.and_then(|services| name_server(services.get(DNS_SERVICE), settings));
-        let (gateway, name_server) = match (gateway, name_server) {
-            (Ok(gateway), Ok(name_server)) => (gateway, name_server),
-            (Err(first), Err(second)) => return Err(format!("{first}; {second}")),
-            (Err(error), _) | (_, Err(error)) => return Err(error),
+        let networks = self.cluster_networks(settings);
+        let (gateway, name_server, networks) = match (gateway, name_server, networks) {
+            (Ok(gateway), Ok(name_server), Ok(networks)) => (gateway, name_server, networks),
+            (gateway, name_server, networks) => {
+                let errors = [gateway.err(), name_server.err(), networks.err()];
+                return Err(errors.into_iter().flatten().collect::<Vec<_>>().join("; "));
+            }
         };
+        let surroundings = self.surroundings(settings, &gateway, &networks);
         let told = |error: TunnelError| error.to_string();
-        Ok(TunnelFacts {
+        let facts = TunnelFacts {
             public_key: gateway.public_key,
             endpoint: settings.endpoint.clone().unwrap_or(gateway.endpoint),
             allowed_ips: vec![everything(settings.client_network).map_err(told)?],
             name_server,
             cluster_domain: CLUSTER_DOMAIN.parse().map_err(told)?,
-        })
+        };
+        Ok((facts, surroundings))
+    }
+
+    /// The networks of Services and Pods. A node without one runs no Pods yet that others could reach.
+    fn cluster_networks(&self, settings: &GatewaySettings) -> Result<Vec<Network>, String> {
+        if let Some(networks) = &settings.cluster_networks {
+            return Ok(networks.clone());
+        }
+        let hint = |error: String| format!("{error}, name its networks with --cluster-cidrs");
+        let services = match known(&self.networks, "ServiceCIDRs") {
+            Err(error) if self.networks.failure().is_some() => return Err(hint(error)),
+            services => services?,
+        };
+        let services: Vec<_> = services.values().flatten().copied().collect();
+        let nodes = self.nodes.known();
+        let mut places = nodes.into_iter().flat_map(BTreeMap::values);
+        if services.is_empty() {
+            return Err(hint("the cluster has no ServiceCIDR".to_owned()));
+        }
+        // That there is no node, or that they are not known, is told already.
+        let is_nowhere = |node: &SeenNode| node.place.pods.is_empty();
+        if nodes.is_some_and(|nodes| !nodes.is_empty()) && places.all(is_nowhere) {
+            return Err(hint("no node of the cluster has a podCIDR".to_owned()));
+        }
+        Ok(services)
+    }
+
+    fn surroundings(
+        &self,
+        settings: &GatewaySettings,
+        gateway: &Gateway,
+        networks: &[Network],
+    ) -> Surroundings {
+        let nodes = self.nodes.known().into_iter().flat_map(BTreeMap::values);
+        let gateway = nodes.clone().find(|node| node.is(gateway));
+        let name_servers = self.services.known();
+        let name_servers = name_servers.and_then(|services| services.get(DNS_SERVICE));
+        Surroundings::new(
+            networks,
+            settings.client_network,
+            nodes.map(|node| &node.place),
+            gateway.map(|node| &node.place),
+            name_servers.map_or(&[], Vec::as_slice),
+        )
     }
 }
 
@@ -163,11 +251,18 @@ fn cluster_ips(service: &Service) -> Vec<IpAddr> {
 }
 
 /// Tells who listens, if it is news to them.
-fn publish(
-    facts: &watch::Sender<Result<TunnelFacts, String>>,
-    now_known: Result<TunnelFacts, String>,
-) {
-    facts.send_if_modified(|known| {
+fn publish(told: &Told, now_known: Result<(TunnelFacts, Surroundings), String>) {
+    let now_known = now_known.map(|(facts, surroundings)| {
+        // First, because who knows the tunnel relies on it.
+        told.surroundings.send_if_modified(|known| {
+            let news = Some(surroundings);
+            let is_news = *known != news;
+            *known = news;
+            is_news
+        });
+        facts
+    });
+    told.facts.send_if_modified(|known| {
         if *known == now_known {
             return false;
         }

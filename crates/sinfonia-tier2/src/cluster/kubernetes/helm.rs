@@ -115,7 +115,10 @@ impl Helm {
         let _permit = self.permits.acquire().await.ok();
         let tried = self.operate("install", arguments.clone(), Some(values.clone()));
         match tried.await {
-            Err(HelmError::Failed { text, .. }) if failure::is_denied_at_home(release, &text) => {
+            Err(HelmError::Failed { kind, text, .. })
+                if kind != HelmFailure::OwnIsolation
+                    && failure::is_denied_at_home(release, &text) =>
+            {
                 tokio::time::sleep(RIGHTS_LAG).await;
                 // What it left, if it came that far, is in the way.
                 self.clear(release, account).await?;

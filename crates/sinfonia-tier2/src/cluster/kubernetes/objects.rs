@@ -33,13 +33,18 @@ pub(super) fn deployer_account(name: &DeploymentName) -> String {
     format!("system:serviceaccount:{name}:{DEPLOYER}")
 }
 
-/// A deployment's Namespace.
-pub(super) fn namespace(name: &DeploymentName, record: &Record, status: &RecordStatus) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": metadata(name, record, status),
-    })
+/// A deployment's Namespace, with these labels besides.
+pub(super) fn namespace(
+    name: &DeploymentName,
+    record: &Record,
+    status: &RecordStatus,
+    labels: impl IntoIterator<Item = (&'static str, String)>,
+) -> Value {
+    let mut metadata = metadata(name, record, status);
+    for (label, value) in labels {
+        metadata["labels"][label] = value.into();
+    }
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 }
 
 /// The ServiceAccount in a deployment's Namespace.
@@ -98,18 +103,41 @@ pub(super) async fn apply(
             .and_then(Value::as_str)
             .unwrap_or_default()
     };
-    let (group, version) = text("/apiVersion")
-        .rsplit_once('/')
-        .unwrap_or(("", text("/apiVersion")));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, text("/kind")));
-    let api: Api<DynamicObject> = match namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace.as_str(), &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
+    let api = api(client, namespace, text("/apiVersion"), text("/kind"));
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     api.patch(text("/metadata/name"), &parameters, &Patch::Apply(object))
         .await?;
     Ok(())
+}
+
+/// An object in a deployment's Namespace, if it is there.
+///
+/// # Errors
+/// The API server does not answer.
+pub(super) async fn get(
+    client: &Client,
+    namespace: &DeploymentName,
+    version: &str,
+    kind: &str,
+    name: &str,
+) -> Result<Option<DynamicObject>, kube::Error> {
+    api(client, Some(namespace), version, kind)
+        .get_opt(name)
+        .await
+}
+
+fn api(
+    client: &Client,
+    namespace: Option<&DeploymentName>,
+    version: &str,
+    kind: &str,
+) -> Api<DynamicObject> {
+    let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace.as_str(), &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
 }
 
 fn metadata(name: &DeploymentName, record: &Record, status: &RecordStatus) -> Value {

@@ -1,6 +1,6 @@
 //! What is there under a deployment's name, asked of the API server itself: what is decided from it must not be older than what was done.
 
-use futures_util::future::{join3, try_join};
+use futures_util::future::{join3, try_join4};
 use k8s_openapi::api::core::v1::{Namespace as NamespaceObject, ServiceAccount};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::Api;
@@ -9,21 +9,23 @@ use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::lifecycle::{Namespace, Observed, Peer, PeerState, Release};
 use sinfonia_core::tunnel::Interface;
 
+use super::isolation::Expected;
 use super::objects::{DEPLOYER, DEPLOYMENT, KIND_LABEL};
 use super::{cluster_error, releases};
 use crate::cluster::ClusterError;
 use crate::crd;
 
-/// What is there under a name.
+/// What is there under a name, where this is expected to keep it apart.
 ///
 /// # Errors
 /// The API server does not answer.
 pub(super) async fn observe(
     client: &Client,
     name: &DeploymentName,
+    isolation: Expected<'_>,
 ) -> Result<Observed, ClusterError> {
     let (namespace, release, peer) = join3(
-        namespace(client, name),
+        namespace(client, name, isolation),
         releases::state(client, name),
         peer(client, name),
     )
@@ -44,16 +46,19 @@ pub(super) async fn observe(
     })
 }
 
-async fn namespace(client: &Client, name: &DeploymentName) -> Result<Namespace, kube::Error> {
+async fn namespace(
+    client: &Client,
+    name: &DeploymentName,
+    isolation: Expected<'_>,
+) -> Result<Namespace, kube::Error> {
     let namespaces: Api<NamespaceObject> = Api::all(client.clone());
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), name.as_str());
     let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), name.as_str());
-    let (namespace, (account, binding)) = try_join(
+    let (namespace, account, binding, is_apart) = try_join4(
         namespaces.get_metadata_opt(name.as_str()),
-        try_join(
-            accounts.get_metadata_opt(DEPLOYER),
-            bindings.get_metadata_opt(DEPLOYER),
-        ),
+        accounts.get_metadata_opt(DEPLOYER),
+        bindings.get_metadata_opt(DEPLOYER),
+        isolation.is_met(client, name),
     )
     .await?;
     Ok(match namespace {
@@ -64,7 +69,8 @@ async fn namespace(client: &Client, name: &DeploymentName) -> Result<Namespace, 
         Some(namespace) => {
             let label = namespace.labels().get(KIND_LABEL);
             let labelled = label.is_some_and(|value| value == DEPLOYMENT);
-            if labelled && account.is_some() && binding.is_some() {
+            let is_apart = is_apart && isolation.is_enforced(namespace.labels());
+            if labelled && is_apart && account.is_some() && binding.is_some() {
                 Namespace::Present
             } else {
                 Namespace::Incomplete

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::charts::Charts;
 use super::client::client;
 use super::disturbances::Disturbances;
-use super::gateway::{self, GatewaySettings};
+use super::gateway::{self, GatewaySettings, Told};
 use super::helm::{Helm, HelmSettings};
 use super::leader::Candidate;
 use super::prometheus::Prometheus;
@@ -92,6 +92,7 @@ pub(crate) async fn start(
     .map_err(|error| StartError::Cache(error.into()))?;
     let (tunnel_sender, tunnel) =
         watch::channel(Err("the cluster was not looked at yet".to_owned()));
+    let (surroundings_sender, surroundings) = watch::channel(None);
     let (uid_sender, uid) = watch::channel(None);
     let leading = watch::Sender::new(false);
     let lease = settings.kubernetes.leader_lease.unsigned_abs();
@@ -112,6 +113,8 @@ pub(crate) async fn start(
         },
         clock: clock.clone(),
         tunnel,
+        allowance: settings.isolation.allowance(),
+        surroundings,
         disturbances: Disturbances::new(),
         resync: settings.kubernetes.resync_interval.unsigned_abs(),
         leading: leading.clone(),
@@ -135,6 +138,7 @@ pub(crate) async fn start(
     let gateway = GatewaySettings {
         endpoint: settings.tunnel.tunnel_endpoint.clone(),
         client_network: settings.tunnel.client_network,
+        cluster_networks: settings.isolation.cluster_networks(),
     };
     essential(
         "watch on the gateway",
@@ -142,7 +146,10 @@ pub(crate) async fn start(
             client.clone(),
             gateway,
             clock.clone(),
-            tunnel_sender,
+            Told {
+                facts: tunnel_sender,
+                surroundings: surroundings_sender,
+            },
         )),
     );
     essential(

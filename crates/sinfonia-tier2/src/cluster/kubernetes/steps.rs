@@ -1,5 +1,6 @@
 //! Taking the steps of a plan.
 
+use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::api::DeleteParams;
@@ -13,6 +14,7 @@ use sinfonia_service::reload::causes;
 
 use super::charts::Chart;
 use super::helm::HelmError;
+use super::isolation::Isolation;
 use super::objects::{self, DEPLOYER};
 use super::{Kubernetes, cluster_error};
 use crate::cluster::{ClusterError, StepError};
@@ -20,11 +22,13 @@ use crate::crd;
 
 /// Why a step is not taken that may be, later.
 #[derive(Debug, thiserror::Error)]
-enum NotNow {
+pub(super) enum NotNow {
     #[error("the namespace {0} is still being removed")]
     Terminating(DeploymentName),
     #[error("the record has no name yet")]
     Nameless,
+    #[error("the cluster has not told of its networks yet")]
+    Surroundings,
 }
 
 impl Kubernetes {
@@ -74,14 +78,16 @@ impl Kubernetes {
         let status = status(record)?;
         // What a new deployment cannot have is found out before anything is made for it.
         let secrets = self.pull_secrets(status).await?;
-        let namespace = objects::namespace(name, record, status);
+        let isolation = self.isolation(record).await?;
+        let isolation = isolation.as_ref();
+        let labels = isolation.into_iter().flat_map(Isolation::labels);
+        let namespace = objects::namespace(name, record, status, labels);
         self.apply_object(None, &namespace).await?;
-        let (account, binding) = (objects::service_account(), objects::role_binding(name));
-        futures_util::future::try_join(
-            self.apply_object(Some(name), &account),
-            self.apply_object(Some(name), &binding),
-        )
-        .await?;
+        let deployer = [objects::service_account(), objects::role_binding(name)];
+        let isolation = isolation.into_iter().flat_map(Isolation::objects);
+        let objects = deployer.iter().chain(isolation);
+        // None of them depends on another, and a device waits for all.
+        try_join_all(objects.map(|object| self.apply_object(Some(name), object))).await?;
         let put = self.pull_secrets.put(name, &secrets).await;
         match put.map_err(cluster_error) {
             Err(error) if status.first_ready.is_some() => {
@@ -178,7 +184,7 @@ fn digest(recipe: &Recipe, chart: &Chart) -> String {
 }
 
 /// A recipe that was there when the deployment was asked for.
-fn gone(error: &RecipeLookupError) -> StepError {
+pub(super) fn gone(error: &RecipeLookupError) -> StepError {
     StepError::Failed(Failure {
         class: FailureClass::ChartNotFound,
         message: error.to_string(),
@@ -186,7 +192,11 @@ fn gone(error: &RecipeLookupError) -> StepError {
     })
 }
 
-fn status(record: &Record) -> Result<&RecordStatus, ClusterError> {
+/// How far a record is that has a name.
+///
+/// # Errors
+/// It has none yet.
+pub(super) fn status(record: &Record) -> Result<&RecordStatus, ClusterError> {
     record.status.as_ref().ok_or(not_now(NotNow::Nameless))
 }
 
@@ -194,7 +204,7 @@ fn again(error: HelmError) -> ClusterError {
     ClusterError(error.into())
 }
 
-fn not_now(reason: NotNow) -> ClusterError {
+pub(super) fn not_now(reason: NotNow) -> ClusterError {
     ClusterError(reason.into())
 }
 

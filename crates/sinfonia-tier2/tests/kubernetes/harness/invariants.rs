@@ -136,7 +136,10 @@ impl Cloudlet {
             format!(
                 "/apis/rbac.authorization.k8s.io/v1/namespaces/{name}/rolebindings/sinfonia-deployer"
             ),
-        ] {
+        ]
+        .into_iter()
+        .chain(isolation_paths(name))
+        {
             let found = self.cluster().find(&path);
             if found.map_err(|error| error.to_string())?.is_none() {
                 return Err(format!("{path} is missing"));
@@ -155,6 +158,15 @@ impl Cloudlet {
         });
         Ok(named.collect())
     }
+}
+
+/// Where that is which keeps a deployment apart.
+pub(crate) fn isolation_paths(name: &str) -> [String; 3] {
+    [
+        format!("/apis/networking.k8s.io/v1/namespaces/{name}/networkpolicies/sinfonia-isolation"),
+        format!("/api/v1/namespaces/{name}/resourcequotas/sinfonia-isolation"),
+        format!("/api/v1/namespaces/{name}/limitranges/sinfonia-isolation"),
+    ]
 }
 
 impl Claim {

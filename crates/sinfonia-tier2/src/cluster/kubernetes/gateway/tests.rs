@@ -14,6 +14,7 @@ const NOW: i64 = 1_800_000_000;
 const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const OTHER_KEY: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
 const NODES: &str = "/api/v1/nodes";
+const NETWORKS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 const SERVICES: &str = "/api/v1/namespaces/kube-system/services";
 
 #[tokio::test(start_paused = true)]
@@ -176,6 +177,75 @@ async fn who_listens_is_told_only_what_is_news() {
     assert!(!cluster.facts.has_changed().unwrap());
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_networks_around_are_those_that_the_cluster_tells() {
+    let mut cluster = Cluster::new();
+    let first = placed("a", KEY, "192.0.2.7", "10.42.0.0/24");
+    cluster.api.put(NODES, first);
+    cluster.api.put(SERVICES, kube_dns());
+    cluster.api.put(NETWORKS, services("10.43.0.0/16"));
+    cluster.follow_with(asking());
+    cluster.known().await;
+    assert_eq!(
+        cluster.around(&["10.42.0.0/24"], &[]),
+        cluster.told_around()
+    );
+
+    let mut second = placed("b", KEY, "192.0.2.8", "10.42.1.0/24");
+    second["metadata"]["annotations"] = json!({});
+    cluster.api.put(NODES, second);
+
+    // Neighbours are one network, and the gateway's traffic may be masqueraded on its way to the other node.
+    let gateway = ["10.4.0.1", "192.0.2.7"];
+    let expected = Some(cluster.around(&["10.42.0.0/23", "192.0.2.8/32"], &gateway));
+    let told = cluster.surroundings.wait_for(|told| *told == expected);
+    timeout(Duration::from_secs(120), told)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_of_the_tunnel_before_the_networks_are_known() {
+    let mut cluster = Cluster::new();
+    cluster.api.put(NODES, node("a", KEY, "203.0.113.7:51820"));
+    cluster.api.put(SERVICES, kube_dns());
+    cluster.api.fail(NETWORKS, Some(404));
+    cluster.follow_with(asking());
+    let unlisted = cluster.unknown("the cluster does not list its").await;
+    assert_eq!(
+        unlisted,
+        "the cluster does not list its ServiceCIDRs: no, name its networks with --cluster-cidrs"
+    );
+
+    cluster.api.fail(NETWORKS, None);
+    cluster.unknown("the cluster has no ServiceCIDR").await;
+    cluster.api.put(NETWORKS, services("10.43.0.0/16"));
+    cluster
+        .unknown("no node of the cluster has a podCIDR")
+        .await;
+    assert_eq!(*cluster.surroundings.borrow(), None);
+
+    let placed = placed("a", KEY, "192.0.2.7", "10.42.0.0/24");
+    cluster.api.put(NODES, placed);
+    cluster.known().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_networks_around_are_remembered_while_the_gateway_is_gone() {
+    let mut cluster = Cluster::new();
+    cluster.api.put(NODES, node("a", KEY, "203.0.113.7:51820"));
+    cluster.api.put(SERVICES, kube_dns());
+    cluster.follow(None);
+    cluster.known().await;
+    let before = cluster.told_around();
+
+    cluster.api.delete(NODES, "a");
+    cluster.unknown("the cluster has no nodes").await;
+
+    assert_eq!(cluster.told_around(), before);
+}
+
 #[rstest]
 #[case::headless(json!({ "clusterIP": "None", "clusterIPs": ["None"] }), None)]
 #[case::not_given_yet(json!({}), None)]
@@ -199,30 +269,66 @@ fn the_name_server_is_the_cluster_ip_of_kube_dns(
 struct Cluster {
     api: FakeApi,
     time: Arc<AtomicI64>,
-    sender: Option<watch::Sender<Result<TunnelFacts, String>>>,
+    told: Option<Told>,
     facts: watch::Receiver<Result<TunnelFacts, String>>,
+    surroundings: watch::Receiver<Option<Surroundings>>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Cluster {
     fn new() -> Self {
-        let (sender, facts) = watch::channel(Err("starting".to_owned()));
+        let (facts_sender, facts) = watch::channel(Err("starting".to_owned()));
+        let (surroundings_sender, surroundings) = watch::channel(None);
+        let told = Told {
+            facts: facts_sender,
+            surroundings: surroundings_sender,
+        };
         Self {
             api: FakeApi::default(),
             time: Arc::new(AtomicI64::new(NOW)),
-            sender: Some(sender),
+            told: Some(told),
             facts,
+            surroundings,
             task: None,
         }
     }
 
     fn follow(&mut self, endpoint: Option<&str>) {
+        self.follow_with(settings(endpoint));
+    }
+
+    fn follow_with(&mut self, settings: GatewaySettings) {
         let time = Arc::clone(&self.time);
         let clock =
             Clock::of(move || Timestamp::from_second(time.load(Ordering::Relaxed)).unwrap());
-        let sender = self.sender.take().unwrap();
-        let following = follow(self.api.client(), settings(endpoint), clock, sender);
+        let told = self.told.take().unwrap();
+        let following = follow(self.api.client(), settings, clock, told);
         self.task = Some(tokio::spawn(following));
+    }
+
+    fn told_around(&self) -> Surroundings {
+        self.surroundings.borrow().clone().unwrap()
+    }
+
+    /// A cluster around with the gateway of [`placed`], and these networks besides.
+    fn around(&self, more: &[&str], gateway: &[&str]) -> Surroundings {
+        let usual = ["10.43.0.0/16", "10.4.0.0/16", "192.0.2.7/32"];
+        let networks = usual.iter().chain(more);
+        let networks: Vec<_> = networks.map(|network| network.parse().unwrap()).collect();
+        let gateway = NodePlace {
+            addresses: gateway
+                .iter()
+                .map(|address| address.parse().unwrap())
+                .collect(),
+            ..NodePlace::default()
+        };
+        Surroundings::new(
+            &networks,
+            "10.5.0.0/16".parse().unwrap(),
+            [&gateway, &gateway],
+            Some(&gateway),
+            &[[10, 43, 0, 10].into()],
+        )
     }
 
     async fn known(&mut self) -> TunnelFacts {
@@ -257,7 +363,30 @@ fn settings(endpoint: Option<&str>) -> GatewaySettings {
     GatewaySettings {
         endpoint: endpoint.map(|endpoint| endpoint.parse().unwrap()),
         client_network: "10.5.0.0/16".parse().unwrap(),
+        cluster_networks: Some(vec!["10.43.0.0/16".parse().unwrap()]),
     }
+}
+
+/// An operator who leaves it to the cluster to tell its networks.
+fn asking() -> GatewaySettings {
+    GatewaySettings {
+        cluster_networks: None,
+        ..settings(None)
+    }
+}
+
+fn placed(name: &str, key: &str, address: &str, pods: &str) -> Value {
+    let mut node = node(name, key, "203.0.113.7:51820");
+    node["spec"] = json!({ "podCIDR": pods, "podCIDRs": [pods] });
+    node["status"] = json!({ "addresses": [
+        { "type": "Hostname", "address": name },
+        { "type": "InternalIP", "address": address },
+    ]});
+    node
+}
+
+fn services(cidr: &str) -> Value {
+    json!({ "metadata": { "name": "kubernetes" }, "spec": { "cidrs": [cidr] } })
 }
 
 fn node(name: &str, key: &str, endpoint: &str) -> Value {

@@ -77,6 +77,18 @@ use super::*;
     "Error: INSTALLATION FAILED: 1 error occurred:\n\t* pods \"p\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)\n\n\n",
     Refused
 )]
+#[case::own_policy_3(
+    "Error: INSTALLATION FAILED: Unable to continue with install: could not get information about the resource NetworkPolicy \"web\" in namespace \"m\": networkpolicies.networking.k8s.io \"web\" is forbidden: User \"system:serviceaccount:m:dep\" cannot get resource \"networkpolicies\" in API group \"networking.k8s.io\" in the namespace \"m\"\n",
+    OwnIsolation
+)]
+#[case::own_policy_4(
+    "Error: INSTALLATION FAILED: unable to continue with install: could not get information about the resource NetworkPolicy \"web\" in namespace \"m\": networkpolicies.networking.k8s.io \"web\" is forbidden: User \"system:serviceaccount:m:dep\" cannot get resource \"networkpolicies\" in API group \"networking.k8s.io\" in the namespace \"m\"\n",
+    OwnIsolation
+)]
+#[case::over_quota(
+    "Error: INSTALLATION FAILED: 1 error occurred:\n\t* services \"web\" is forbidden: exceeded quota: sinfonia-isolation, requested: services.nodeports=1, used: services.nodeports=0, limited: services.nodeports=0\n\n\n",
+    Refused
+)]
 #[case::unknown_kind(
     "Error: INSTALLATION FAILED: unable to build kubernetes objects from release manifest: resource mapping not found for name: \"a\" namespace: \"\" from \"\": no matches for kind \"ServiceMonitor\" in version \"monitoring.coreos.com/v1\"\nensure CRDs are installed first\n",
     Refused
