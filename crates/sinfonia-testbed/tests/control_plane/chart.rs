@@ -80,6 +80,7 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 #[case::no_replica("replicaCount=0", "replicaCount")]
 #[case::a_slip_of_the_pen("sinfoniaTier1URL=http://tier1.example", "sinfoniaTier1URL")]
 #[case::a_url_that_is_none("sinfoniaTier2Url=cloudlet.example", "sinfoniaTier2Url")]
+#[case::an_egress_that_is_none("clientGuard.clientEgress=all", "clientEgress")]
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
     let folder = TestFolder::new().unwrap();
@@ -114,7 +115,8 @@ fn the_chart_gives_the_rights_and_the_definition_that_deploy_tier2_gives() {
     let rendered = helm.run(&[&template[..], &NEEDED].concat());
 
     let read = |file: &str| fs::read_to_string(repository().join(file)).unwrap();
-    assert_eq!(rules(&rendered), rules(&read("deploy/tier2/rbac.yaml")));
+    let deployed = ["rbac.yaml", "guard.yaml"].map(|file| read(&format!("deploy/tier2/{file}")));
+    assert_eq!(rules(&rendered), rules(&deployed.join("---\n")));
     assert_eq!(
         read("charts/sinfonia/files/crd.yaml"),
         read("deploy/tier2/crd.yaml")
@@ -225,7 +227,7 @@ const TIER1: [&str; 6] = [
 ];
 
 /// A Tier 2 with all that there is.
-const EVERYTHING: [&str; 24] = [
+const EVERYTHING: [&str; 26] = [
     "--set",
     "sinfoniaTier1Url={https://tier1.example,https://tier1.example.org}",
     "--set",
@@ -250,6 +252,8 @@ const EVERYTHING: [&str; 24] = [
     "nodeSelector.disk=ssd,priorityClassName=system-cluster-critical",
     "--set",
     "serviceAccount.name=tier2",
+    "--set",
+    "clientGuard.clientEgress=internet,clientGuard.clusterCIDRs={10.42.0.0/15}",
 ];
 
 /// A helm, one of our charts, and where helm keeps its files.
