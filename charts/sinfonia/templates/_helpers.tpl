@@ -36,6 +36,26 @@ app.kubernetes.io/part-of: sinfonia
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{/* The guard's are others than Tier 2's, so that no Service leads to it. */}}
+{{- define "sinfonia.guardSelectorLabels" -}}
+{{- merge (dict "app.kubernetes.io/component" "client-guard") (include "sinfonia.selectorLabels" . | fromYaml) | toYaml }}
+{{- end }}
+
+{{- define "sinfonia.guardLabels" -}}
+{{- merge (dict "app.kubernetes.io/component" "client-guard") (include "sinfonia.labels" . | fromYaml) | toYaml }}
+{{- end }}
+
+{{/* The options of the guard, as a list in YAML. */}}
+{{- define "sinfonia.guardArgs" -}}
+{{- $args := list "--log-format=json" (printf "--client-network=%s" .Values.tier2.clientNetwork) }}
+{{- with .Values.clientGuard }}
+{{- $args = append $args (printf "--client-egress=%s" .clientEgress) }}
+{{- $args = append $args (printf "--tunnel-interface=%s" .tunnelInterface) }}
+{{- with .clusterCIDRs }}{{ $args = append $args (printf "--cluster-cidrs=%s" (join "," .)) }}{{ end }}
+{{- end }}
+{{- toYaml $args }}
+{{- end }}
+
 {{- define "sinfonia.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "sinfonia.fullname" .) .Values.serviceAccount.name }}

@@ -12,6 +12,7 @@ mod end_to_end {
     mod support;
 
     mod admin;
+    mod client_rules;
     mod command_line;
     mod fakes;
     mod fall_over;

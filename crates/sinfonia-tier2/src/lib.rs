@@ -3,7 +3,7 @@
 //!
 //! A request ([`settings`] says which are taken) goes from `api` to `deployments`, which writes a record into `records` and waits. The
 //! `controller` takes each record up and works on the [`cluster`] until that is what the record wants; the `job_runner` ends leases. What
-//! each of them decides is in `sinfonia_core::lifecycle`; here it is only carried out.
+//! each of them decides is in `sinfonia_core::lifecycle`; here it is only carried out. The [`guard`] is a program of its own, on each node.
 
 mod access;
 mod announcement;
@@ -15,6 +15,7 @@ pub mod crd;
 mod deployments;
 #[cfg(feature = "fail-points")]
 mod fail_points;
+pub mod guard;
 mod job_runner;
 mod leading;
 mod metrics;
@@ -27,5 +28,6 @@ pub mod settings;
 compile_error!("fail points are for tests; a release build must have none");
 
 pub use announcement::AnnouncementError;
+pub use guard::GuardError;
 pub use reports::ReportTokenError;
 pub use service::{RunError, run, run_on};

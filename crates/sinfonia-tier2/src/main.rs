@@ -4,10 +4,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::{settings, shutdown, telemetry};
 use sinfonia_tier2::RunError;
-use sinfonia_tier2::crd;
-use sinfonia_tier2::settings::{Settings, Task};
+use sinfonia_tier2::settings::{GuardArgs, Settings, Task};
+use sinfonia_tier2::{crd, guard};
 
 /// Exit code when the user can do something about it.
 const FIXABLE: u8 = 1;
@@ -16,8 +17,9 @@ const UNEXPECTED: u8 = 2;
 
 fn main() -> ExitCode {
     let settings: Settings = settings::parse();
-    let done = match settings.task {
+    let done = match &settings.task {
         Some(Task::Crd) => print_definition(),
+        Some(Task::Guard(args)) => stand_guard(args),
         None => run(settings),
     };
     match done {
@@ -28,10 +30,21 @@ fn main() -> ExitCode {
 
 fn run(settings: Settings) -> anyhow::Result<()> {
     telemetry::init(&settings.log)?;
+    until_stopped(async |stopping| sinfonia_tier2::run(settings, stopping).await)
+}
+
+fn stand_guard(args: &GuardArgs) -> anyhow::Result<()> {
+    telemetry::init(&args.log)?;
+    until_stopped(async |stopping| Ok(guard::run(args, stopping).await?))
+}
+
+fn until_stopped(
+    work: impl AsyncFnOnce(CancellationToken) -> Result<(), RunError>,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(async {
         let stopping = shutdown::on_signals().context("cannot listen to signals")?;
-        Ok(sinfonia_tier2::run(settings, stopping).await?)
+        Ok(work(stopping).await?)
     })
 }
 

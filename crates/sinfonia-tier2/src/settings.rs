@@ -1,6 +1,7 @@
 //! The command line of Tier 2, and the environment variables behind it.
 
 mod groups;
+mod guard;
 mod isolation;
 mod tier1;
 mod values;
@@ -11,6 +12,10 @@ use sinfonia_service::settings::{ClientArgs, LimitArgs, ListenArgs, LogArgs, Pro
 pub use self::groups::{
     ActivitySource, CallerArgs, CloudletArgs, ClusterArgs, ClusterKind, DeploymentArgs, HelmArgs,
     KubernetesArgs, LifeArgs, ReportArgs, TunnelArgs,
+};
+pub use self::guard::{
+    ClientEgress, GuardArgs, GuardedClientArgs, GuardedClusterArgs, GuardedNodeArgs, InterfaceName,
+    InterfaceNameError,
 };
 pub use self::isolation::{Amount, AmountError, IsolationArgs};
 pub use self::tier1::{Tier1Args, Tier1Url, Tier1UrlError};
@@ -94,10 +99,13 @@ pub struct Settings {
 }
 
 /// What Tier 2 can do besides running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Task {
     /// Prints the definition of the records (CloudletDeployment) for `kubectl apply -f -`
     Crd,
+    /// Keeps what devices may reach through this node: their own deployments, and nothing else
+    #[command(after_long_help = guard::EXAMPLES)]
+    Guard(Box<GuardArgs>),
 }
 
 impl Settings {

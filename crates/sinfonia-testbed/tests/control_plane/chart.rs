@@ -81,6 +81,7 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 #[case::a_slip_of_the_pen("sinfoniaTier1URL=http://tier1.example", "sinfoniaTier1URL")]
 #[case::a_url_that_is_none("sinfoniaTier2Url=cloudlet.example", "sinfoniaTier2Url")]
 #[case::no_name_of_a_secret("tier2.imagePullSecrets={name: registry}", "imagePullSecrets")]
+#[case::an_egress_that_is_none("clientGuard.clientEgress=all", "clientEgress")]
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
 #[case::a_quantity_that_is_none("tier2.quota.memory=lots", "quota")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
@@ -116,7 +117,8 @@ fn the_chart_gives_the_rights_and_the_definition_that_deploy_tier2_gives() {
     let rendered = helm.run(&[&template[..], &NEEDED].concat());
 
     let read = |file: &str| fs::read_to_string(repository().join(file)).unwrap();
-    assert_eq!(rules(&rendered), rules(&read("deploy/tier2/rbac.yaml")));
+    let deployed = ["rbac.yaml", "guard.yaml"].map(|file| read(&format!("deploy/tier2/{file}")));
+    assert_eq!(rules(&rendered), rules(&deployed.join("---\n")));
     assert_eq!(
         read("charts/sinfonia/files/crd.yaml"),
         read("deploy/tier2/crd.yaml")
@@ -251,7 +253,7 @@ const TIER1: [&str; 6] = [
 ];
 
 /// A Tier 2 with all that there is.
-const EVERYTHING: [&str; 28] = [
+const EVERYTHING: [&str; 30] = [
     "--set",
     "sinfoniaTier1Url={https://tier1.example,https://tier1.example.org}",
     "--set",
@@ -280,6 +282,8 @@ const EVERYTHING: [&str; 28] = [
     "nodeSelector.disk=ssd,priorityClassName=system-cluster-critical",
     "--set",
     "serviceAccount.name=tier2",
+    "--set",
+    "clientGuard.clientEgress=internet,clientGuard.clusterCIDRs={10.42.0.0/15}",
 ];
 
 /// A helm, one of our charts, and where helm keeps its files.

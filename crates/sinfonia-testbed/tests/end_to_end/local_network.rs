@@ -1,9 +1,14 @@
 //! Networks of their own, in namespaces that end with the test. They need root.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Tells apart the networks of one test run.
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
@@ -37,6 +42,31 @@ impl Host {
             host.ip(&["link", "set", "lan", "up"]);
         }
         hosts
+    }
+
+    /// Its name among the network namespaces.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Does something on the host, such as opening a socket, which stays there.
+    pub(super) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let network = File::open(format!("/run/netns/{}", self.name)).unwrap();
+        let there = || {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            work()
+        };
+        // The thread ends there, so that no other work is done on the host.
+        thread::scope(|scope| scope.spawn(there).join().unwrap())
+    }
+
+    /// Plugs a cable between an interface of this host and one of another, and switches both on.
+    pub(super) fn plug(&self, interface: &str, other: &Self, other_interface: &str) {
+        let veth = ["link", "add", interface, "type", "veth"];
+        let peer = ["peer", "name", other_interface, "netns", &other.name];
+        self.ip(&[&veth[..], &peer[..]].concat());
+        self.ip(&["link", "set", interface, "up"]);
+        other.ip(&["link", "set", other_interface, "up"]);
     }
 
     /// A command that runs on the host as the given one does here, but for the folder.

@@ -10,6 +10,7 @@ use tokio::task::JoinError;
 use crate::announcement::AnnouncementError;
 use crate::cluster::kubernetes::StartError;
 use crate::cluster::sandbox::SandboxError;
+use crate::guard::GuardError;
 use crate::reports::ReportTokenError;
 use crate::settings::Tier1Url;
 
@@ -43,6 +44,9 @@ pub enum RunError {
     /// The local network cannot be told of this cloudlet.
     #[error(transparent)]
     Announcement(#[from] AnnouncementError),
+    /// The node cannot be guarded.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// A part of the service that never ends has ended.
     #[error("the {0} ended unexpectedly")]
     PartEnded(&'static str),
@@ -66,6 +70,7 @@ impl RunError {
             Self::Kubernetes(StartError::NoCluster) => {
                 Some("sinfonia-tier2 --cluster sandbox runs without a cluster")
             }
+            Self::Guard(error) => error.hint(),
             Self::TokenInTheOpen(_) => {
                 Some("give an https URL, or --insecure-http if the network in between is safe")
             }

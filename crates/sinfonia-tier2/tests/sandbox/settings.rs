@@ -18,6 +18,19 @@ fn the_help_is_for_people() {
 }
 
 #[test]
+fn the_help_of_the_guard_is_for_people() {
+    let mut command = Settings::command();
+    let guard = command.find_subcommand_mut("guard").unwrap().clone();
+    let help = guard
+        .bin_name("sinfonia-tier2 guard")
+        .mut_args(|arg| arg.hide_env_values(true))
+        .term_width(100)
+        .render_long_help();
+
+    insta::assert_snapshot!(help);
+}
+
+#[test]
 fn defaults_are_the_contracts() {
     let settings = parse(&[]);
 

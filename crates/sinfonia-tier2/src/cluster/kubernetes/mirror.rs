@@ -11,10 +11,10 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 /// A change, of which only a name and what somebody needs of the object are kept.
-pub(super) type Change<T> = Result<Event<(String, T)>, Error>;
+pub(crate) type Change<T> = Result<Event<(String, T)>, Error>;
 
 /// Watches objects for ever, after a failure again with growing pauses, and keeps of each what `digest` takes of it.
-pub(super) fn watch<K, T>(
+pub(crate) fn watch<K, T>(
     api: Api<K>,
     config: Config,
     digest: fn(&K) -> T,
@@ -23,15 +23,29 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     T: Send + 'static,
 {
+    watch_named(api, config, K::name_any, digest)
+}
+
+/// Watches as [`watch`] does, under names of one's own: objects of several Namespaces may have the same one.
+pub(crate) fn watch_named<K, T>(
+    api: Api<K>,
+    config: Config,
+    name: fn(&K) -> String,
+    digest: fn(&K) -> T,
+) -> BoxStream<'static, Change<T>>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    T: Send + 'static,
+{
     watcher(api, config)
         .default_backoff()
-        .map(move |event| event.map(|event| shrink(&event, digest)))
+        .map(move |event| event.map(|event| shrink(&event, name, digest)))
         .boxed()
 }
 
 /// What is there, by name, and whether the watch works.
 #[derive(Debug)]
-pub(super) struct Mirror<T> {
+pub(crate) struct Mirror<T> {
     /// `None` before the first list is complete.
     known: Option<BTreeMap<String, T>>,
     /// A list as far as it has come. What is not in it is gone once it is complete; until then the old one is the best that is known.
@@ -42,7 +56,7 @@ pub(super) struct Mirror<T> {
 
 /// Whether a watch has begun to fail, or to work again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// Neither.
     None,
     /// It fails, and did not before.
@@ -63,17 +77,17 @@ impl<T> Default for Mirror<T> {
 
 impl<T> Mirror<T> {
     /// What is there; `None` before the first list is complete.
-    pub(super) fn known(&self) -> Option<&BTreeMap<String, T>> {
+    pub(crate) fn known(&self) -> Option<&BTreeMap<String, T>> {
         self.known.as_ref()
     }
 
     /// Why the watch does not work, if so.
-    pub(super) fn failure(&self) -> Option<&Error> {
+    pub(crate) fn failure(&self) -> Option<&Error> {
         self.failure.as_ref()
     }
 
     /// Takes a change in.
-    pub(super) fn take(&mut self, change: Change<T>) -> Turn {
+    pub(crate) fn take(&mut self, change: Change<T>) -> Turn {
         let event = match change {
             Ok(event) => event,
             Err(error) => {
@@ -104,8 +118,12 @@ impl<T> Mirror<T> {
     }
 }
 
-fn shrink<K: Resource, T>(event: &Event<K>, digest: fn(&K) -> T) -> Event<(String, T)> {
-    let named = |object: &K| (object.name_any(), digest(object));
+fn shrink<K, T>(
+    event: &Event<K>,
+    name: fn(&K) -> String,
+    digest: fn(&K) -> T,
+) -> Event<(String, T)> {
+    let named = |object: &K| (name(object), digest(object));
     match event {
         Event::Init => Event::Init,
         Event::InitApply(object) => Event::InitApply(named(object)),

@@ -10,14 +10,14 @@ use sinfonia_core::lifecycle::{Peer, Record, RecordStatus};
 use super::FIELD_MANAGER;
 
 /// Label of everything that is a deployment's, with [`DEPLOYMENT`] for its value.
-pub(super) const KIND_LABEL: &str = "findcloudlet.org";
-pub(super) const DEPLOYMENT: &str = "deployment";
+pub(crate) const KIND_LABEL: &str = "findcloudlet.org";
+pub(crate) const DEPLOYMENT: &str = "deployment";
 /// Label with the recipe.
 pub(super) const UUID_LABEL: &str = "findcloudlet.org/uuid";
 /// Label with the device's key, [`sinfonia_core::key::PublicKey::label_value`]; older Peers have the bare key.
 pub(super) const KEY_LABEL: &str = "findcloudlet.org/key";
 /// Label with the device's address inside the tunnel.
-pub(super) const CLIENT_LABEL: &str = "findcloudlet.org/client";
+pub(crate) const CLIENT_LABEL: &str = "findcloudlet.org/client";
 /// Label that tells ours from those of another program.
 pub(super) const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 pub(super) const MANAGED_BY: &str = "sinfonia-tier2";
@@ -148,7 +148,7 @@ fn metadata(name: &DeploymentName, record: &Record, status: &RecordStatus) -> Va
             KIND_LABEL: DEPLOYMENT,
             UUID_LABEL: spec.uuid.to_string(),
             KEY_LABEL: spec.public_key.label_value(),
-            // A label's value may hold no colon, which IPv6 addresses have.
+            // A label's value may hold no colon, which IPv6 addresses have; the guard of the node reads it again.
             CLIENT_LABEL: status.tunnel_address.to_string().replace(':', "-"),
             MANAGED_BY_LABEL: MANAGED_BY,
         },

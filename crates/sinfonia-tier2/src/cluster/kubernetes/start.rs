@@ -1,12 +1,12 @@
 //! From settings to a cluster that is followed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use etcetera::{AppStrategy, AppStrategyArgs};
-use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
 use sinfonia_service::readiness::{Condition, Readiness};
 use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::reload::causes;
@@ -78,7 +78,11 @@ pub(crate) async fn start(
     http: &reqwest::Client,
     readiness: &Readiness,
 ) -> Result<Parts, StartError> {
-    let config = config(settings).await?;
+    let config = config(
+        settings.cluster.kubeconfig.as_deref(),
+        settings.cluster.kubecontext.as_deref(),
+    )
+    .await?;
     let namespace = settings.kubernetes.namespace.as_ref();
     let namespace = namespace.unwrap_or(&config.default_namespace).clone();
     let client = client(&config).map_err(StartError::Client)?;
@@ -198,14 +202,24 @@ impl Kubernetes {
     }
 }
 
-async fn config(settings: &Settings) -> Result<Config, StartError> {
-    let cluster = &settings.cluster;
+/// A client of the cluster that these credentials are for.
+///
+/// # Errors
+/// There are none, or they cannot be used. A cluster that does not answer is no error.
+pub(crate) async fn connect(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Client, StartError> {
+    client(&config(kubeconfig, context).await?).map_err(StartError::Client)
+}
+
+async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, StartError> {
     let options = KubeConfigOptions {
-        context: cluster.kubecontext.clone(),
+        context: context.map(str::to_owned),
         ..KubeConfigOptions::default()
     };
     let wrong = |error: KubeconfigError| StartError::Credentials(error.into());
-    match (&cluster.kubeconfig, &cluster.kubecontext) {
+    match (kubeconfig, context) {
         (Some(file), _) => {
             let file = Kubeconfig::read_from(file).map_err(wrong)?;
             Config::from_custom_kubeconfig(file, &options)
