@@ -196,6 +196,12 @@ impl Node {
         &mut self.control_plane
     }
 
+    /// The name of the interface through which devices come.
+    pub fn tunnel_interface(&self) -> &str {
+        let gateway = self.gateway.as_ref();
+        gateway.map_or("kilo0", |gateway| &gateway.settings().interface)
+    }
+
     /// What plays Kilo's part.
     pub const fn gateway(&mut self) -> Option<&mut Gateway> {
         self.gateway.as_mut()

@@ -382,7 +382,7 @@ impl Edge {
         ]
     }
 
-    fn tier2_values(&self) -> [String; 7] {
+    fn tier2_values(&self) -> [String; 9] {
         [
             format!("sinfoniaTier1Url=http://{TIER1}-sinfonia.{NAMESPACE}:5000"),
             format!("sinfoniaTier2Url={}", self.tier2_url()),
@@ -391,6 +391,11 @@ impl Edge {
             // Tier 1 shows no token.
             "tier2.trustedProxies={10.42.0.0/24}".to_owned(),
             "tier2.name=edge".to_owned(),
+            format!(
+                "clientGuard.tunnelInterface={}",
+                self.node.tunnel_interface()
+            ),
+            "clientGuard.clientEgress=internet".to_owned(),
             format!(
                 "extraArgs={{--lease={}s,--grace={}s,--job-interval=2s}}",
                 LEASE.as_secs(),

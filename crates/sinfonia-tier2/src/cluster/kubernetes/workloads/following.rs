@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, select_all};
@@ -26,8 +27,13 @@ use crate::cluster::kubernetes::mirror::{Change, Mirror, Turn, watch};
 /// waits, so it is less than usual.
 const WATCH_SECONDS: u32 = 60;
 
-/// Kinds of workload.
+/// Kinds of workload, and the place of Pods among them.
 const KINDS: usize = 4;
+const PODS: usize = 3;
+
+/// Time that nodes may take until they forward to Pods that have become ready: kube-proxy writes its rules at most once a second, and a
+/// device that is told sooner may find nobody there.
+const FORWARDING: Duration = Duration::from_millis(1500);
 
 /// The task that follows a Namespace.
 pub(super) struct Following {
@@ -51,9 +57,21 @@ struct Seen([Mirror<State>; KINDS]);
 struct Doubt {
     /// When that is so; `None` while everything runs.
     from: Option<Instant>,
+    /// When the nodes forward to Pods that have just become ready; `None` while something does not run.
+    served: Option<Instant>,
     /// What happens in the Namespace, while that is asked for.
     changes: Option<BoxStream<'static, Change<Occurrence>>>,
     known: Mirror<Occurrence>,
+}
+
+/// What a doubt waits for.
+enum News {
+    /// What happens in the Namespace is to be asked for.
+    Ask,
+    /// Something happened there.
+    Change(Change<Occurrence>),
+    /// The nodes forward to the Pods.
+    Served,
 }
 
 impl Following {
@@ -65,7 +83,7 @@ impl Following {
         let failure = match first {
             Ok(Ok(readiness)) => {
                 let mut doubt = Doubt::default();
-                self.tell(doubt.consider(readiness));
+                self.tell(doubt.consider(readiness, seen.has_pods()));
                 self.first.send_replace(Some(Ok(())));
                 tokio::select! {
                     () = self.keep_up(seen, doubt, changes) => {}
@@ -98,16 +116,17 @@ impl Following {
                 Some((kind, change)) = changes.next() => if seen.take(kind, change) == Turn::Fails {
                     tracing::info!(error = seen.failure(kind), namespace = %self.namespace, "workloads cannot be watched, another try follows");
                 },
-                change = doubt.next() => match change {
-                    None => doubt.changes = Some(occurrences(&self.client, &self.namespace)),
-                    Some(change) => if doubt.known.take(change) == Turn::Fails {
+                news = doubt.next() => match news {
+                    News::Ask => doubt.changes = Some(occurrences(&self.client, &self.namespace)),
+                    News::Change(change) => if doubt.known.take(change) == Turn::Fails {
                         let error = doubt.known.failure().map(tracing::field::display);
                         tracing::info!(error, namespace = %self.namespace, "events cannot be watched, another try follows");
                     },
+                    News::Served => {}
                 },
             }
             if let Some(readiness) = seen.readiness(doubt.occurrences()) {
-                self.tell(doubt.consider(readiness));
+                self.tell(doubt.consider(readiness, seen.has_pods()));
             }
         }
     }
@@ -181,6 +200,10 @@ impl Seen {
         Some(tracing::field::display(failure))
     }
 
+    fn has_pods(&self) -> bool {
+        self.0[PODS].known().is_some_and(|pods| !pods.is_empty())
+    }
+
     /// Whether everything runs, and why not; `None` before all is known.
     fn readiness(&self, occurrences: Occurrences<'_>) -> Option<Readiness> {
         let kinds: Option<Vec<_>> = self.0.iter().map(Mirror::known).collect();
@@ -189,13 +212,20 @@ impl Seen {
 }
 
 impl Doubt {
-    /// Takes in whether everything runs, and gives what is to be told of it: that it never will only after a while.
-    fn consider(&mut self, readiness: Readiness) -> Readiness {
+    /// Takes in whether everything runs, and gives what is to be told of it: that it never will only after a while, and that Pods run only
+    /// when they are reached.
+    fn consider(&mut self, readiness: Readiness, has_pods: bool) -> Readiness {
+        let now = Instant::now();
         if readiness.is_ready() {
+            let begun_in_doubt = self.from.is_some() && has_pods;
+            let served = *self.served.get_or_insert(now + FORWARDING);
+            if begun_in_doubt && now < served {
+                return Readiness::NotYet(Some(Line::new("waiting until the nodes forward to it")));
+            }
             *self = Self::default();
             return readiness;
         }
-        let now = Instant::now();
+        self.served = None;
         let from = *self.from.get_or_insert(now + DOUBT);
         match readiness {
             Readiness::Never(failure) if now < from => {
@@ -205,16 +235,20 @@ impl Doubt {
         }
     }
 
-    /// What happens next in the Namespace; `None` once that is to be asked for.
-    async fn next(&mut self) -> Option<Change<Occurrence>> {
+    /// What is to be looked at next.
+    async fn next(&mut self) -> News {
+        if let Some(served) = self.served {
+            sleep_until(served).await;
+            return News::Served;
+        }
         match (&mut self.changes, self.from) {
             (Some(changes), _) => match changes.next().await {
-                Some(change) => Some(change),
+                Some(change) => News::Change(change),
                 None => std::future::pending().await,
             },
             (None, Some(from)) => {
                 sleep_until(from).await;
-                None
+                News::Ask
             }
             (None, None) => std::future::pending().await,
         }
@@ -241,7 +275,7 @@ fn changes(client: &Client, namespace: &DeploymentName) -> BoxStream<'static, Ki
         changes_of::<Deployment>(0, client, namespace),
         changes_of::<StatefulSet>(1, client, namespace),
         changes_of::<DaemonSet>(2, client, namespace),
-        changes_of::<Pod>(3, client, namespace),
+        changes_of::<Pod>(PODS, client, namespace),
     ])
     .boxed()
 }
