@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 
-use self::files::{CONTAINERD_SOCKET, DEFAULT_FREE_SPACE, Files, NODE_NAME, POD_NETWORK};
+use self::files::{CONTAINERD_SOCKET, Files, NODE_NAME, POD_NETWORK};
 use crate::process::Process;
 use crate::{
     Binaries, Cluster, ClusterError, ControlPlane, ControlPlaneError, Gateway, GatewayError,
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Where WireGuard usually is, and its exporter.
 const WIREGUARD_PORT: u16 = 51820;
 const EXPORTER_PORT: u16 = 9586;
+/// The label by which kubelet leaves an image alone.
+const PINNED: &str = "io.cri-containerd.pinned=pinned";
 /// Time between two looks at something that is waited for.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -245,7 +247,9 @@ impl Node {
         image.write(&archive)?;
         let imported = self.ctr(&["images", "import", &archive.to_string_lossy()]);
         let _ = std::fs::remove_file(&archive);
-        imported.map_err(|said| NodeError::Import {
+        // kubelet makes room by removing images, and nobody would bring this one back.
+        let pinned = imported.and_then(|()| self.ctr(&["images", "label", image.name(), PINNED]));
+        pinned.map_err(|said| NodeError::Import {
             image: image.name().to_owned(),
             said,
         })
@@ -294,9 +298,7 @@ impl Node {
     /// # Errors
     /// It does not start again.
     pub fn set_disk_pressure(&mut self, pressure: bool) -> Result<(), NodeError> {
-        // More than there is.
-        let free = if pressure { "10Ti" } else { DEFAULT_FREE_SPACE };
-        self.files.write_kubelet(self.machine.name(), free)?;
+        self.files.write_kubelet(self.machine.name(), pressure)?;
         self.kill(NodeProgram::Kubelet);
         self.revive(NodeProgram::Kubelet)
     }

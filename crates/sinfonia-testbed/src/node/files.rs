@@ -47,17 +47,17 @@ impl Files {
             &files.containerd(),
             &containerd(folder, &plugins, &programs.plugins),
         )?;
-        files.write_kubelet(control_group, DEFAULT_FREE_SPACE)?;
+        files.write_kubelet(control_group, false)?;
         Ok(files)
     }
 
-    /// Writes kubelet's, which begins to evict Pods when less than this is free of the disk.
+    /// Writes kubelet's, for which the disk is full or not.
     pub(super) fn write_kubelet(
         &self,
         control_group: &str,
-        free_space: &str,
+        is_disk_full: bool,
     ) -> Result<(), NodeError> {
-        put(&self.kubelet(), &kubelet(control_group, free_space))
+        put(&self.kubelet(), &kubelet(control_group, is_disk_full))
     }
 
     pub(super) fn containerd(&self) -> PathBuf {
@@ -68,9 +68,6 @@ impl Files {
         self.folder.join(KUBELET)
     }
 }
-
-/// What has to be free of a disk, unless a test says otherwise.
-pub(super) const DEFAULT_FREE_SPACE: &str = "100Mi";
 
 fn put(path: &Path, text: &str) -> Result<(), NodeError> {
     fs::write(path, text).map_err(NodeError::writing(path))
@@ -121,8 +118,8 @@ sandbox = "{PAUSE}"
     )
 }
 
-fn kubelet(control_group: &str, free_space: &str) -> String {
-    let configuration = json!({
+fn kubelet(control_group: &str, is_disk_full: bool) -> String {
+    let mut configuration = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         // Version 1 is all that some machines have.
@@ -135,7 +132,7 @@ fn kubelet(control_group: &str, free_space: &str) -> String {
         "containerRuntimeEndpoint": format!("unix://{CONTAINERD_SOCKET}"),
         "evictionHard": {
             "memory.available": "1Mi",
-            "nodefs.available": free_space,
+            "nodefs.available": "100Mi",
             "imagefs.available": "100Mi",
         },
         "evictionPressureTransitionPeriod": "5s",
@@ -148,6 +145,11 @@ fn kubelet(control_group: &str, free_space: &str) -> String {
         "maxParallelImagePulls": 4,
         "serializeImagePulls": false,
     });
+    if is_disk_full {
+        // No disk has that much room. A soft limit leaves alone what the scheduler may give away.
+        configuration["evictionSoft"] = json!({"nodefs.available": "99.9%"});
+        configuration["evictionSoftGracePeriod"] = json!({"nodefs.available": "1s"});
+    }
     configuration.to_string()
 }
 
