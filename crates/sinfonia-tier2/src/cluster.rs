@@ -1,5 +1,6 @@
 //! What Tier 2 asks of a cluster, whatever that is made of.
 
+pub mod draining;
 mod facts;
 pub mod kubernetes;
 pub mod sandbox;
@@ -17,6 +18,8 @@ use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{Activity, Failure, Found, Observed, Record, Step, TunnelFacts};
 use tokio::sync::watch;
 use uuid::Uuid;
+
+use self::draining::Draining;
 
 /// What runs the deployments: what is there, what makes it so, and how it does.
 ///
@@ -62,6 +65,12 @@ pub trait Cluster: Send + Sync + 'static {
     fn leadership(&self) -> watch::Receiver<bool> {
         // Nobody ever sends, which is no change.
         watch::Sender::new(true).subscribe()
+    }
+
+    /// Whether no new deployments are to be taken. It is followed, because the operator may change it at any time.
+    fn draining(&self) -> watch::Receiver<Draining> {
+        // Nobody ever sends, which is no change.
+        watch::Sender::new(Draining::No).subscribe()
     }
 
     /// Leaves the leadership to another process, because this one ends. Nothing of this one works on deployments any more.

@@ -5,6 +5,7 @@ mod api_server;
 mod charts;
 mod client;
 mod disturbances;
+pub(crate) mod drain;
 #[cfg(test)]
 pub(crate) mod fake_api;
 mod gateway;
@@ -39,8 +40,9 @@ use self::helm::Helm;
 use self::leader::Candidate;
 use self::prometheus::Prometheus;
 pub use self::start::StartError;
-pub(crate) use self::start::{Parts, start};
+pub(crate) use self::start::{Parts, connect, start};
 use self::workloads::Workloads;
+use super::draining::Draining;
 use super::{Activities, Cluster, ClusterError, StepError};
 use crate::clock::Clock;
 
@@ -69,6 +71,7 @@ pub(crate) struct Kubernetes {
     /// Time after which what has settled is compared with the cluster again.
     resync: Duration,
     leading: watch::Sender<bool>,
+    draining: watch::Receiver<Draining>,
     candidate: Arc<Mutex<Candidate>>,
     uid: watch::Receiver<Option<Uuid>>,
     /// Turns to look at a deployment.
@@ -122,6 +125,10 @@ impl Cluster for Kubernetes {
 
     fn leadership(&self) -> watch::Receiver<bool> {
         self.leading.subscribe()
+    }
+
+    fn draining(&self) -> watch::Receiver<Draining> {
+        self.draining.clone()
     }
 
     fn resign(&self) -> BoxFuture<'_, ()> {

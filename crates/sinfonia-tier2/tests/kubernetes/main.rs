@@ -9,6 +9,7 @@
 
 mod adoption;
 mod crash;
+mod draining;
 mod failing;
 mod faults;
 mod gateway;

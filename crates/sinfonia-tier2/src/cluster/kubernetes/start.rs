@@ -1,12 +1,12 @@
 //! From settings to a cluster that is followed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use etcetera::{AppStrategy, AppStrategyArgs};
-use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
 use sinfonia_service::readiness::{Condition, Readiness};
 use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::reload::causes;
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::charts::Charts;
 use super::client::client;
 use super::disturbances::Disturbances;
+use super::drain::Wish;
 use super::gateway::{self, GatewaySettings};
 use super::helm::{Helm, HelmSettings};
 use super::leader::Candidate;
@@ -23,6 +24,7 @@ use super::prometheus::Prometheus;
 use super::workloads::Workloads;
 use super::{Kubernetes, LOOKS_AT_ONCE, api_server};
 use crate::clock::Clock;
+use crate::cluster::draining::Draining;
 use crate::records::Records;
 use crate::records::kubernetes::RecordApi;
 use crate::settings::{ActivitySource, Settings};
@@ -76,7 +78,11 @@ pub(crate) async fn start(
     http: &reqwest::Client,
     readiness: &Readiness,
 ) -> Result<Parts, StartError> {
-    let config = config(settings).await?;
+    let config = config(
+        settings.cluster.kubeconfig.as_deref(),
+        settings.cluster.kubecontext.as_deref(),
+    )
+    .await?;
     let namespace = settings.kubernetes.namespace.as_ref();
     let namespace = namespace.unwrap_or(&config.default_namespace).clone();
     let client = client(&config).map_err(StartError::Client)?;
@@ -92,6 +98,9 @@ pub(crate) async fn start(
         watch::channel(Err("the cluster was not looked at yet".to_owned()));
     let (uid_sender, uid) = watch::channel(None);
     let leading = watch::Sender::new(false);
+    let (draining_sender, draining) = watch::channel(Draining::Unknown(
+        "the cluster was not asked yet".to_owned(),
+    ));
     let lease = settings.kubernetes.leader_lease.unsigned_abs();
     let candidate = Candidate::new(client.clone(), &namespace, identity()?, lease);
     let record_api = RecordApi::new(client.clone(), &namespace);
@@ -110,6 +119,7 @@ pub(crate) async fn start(
         disturbances: Disturbances::new(),
         resync: settings.kubernetes.resync_interval.unsigned_abs(),
         leading: leading.clone(),
+        draining,
         candidate: Arc::new(Mutex::new(candidate)),
         uid,
         looks: Semaphore::new(LOOKS_AT_ONCE),
@@ -153,6 +163,12 @@ pub(crate) async fn start(
         "watch on the records' state",
         Box::pin(follow_records(record_api.synchronised(), condition)),
     );
+    let condition = readiness.condition("drain");
+    let wish = Wish::new(client.clone(), &namespace);
+    essential(
+        "watch on whether to drain",
+        Box::pin(wish.follow(draining_sender, condition)),
+    );
     let condition = readiness.condition("helm");
     essential("look at helm", Box::pin(look_at_helm(helm, condition)));
     let candidate = Arc::clone(&cluster.candidate);
@@ -179,14 +195,24 @@ impl Kubernetes {
     }
 }
 
-async fn config(settings: &Settings) -> Result<Config, StartError> {
-    let cluster = &settings.cluster;
+/// A client of the cluster that these credentials are for.
+///
+/// # Errors
+/// There are none, or they cannot be used. A cluster that does not answer is no error.
+pub(crate) async fn connect(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Client, StartError> {
+    client(&config(kubeconfig, context).await?).map_err(StartError::Client)
+}
+
+async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Config, StartError> {
     let options = KubeConfigOptions {
-        context: cluster.kubecontext.clone(),
+        context: context.map(str::to_owned),
         ..KubeConfigOptions::default()
     };
     let wrong = |error: KubeconfigError| StartError::Credentials(error.into());
-    match (&cluster.kubeconfig, &cluster.kubecontext) {
+    match (kubeconfig, context) {
         (Some(file), _) => {
             let file = Kubeconfig::read_from(file).map_err(wrong)?;
             Config::from_custom_kubeconfig(file, &options)
