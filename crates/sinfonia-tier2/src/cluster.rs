@@ -3,6 +3,7 @@
 pub mod draining;
 mod facts;
 pub mod kubernetes;
+pub mod quota;
 pub mod sandbox;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::draining::Draining;
+use self::quota::QuotaReached;
 
 /// What runs the deployments: what is there, what makes it so, and how it does.
 ///
@@ -123,6 +125,13 @@ pub enum StepError {
     /// What is to be installed never can be.
     #[error("the installation failed: {}", .0.message)]
     Failed(Failure),
+}
+
+impl ClusterError {
+    /// The quota that has no room at present, if that is why.
+    pub fn quota(&self) -> Option<&QuotaReached> {
+        self.0.downcast_ref()
+    }
 }
 
 impl Activities {

@@ -23,7 +23,7 @@ mod workloads;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, ready};
 use futures_util::stream::{BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -43,6 +43,7 @@ pub use self::start::StartError;
 pub(crate) use self::start::{Parts, connect, start};
 use self::workloads::Workloads;
 use super::draining::Draining;
+use super::quota::QuotaReached;
 use super::{Activities, Cluster, ClusterError, StepError};
 use crate::clock::Clock;
 
@@ -101,7 +102,9 @@ impl Cluster for Kubernetes {
         record: &'a Record,
         step: Step,
     ) -> BoxFuture<'a, Result<Option<String>, StepError>> {
-        self.take(name, record, step).boxed()
+        self.take(name, record, step)
+            .map_err(|error| steps::for_good_if_new(error, record))
+            .boxed()
     }
 
     fn readiness<'a>(
@@ -160,6 +163,11 @@ impl Cluster for Kubernetes {
     }
 }
 
-fn cluster_error(error: kube::Error) -> ClusterError {
-    ClusterError(error.into())
+/// What an error of the API server means.
+pub(crate) fn cluster_error(error: kube::Error) -> ClusterError {
+    let quota = match &error {
+        kube::Error::Api(status) if status.code == 403 => QuotaReached::in_words(&status.message),
+        _ => None,
+    };
+    ClusterError(quota.map_or_else(|| error.into(), Into::into))
 }

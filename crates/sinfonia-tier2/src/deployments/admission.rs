@@ -64,7 +64,7 @@ impl Deployments {
             None => self.records.create(spec).await,
             Some(seen) => self.records.write_spec(seen, spec).await,
         };
-        unless_stale(written).map_err(Refusal::Cluster)
+        unless_stale(written).map_err(Refusal::unwritten)
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::cluster::ClusterError;
 use crate::cluster::draining::{Draining, Reason};
+use crate::cluster::quota::QuotaReached;
 
 /// Class of a deployment whose lease and grace have passed, in the answer to a `GET`.
 const EXPIRED: &str = "expired";
@@ -46,6 +47,9 @@ pub(crate) enum Refusal {
     /// As many are being installed as may be.
     #[error("the cloudlet is busy installing other deployments")]
     Busy,
+    /// A quota has no room for it.
+    #[error(transparent)]
+    Quota(QuotaReached),
     /// The operator wants no new ones.
     #[error("the cloudlet takes no new deployments at present{}", after_colon(.0.as_ref()))]
     Draining(Option<Reason>),
@@ -127,6 +131,14 @@ impl Refusal {
         }
     }
 
+    /// A record that the cluster does not take.
+    pub(super) fn unwritten(error: ClusterError) -> Self {
+        match error.quota() {
+            Some(quota) => Self::Quota(quota.clone()),
+            None => Self::Cluster(error),
+        }
+    }
+
     /// Why nothing new is taken, if that is so.
     pub(super) fn of_draining(draining: &Draining) -> Result<(), Self> {
         match draining {
@@ -175,6 +187,7 @@ impl Refusal {
             Self::Full => "full",
             Self::NoAddress(_) => "no_address",
             Self::Busy => "busy",
+            Self::Quota(_) => "quota",
             Self::Draining(_) => "draining",
             Self::NoRecords(_) | Self::MaybeDraining | Self::Cluster(_) => "no_cluster",
             Self::NoTunnel(_) => "no_tunnel",
@@ -194,7 +207,9 @@ impl From<Refusal> for Problem {
             Refusal::Recipe(error) => error.clone().into(),
             Refusal::OtherRecipe(_) | Refusal::Withdrawn => Self::conflict(refusal),
             Refusal::ClientHasEnough(_) => Self::too_many_requests(refusal, RETRY_FULL),
-            Refusal::Full | Refusal::NoAddress(_) => Self::unavailable(refusal, RETRY_FULL),
+            Refusal::Full | Refusal::NoAddress(_) | Refusal::Quota(_) => {
+                Self::unavailable(refusal, RETRY_FULL)
+            }
             Refusal::Busy => Self::unavailable(refusal, RETRY_BUSY),
             Refusal::Draining(_) => Self::unavailable(refusal, RETRY_DRAINING),
             Refusal::NoTunnel(_)
@@ -204,6 +219,11 @@ impl From<Refusal> for Problem {
             Refusal::Leaving | Refusal::Removed | Refusal::NotStarted => {
                 Self::unavailable(refusal, RETRY_REMOVAL)
             }
+            // There may be room later, or elsewhere now.
+            Refusal::FailedMeanwhile {
+                class: class @ FailureClass::QuotaReached,
+                ..
+            } => Self::unavailable(&refusal, RETRY_FULL).class(&class.to_string()),
             Refusal::FailedMeanwhile { class, .. } => {
                 Self::internal(&refusal).class(&class.to_string())
             }

@@ -20,6 +20,7 @@ mod life;
 mod objects;
 mod outage;
 mod prometheus;
+mod quota;
 mod readiness;
 mod records;
 mod replicas;

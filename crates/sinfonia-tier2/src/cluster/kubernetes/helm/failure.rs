@@ -14,6 +14,8 @@ pub(crate) enum HelmFailure {
     TimedOut,
     /// The cluster does not take it.
     Refused,
+    /// A quota has no room for it.
+    OverQuota,
     /// A hook failed.
     NotReady,
     /// The chart, or one that it depends on, is not there.
@@ -24,7 +26,9 @@ pub(crate) enum HelmFailure {
     NameInUse,
 }
 
-use HelmFailure::{BadValues, ChartNotFound, NameInUse, NotReady, Refused, TimedOut, Unreachable};
+use HelmFailure::{
+    BadValues, ChartNotFound, NameInUse, NotReady, OverQuota, Refused, TimedOut, Unreachable,
+};
 
 /// How messages begin that quote the chart: what follows may hold any words, and so may not be searched.
 const CHARTS_OWN: [&str; 9] = [
@@ -40,7 +44,7 @@ const CHARTS_OWN: [&str; 9] = [
 ];
 
 /// Words and what they mean, in lower case, in the order in which they are searched.
-const WORDS: [(&str, HelmFailure); 51] = [
+const WORDS: [(&str, HelmFailure); 54] = [
     ("cluster unreachable", Unreachable),
     ("cannot re-use a name that is still in use", NameInUse),
     ("cannot reuse a name that is still in use", NameInUse),
@@ -63,6 +67,10 @@ const WORDS: [(&str, HelmFailure); 51] = [
     ("error validating data", BadValues),
     ("error parsing", BadValues),
     ("unable to decode", BadValues),
+    // That of the deployment itself holds nothing else, so what is too much for it always is.
+    ("exceeded quota: sinfonia-isolation", Refused),
+    ("exceeded quota: ", OverQuota),
+    ("status unknown for quota: ", OverQuota),
     ("is forbidden", Refused),
     ("denied the request", Refused),
     ("no matches for kind", Refused),
@@ -113,6 +121,7 @@ impl HelmFailure {
             BadValues => "the chart does not install with the values of the recipe",
             TimedOut => "the installation did not end in time",
             Refused => "the cluster refused a part of the chart",
+            OverQuota => "a quota of the cloudlet stands in the way",
             NotReady => "a job that belongs to the installation failed",
             ChartNotFound => "the chart, or a chart that it depends on, cannot be found",
             Unreachable => "the cluster cannot be reached at present",
@@ -126,6 +135,7 @@ impl HelmFailure {
             BadValues => FailureClass::BadValues,
             TimedOut => FailureClass::TimedOut,
             Refused => FailureClass::Refused,
+            OverQuota => FailureClass::QuotaReached,
             NotReady => FailureClass::NotReady,
             ChartNotFound => FailureClass::ChartNotFound,
             Unreachable | NameInUse => return None,
@@ -144,6 +154,7 @@ impl fmt::Display for HelmFailure {
             BadValues => "bad values",
             TimedOut => "timed out",
             Refused => "refused",
+            OverQuota => "quota reached",
             NotReady => "a hook failed",
             ChartNotFound => "chart not found",
             Unreachable => "cluster unreachable",

@@ -77,6 +77,14 @@ use super::*;
     "Error: INSTALLATION FAILED: 1 error occurred:\n\t* pods \"p\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)\n\n\n",
     Refused
 )]
+#[case::quota(
+    "Error: INSTALLATION FAILED: 1 error occurred:\n\t* persistentvolumeclaims \"data\" is forbidden: exceeded quota: storage, requested: requests.storage=5Gi, used: requests.storage=8Gi, limited: requests.storage=10Gi\n\n\n",
+    OverQuota
+)]
+#[case::quota_of_its_own(
+    "Error: INSTALLATION FAILED: services \"web\" is forbidden: exceeded quota: sinfonia-isolation, requested: services.nodeports=1, used: services.nodeports=0, limited: services.nodeports=0\n",
+    Refused
+)]
 #[case::unknown_kind(
     "Error: INSTALLATION FAILED: unable to build kubernetes objects from release manifest: resource mapping not found for name: \"a\" namespace: \"\" from \"\": no matches for kind \"ServiceMonitor\" in version \"monitoring.coreos.com/v1\"\nensure CRDs are installed first\n",
     Refused
