@@ -80,6 +80,11 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 #[case::no_replica("replicaCount=0", "replicaCount")]
 #[case::a_slip_of_the_pen("sinfoniaTier1URL=http://tier1.example", "sinfoniaTier1URL")]
 #[case::a_url_that_is_none("sinfoniaTier2Url=cloudlet.example", "sinfoniaTier2Url")]
+#[case::a_volume_without_a_name("extraVolumes[0].emptyDir.medium=Memory", "extraVolumes")]
+#[case::a_mount_that_leads_nowhere(
+    "extraVolumeMounts[0].name=extra,extraVolumeMounts[0].mountPath=extra",
+    "mountPath"
+)]
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
     let folder = TestFolder::new().unwrap();
@@ -225,7 +230,7 @@ const TIER1: [&str; 6] = [
 ];
 
 /// A Tier 2 with all that there is.
-const EVERYTHING: [&str; 24] = [
+const EVERYTHING: [&str; 28] = [
     "--set",
     "sinfoniaTier1Url={https://tier1.example,https://tier1.example.org}",
     "--set",
@@ -246,6 +251,10 @@ const EVERYTHING: [&str; 24] = [
     "ingress.enabled=true,ingress.className=nginx",
     "--set",
     "podMonitor.enabled=true",
+    "--set",
+    "extraVolumes[0].name=extra,extraVolumes[0].secret.secretName=extra",
+    "--set",
+    "extraVolumeMounts[0].name=extra,extraVolumeMounts[0].mountPath=/etc/extra",
     "--set",
     "nodeSelector.disk=ssd,priorityClassName=system-cluster-critical",
     "--set",
