@@ -1,7 +1,9 @@
 //! What Tier 2 asks of a cluster, whatever that is made of.
 
+pub mod draining;
 mod facts;
 pub mod kubernetes;
+pub mod quota;
 pub mod sandbox;
 
 use std::collections::HashMap;
@@ -19,6 +21,9 @@ use sinfonia_core::lifecycle::{
 };
 use tokio::sync::watch;
 use uuid::Uuid;
+
+use self::draining::Draining;
+use self::quota::QuotaReached;
 
 /// What runs the deployments: what is there, what makes it so, and how it does.
 ///
@@ -72,6 +77,12 @@ pub trait Cluster: Send + Sync + 'static {
         watch::Sender::new(true).subscribe()
     }
 
+    /// Whether no new deployments are to be taken. It is followed, because the operator may change it at any time.
+    fn draining(&self) -> watch::Receiver<Draining> {
+        // Nobody ever sends, which is no change.
+        watch::Sender::new(Draining::No).subscribe()
+    }
+
     /// Leaves the leadership to another process, because this one ends. Nothing of this one works on deployments any more.
     fn resign(&self) -> BoxFuture<'_, ()> {
         ready(()).boxed()
@@ -122,6 +133,13 @@ pub enum StepError {
     /// What is to be installed never can be.
     #[error("the installation failed: {}", .0.message)]
     Failed(Failure),
+}
+
+impl ClusterError {
+    /// The quota that has no room at present, if that is why.
+    pub fn quota(&self) -> Option<&QuotaReached> {
+        self.0.downcast_ref()
+    }
 }
 
 impl Activities {

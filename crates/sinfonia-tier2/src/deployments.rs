@@ -147,6 +147,7 @@ impl Deployments {
             let written = match deploy(record, request, self.clock.now(), &self.policy) {
                 DeployDecision::Keep => true,
                 DeployDecision::AwaitRemoval => {
+                    self.taking_new()?;
                     self.await_removal(&request.public_key, deadline).await?;
                     false
                 }

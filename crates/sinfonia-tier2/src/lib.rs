@@ -10,6 +10,7 @@ mod announcement;
 mod api;
 pub mod clock;
 pub mod cluster;
+pub mod commands;
 mod controller;
 pub mod crd;
 mod deployments;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::{settings, shutdown, telemetry};
 use sinfonia_tier2::RunError;
+use sinfonia_tier2::commands::{self, CommandError};
 use sinfonia_tier2::settings::{GuardArgs, Settings, Task};
 use sinfonia_tier2::{crd, guard};
 
@@ -20,6 +21,18 @@ fn main() -> ExitCode {
     let done = match &settings.task {
         Some(Task::Crd) => print_definition(),
         Some(Task::Guard(args)) => stand_guard(args),
+        Some(Task::Drain(args)) => command(async {
+            let told = commands::drain(&settings, args).await?;
+            Ok(Some(told))
+        }),
+        Some(Task::Undrain(args)) => command(async {
+            let told = commands::undrain(&settings, args).await?;
+            Ok(Some(told))
+        }),
+        Some(Task::Ready(args)) => command(async {
+            commands::ready(&settings, args).await?;
+            Ok(None)
+        }),
         None => run(settings),
     };
     match done {
@@ -55,16 +68,30 @@ fn print_definition() -> anyhow::Result<()> {
         .context("cannot write the definition")
 }
 
+/// Carries a command out, and prints what it has to say.
+fn command(work: impl Future<Output = Result<Option<String>, CommandError>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    match runtime.block_on(work)? {
+        Some(told) => writeln!(std::io::stdout(), "{told}").context("cannot write what was done"),
+        None => Ok(()),
+    }
+}
+
 /// Says what happened and, where it is known, what to do about it.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let mut stderr = std::io::stderr();
     // There is nobody left to tell if this fails.
     let _ = writeln!(stderr, "error: {error:#}");
     let known = error.downcast_ref::<RunError>();
-    if let Some(hint) = known.and_then(RunError::hint) {
+    let command = error.downcast_ref::<CommandError>();
+    let hint = known.and_then(RunError::hint);
+    if let Some(hint) = hint.or_else(|| command.and_then(CommandError::hint)) {
         let _ = writeln!(stderr, "hint: {hint}");
     }
     let malformed_filter = error.is::<telemetry::TelemetryError>();
-    let fixable = malformed_filter || known.is_some_and(RunError::is_fixable);
+    let fixable = malformed_filter || command.is_some() || known.is_some_and(RunError::is_fixable);
     ExitCode::from(if fixable { FIXABLE } else { UNEXPECTED })
 }

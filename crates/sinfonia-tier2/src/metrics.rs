@@ -12,7 +12,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::lifecycle::{AddressPool, Phase, Record};
+use tokio::sync::watch;
 
+use crate::cluster::draining::Draining;
 use crate::deployments::Refusal;
 use crate::records::{Records, Seen};
 
@@ -43,14 +45,16 @@ struct Outcome {
 struct Census {
     records: Arc<Records>,
     pool: AddressPool,
+    draining: watch::Receiver<Draining>,
 }
 
 impl Metrics {
-    /// Adds `deploys_total`, `reports_total`, `deployments` and `tunnel_addresses_free` to the registry.
+    /// Adds `deploys_total`, `reports_total`, `deployments`, `tunnel_addresses_free` and `draining` to the registry.
     pub(crate) fn register(
         registry: &mut Registry,
         records: Arc<Records>,
         pool: AddressPool,
+        draining: watch::Receiver<Draining>,
     ) -> Self {
         let metrics = Self {
             deploys: Family::default(),
@@ -62,7 +66,11 @@ impl Metrics {
             metrics.deploys.clone(),
         );
         registry.register("reports", "Reports sent to Tier 1", metrics.reports.clone());
-        registry.register_collector(Box::new(Census { records, pool }));
+        registry.register_collector(Box::new(Census {
+            records,
+            pool,
+            draining,
+        }));
         metrics
     }
 
@@ -103,7 +111,14 @@ impl Collector for Census {
             None,
             MetricType::Gauge,
         )?;
-        ConstGauge::new(as_gauge(self.pool.size() - held as u128)).encode(free)
+        ConstGauge::new(as_gauge(self.pool.size() - held as u128)).encode(free)?;
+        let draining = encoder.encode_descriptor(
+            "draining",
+            "Whether no new deployments are taken because the operator says so",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(i64::from(self.draining.borrow().is_yes())).encode(draining)
     }
 }
 

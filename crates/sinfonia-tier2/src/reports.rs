@@ -15,6 +15,7 @@ use sinfonia_service::readiness::Readiness;
 use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::reload::Reloaded;
 use sinfonia_service::shutdown::CancellationToken;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -86,10 +87,12 @@ impl Reporter {
     async fn report_for_ever(&self, tier1: &Tier1Url) {
         let mut standing = None;
         let mut failures = 0;
+        let mut draining = self.cluster.draining();
         loop {
             while !self.readiness.report().ready {
                 sleep(READINESS_INTERVAL).await;
             }
+            draining.mark_unchanged();
             let result = self.send(tier1, &self.current().await).await;
             failures = if result.is_ok() { 0 } else { failures + 1 };
             let now = Standing::of(&result);
@@ -99,7 +102,10 @@ impl Reporter {
             self.metrics.reported(now.outcome());
             // Without randomness the pause is an average one.
             let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-            sleep(pause(failures, random)).await;
+            tokio::select! {
+                () = sleep(pause(failures, random)) => {}
+                () = changed(&mut draining) => {}
+            }
         }
     }
 
@@ -108,6 +114,7 @@ impl Reporter {
             uuid: Some(self.identity()),
             resources: Some(self.cluster.resources().await),
             recipes: self.recipes.offered().await,
+            draining: self.cluster.draining().borrow().is_yes().then_some(true),
             ..self.cloudlet.clone()
         }
     }
@@ -158,6 +165,13 @@ impl Standing {
             Self::Unreachable => "unreachable",
             Self::Refused(_) => "refused",
         }
+    }
+}
+
+/// Resolves when something changes; never, if nobody can change it any more.
+async fn changed<T>(followed: &mut watch::Receiver<T>) {
+    if followed.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line of Tier 2, and the environment variables behind it.
 
+mod commands;
 mod groups;
 mod guard;
 mod isolation;
@@ -9,6 +10,7 @@ mod values;
 use clap::{Parser, Subcommand};
 use sinfonia_service::settings::{ClientArgs, LimitArgs, ListenArgs, LogArgs, ProxyArgs};
 
+pub use self::commands::{DrainArgs, ReadyArgs, TargetArgs};
 pub use self::groups::{
     ActivitySource, CallerArgs, CloudletArgs, ClusterArgs, ClusterKind, DeploymentArgs, HelmArgs,
     KubernetesArgs, LifeArgs, ReportArgs, TunnelArgs,
@@ -36,6 +38,9 @@ Examples:
       --tier1-url https://tier1.example --report-token report-token \\
       --tier2-url https://cloudlet.example --name \"Cloudlet downtown\" \\
       --location 40.4439,-79.9444 --deploy-tokens deploy-tokens
+
+  Let no new device in before maintenance, those that are there go on (see drain --help):
+    sinfonia-tier2 drain --namespace sinfonia
 
 Times are written like 90s, 5m or 1h30m; a bare number is seconds. Lists are JSON,
 [\"a\",\"b\"], or separated by commas. The command line wins over the environment, and
@@ -106,6 +111,15 @@ pub enum Task {
     /// Keeps what devices may reach through this node: their own deployments, and nothing else
     #[command(after_long_help = guard::EXAMPLES)]
     Guard(Box<GuardArgs>),
+    /// Takes no new deployments from now on; those that there are go on
+    #[command(after_long_help = commands::DRAIN_EXAMPLES)]
+    Drain(DrainArgs),
+    /// Takes new deployments again
+    #[command(after_long_help = commands::UNDRAIN_EXAMPLES)]
+    Undrain(TargetArgs),
+    /// Asks a Tier 2 that runs whether it is ready: ends with 0 if so, else with 1 and what is missing
+    #[command(after_long_help = commands::READY_EXAMPLES)]
+    Ready(ReadyArgs),
 }
 
 impl Settings {

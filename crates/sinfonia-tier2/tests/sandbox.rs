@@ -12,10 +12,14 @@ mod binary;
 mod delete;
 #[path = "sandbox/deploy.rs"]
 mod deploy;
+#[path = "sandbox/draining.rs"]
+mod draining;
 #[path = "sandbox/harness.rs"]
 mod harness;
 #[path = "sandbox/life.rs"]
 mod life;
+#[path = "sandbox/ready.rs"]
+mod ready;
 #[path = "sandbox/reports.rs"]
 mod reports;
 #[path = "sandbox/running.rs"]

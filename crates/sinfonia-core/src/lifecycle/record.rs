@@ -114,6 +114,8 @@ pub enum FailureClass {
     Refused,
     /// It was installed and did not become ready in time, or never can.
     NotReady,
+    /// A quota of the cluster has no room for it at present.
+    QuotaReached,
 }
 
 /// What a record means to somebody who asks for the deployment.
@@ -240,6 +242,7 @@ impl fmt::Display for FailureClass {
             Self::TimedOut => "timed-out",
             Self::Refused => "refused",
             Self::NotReady => "not-ready",
+            Self::QuotaReached => "quota-reached",
         })
     }
 }

@@ -43,6 +43,9 @@ impl Answer {
     /// 403.
     pub const FORBIDDEN: Self = Self::new(403, "Forbidden");
 
+    /// 403: a quota has no room for the object. The API server's word for it is Forbidden too, its words tell it.
+    pub const OVER_QUOTA: Self = Self::new(403, "OverQuota");
+
     /// An answer with this status and reason.
     pub const fn new(status: u16, reason: &'static str) -> Self {
         Self {
@@ -72,6 +75,9 @@ impl Answer {
             b"Timeout" => "Timeout: request did not complete within the allotted timeout",
             b"TooManyRequests" => "too many requests, please try again later",
             b"Forbidden" => "forbidden",
+            b"OverQuota" => {
+                "the object is forbidden: exceeded quota: storage, requested: a=1, used: a=1, limited: a=1"
+            }
             _ => "failed",
         }
     }

@@ -82,6 +82,11 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 #[case::a_url_that_is_none("sinfoniaTier2Url=cloudlet.example", "sinfoniaTier2Url")]
 #[case::no_name_of_a_secret("tier2.imagePullSecrets={name: registry}", "imagePullSecrets")]
 #[case::an_egress_that_is_none("clientGuard.clientEgress=all", "clientEgress")]
+#[case::a_volume_without_a_name("extraVolumes[0].emptyDir.medium=Memory", "extraVolumes")]
+#[case::a_mount_that_leads_nowhere(
+    "extraVolumeMounts[0].name=extra,extraVolumeMounts[0].mountPath=extra",
+    "mountPath"
+)]
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
 #[case::a_quantity_that_is_none("tier2.quota.memory=lots", "quota")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
@@ -253,7 +258,7 @@ const TIER1: [&str; 6] = [
 ];
 
 /// A Tier 2 with all that there is.
-const EVERYTHING: [&str; 30] = [
+const EVERYTHING: [&str; 32] = [
     "--set",
     "sinfoniaTier1Url={https://tier1.example,https://tier1.example.org}",
     "--set",
@@ -278,6 +283,10 @@ const EVERYTHING: [&str; 30] = [
     "ingress.enabled=true,ingress.className=nginx",
     "--set",
     "podMonitor.enabled=true",
+    "--set",
+    "extraVolumes[0].name=extra,extraVolumes[0].secret.secretName=extra",
+    "--set",
+    "extraVolumeMounts[0].name=extra,extraVolumeMounts[0].mountPath=/etc/extra",
     "--set",
     "nodeSelector.disk=ssd,priorityClassName=system-cluster-critical",
     "--set",

@@ -190,6 +190,52 @@ async fn a_tier_2_that_dies_at_work_is_passed_over_within_the_request() {
     assert!(holds(&edge.far, &name_of(&answer[0])));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_drains_is_passed_over_until_it_does_not_and_keeps_who_is_there() {
+    let edge = Edge::new().await;
+    let near = edge.tier2("near", NEAR, &edge.near, &edge.helm()).await;
+    let far = edge.tier2("far", FAR, &edge.far, &edge.helm()).await;
+    for reporter in [&near, &far] {
+        logged(reporter, "reports are accepted").await;
+    }
+    let deploy = async |application: &str| {
+        let arguments = ["deploy", application, "--location", DEVICE, "-o", "json"];
+        json_of(&edge.tier3(&arguments).await)
+    };
+    let there = deploy("helloworld").await;
+
+    let drained = edge.operate_near(&["drain", "--reason", "new disks"]).await;
+    edge.near_is_known_to_drain(true).await;
+    let candidates = edge
+        .tier3(&["candidates", OTHER, "--location", DEVICE, "-o", "json"])
+        .await;
+    let renewed = deploy("helloworld").await;
+    let new = deploy(OTHER).await;
+    let deleted = edge.tier3(&["delete", OTHER]).await;
+    let undrained = edge.operate_near(&["undrain"]).await;
+    edge.near_is_known_to_drain(false).await;
+    let back = deploy(OTHER).await;
+
+    assert!(
+        drained.contains("1 deployment goes on, no new ones"),
+        "{drained}"
+    );
+    assert!(
+        undrained.contains("new deployments are taken"),
+        "{undrained}"
+    );
+    let candidates = json_of(&candidates);
+    let order: Vec<_> = candidates.as_array().unwrap().iter().collect();
+    let names: Vec<_> = order.iter().map(|known| &known["name"]).collect();
+    assert_eq!(names, ["far", "near"]);
+    assert_eq!(there[0]["Cloudlet"]["name"], "near");
+    assert_eq!(name_of(&renewed[0]), name_of(&there[0]));
+    assert_eq!(renewed[0]["Ready"], true);
+    assert_eq!(new[0]["Cloudlet"]["name"], "far");
+    assert_eq!(deleted.code, 0, "{}", deleted.stderr);
+    assert_eq!(back[0]["Cloudlet"]["name"], "near");
+}
+
 /// Two clusters and a Tier 1 that learns of their Tier 2s from their reports.
 struct Edge {
     near: Cloudlet,
@@ -257,6 +303,31 @@ impl Edge {
             .args(["--name", name, "--location", location]);
         let command = self.world.with_recipes(command, &[]);
         self.world.start(Some(&port), name, command).await
+    }
+
+    /// Runs a command of Tier 2 for the near cluster, and gives what it says.
+    async fn operate_near(&self, arguments: &[&str]) -> String {
+        let program = &self.world.binaries().tier2;
+        let helm = self.helm();
+        let mut command = self.near.tier2(program, &helm, self.world.path());
+        command.args(arguments);
+        let ran = spawn_blocking(move || command.output().unwrap());
+        let ran = ran.await.unwrap();
+        let stderr = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{stderr}");
+        String::from_utf8(ran.stdout).unwrap()
+    }
+
+    /// Waits until Tier 1 was told whether the near cluster drains.
+    async fn near_is_known_to_drain(&self, drains: bool) {
+        let url = format!("{}/api/v1/cloudlets", self.tier1.url());
+        eventually("Tier 1 knows whether the near one drains", async || {
+            let known = self.world.get(&url).await.json();
+            let known = known.as_array().unwrap().clone();
+            let near = known.iter().find(|known| known["name"] == "near")?;
+            (near["draining"] == true).eq(&drains).then_some(())
+        })
+        .await;
     }
 
     async fn tier3(&self, arguments: &[&str]) -> Ran {

@@ -5,6 +5,7 @@ mod api_server;
 mod charts;
 mod client;
 mod disturbances;
+pub(crate) mod drain;
 #[cfg(test)]
 pub(crate) mod fake_api;
 mod gateway;
@@ -24,7 +25,7 @@ mod workloads;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, ready};
 use futures_util::stream::{BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
@@ -47,6 +48,8 @@ use self::pull_secrets::PullSecrets;
 pub use self::start::StartError;
 pub(crate) use self::start::{Parts, connect, start};
 use self::workloads::Workloads;
+use super::draining::Draining;
+use super::quota::QuotaReached;
 use super::{Activities, Cluster, ClusterError, StepError};
 use crate::clock::Clock;
 
@@ -80,6 +83,7 @@ pub(crate) struct Kubernetes {
     /// Time after which what has settled is compared with the cluster again.
     resync: Duration,
     leading: watch::Sender<bool>,
+    draining: watch::Receiver<Draining>,
     candidate: Arc<Mutex<Candidate>>,
     uid: watch::Receiver<Option<Uuid>>,
     /// Turns to look at a deployment.
@@ -116,7 +120,9 @@ impl Cluster for Kubernetes {
         record: &'a Record,
         step: Step,
     ) -> BoxFuture<'a, Result<Option<String>, StepError>> {
-        self.take(name, record, step).boxed()
+        self.take(name, record, step)
+            .map_err(|error| steps::for_good_if_new(error, record))
+            .boxed()
     }
 
     fn readiness<'a>(
@@ -140,6 +146,10 @@ impl Cluster for Kubernetes {
 
     fn leadership(&self) -> watch::Receiver<bool> {
         self.leading.subscribe()
+    }
+
+    fn draining(&self) -> watch::Receiver<Draining> {
+        self.draining.clone()
     }
 
     fn resign(&self) -> BoxFuture<'_, ()> {
@@ -195,6 +205,11 @@ impl Kubernetes {
     }
 }
 
-fn cluster_error(error: kube::Error) -> ClusterError {
-    ClusterError(error.into())
+/// What an error of the API server means.
+pub(crate) fn cluster_error(error: kube::Error) -> ClusterError {
+    let quota = match &error {
+        kube::Error::Api(status) if status.code == 403 => QuotaReached::in_words(&status.message),
+        _ => None,
+    };
+    ClusterError(quota.map_or_else(|| error.into(), Into::into))
 }

@@ -34,6 +34,7 @@ impl Deployments {
         if withdrawn.holds(&spec.created_by, Instant::now()) {
             return Err(Refusal::Withdrawn);
         }
+        self.taking_new()?;
         let all = self.records.all();
         self.admission.check_pending(&all)?;
         let others = all.iter().map(Seen::record);
@@ -43,6 +44,14 @@ impl Deployments {
             seen.and_then(|seen| Some(seen.record().status.as_ref()?.tunnel_address)),
         )?;
         self.write(seen, spec).await
+    }
+
+    /// Whether new deployments are taken, as far as the operator is concerned.
+    ///
+    /// What is being brought back within its grace is not new: its device has the name and address of before, and was promised that they are
+    /// kept. To drain is to let devices go, not to send them away.
+    pub(super) fn taking_new(&self) -> Result<(), Refusal> {
+        Refusal::of_draining(&self.cluster.draining().borrow())
     }
 
     /// Writes a request; false when somebody else wrote meanwhile.
@@ -55,7 +64,7 @@ impl Deployments {
             None => self.records.create(spec).await,
             Some(seen) => self.records.write_spec(seen, spec).await,
         };
-        unless_stale(written).map_err(Refusal::Cluster)
+        unless_stale(written).map_err(Refusal::unwritten)
     }
 }
 

@@ -6,12 +6,16 @@ use sinfonia_service::recipes::RecipeLookupError;
 use uuid::Uuid;
 
 use crate::cluster::ClusterError;
+use crate::cluster::draining::{Draining, Reason};
+use crate::cluster::quota::QuotaReached;
 
 /// Class of a deployment whose lease and grace have passed, in the answer to a `GET`.
 const EXPIRED: &str = "expired";
 
 /// Seconds after which a record that is being removed is usually gone.
 const RETRY_REMOVAL: u64 = 2;
+/// Seconds after which an operator may be done.
+const RETRY_DRAINING: u64 = 60;
 /// Seconds after which somebody else's deployment may have gone: about a round of the job runner.
 const RETRY_FULL: u64 = 60;
 /// Seconds after which a cluster that is starting may be complete.
@@ -43,6 +47,15 @@ pub(crate) enum Refusal {
     /// As many are being installed as may be.
     #[error("the cloudlet is busy installing other deployments")]
     Busy,
+    /// A quota has no room for it.
+    #[error(transparent)]
+    Quota(QuotaReached),
+    /// The operator wants no new ones.
+    #[error("the cloudlet takes no new deployments at present{}", after_colon(.0.as_ref()))]
+    Draining(Option<Reason>),
+    /// Whether the operator wants new ones is not known.
+    #[error("it is not known yet whether the cloudlet takes new deployments")]
+    MaybeDraining,
     /// The records are not known.
     #[error("the deployments are not known yet: {0}")]
     NoRecords(String),
@@ -118,6 +131,23 @@ impl Refusal {
         }
     }
 
+    /// A record that the cluster does not take.
+    pub(super) fn unwritten(error: ClusterError) -> Self {
+        match error.quota() {
+            Some(quota) => Self::Quota(quota.clone()),
+            None => Self::Cluster(error),
+        }
+    }
+
+    /// Why nothing new is taken, if that is so.
+    pub(super) fn of_draining(draining: &Draining) -> Result<(), Self> {
+        match draining {
+            Draining::No => Ok(()),
+            Draining::Yes(reason) => Err(Self::Draining(reason.clone())),
+            Draining::Unknown(_) => Err(Self::MaybeDraining),
+        }
+    }
+
     /// The refusal as the bearer of a token is told it: with all that is known.
     pub(crate) fn in_detail(self) -> Self {
         let told = |message: String, detail: Option<String>| match detail {
@@ -157,7 +187,9 @@ impl Refusal {
             Self::Full => "full",
             Self::NoAddress(_) => "no_address",
             Self::Busy => "busy",
-            Self::NoRecords(_) | Self::Cluster(_) => "no_cluster",
+            Self::Quota(_) => "quota",
+            Self::Draining(_) => "draining",
+            Self::NoRecords(_) | Self::MaybeDraining | Self::Cluster(_) => "no_cluster",
             Self::NoTunnel(_) => "no_tunnel",
             Self::Leaving | Self::Removed => "being_removed",
             Self::NotStarted => "not_started",
@@ -175,14 +207,23 @@ impl From<Refusal> for Problem {
             Refusal::Recipe(error) => error.clone().into(),
             Refusal::OtherRecipe(_) | Refusal::Withdrawn => Self::conflict(refusal),
             Refusal::ClientHasEnough(_) => Self::too_many_requests(refusal, RETRY_FULL),
-            Refusal::Full | Refusal::NoAddress(_) => Self::unavailable(refusal, RETRY_FULL),
-            Refusal::Busy => Self::unavailable(refusal, RETRY_BUSY),
-            Refusal::NoTunnel(_) | Refusal::NoRecords(_) | Refusal::Cluster(_) => {
-                Self::unavailable(refusal, RETRY_CLUSTER)
+            Refusal::Full | Refusal::NoAddress(_) | Refusal::Quota(_) => {
+                Self::unavailable(refusal, RETRY_FULL)
             }
+            Refusal::Busy => Self::unavailable(refusal, RETRY_BUSY),
+            Refusal::Draining(_) => Self::unavailable(refusal, RETRY_DRAINING),
+            Refusal::NoTunnel(_)
+            | Refusal::NoRecords(_)
+            | Refusal::MaybeDraining
+            | Refusal::Cluster(_) => Self::unavailable(refusal, RETRY_CLUSTER),
             Refusal::Leaving | Refusal::Removed | Refusal::NotStarted => {
                 Self::unavailable(refusal, RETRY_REMOVAL)
             }
+            // There may be room later, or elsewhere now.
+            Refusal::FailedMeanwhile {
+                class: class @ FailureClass::QuotaReached,
+                ..
+            } => Self::unavailable(&refusal, RETRY_FULL).class(&class.to_string()),
             Refusal::FailedMeanwhile { class, .. } => {
                 Self::internal(&refusal).class(&class.to_string())
             }
@@ -191,4 +232,10 @@ impl From<Refusal> for Problem {
             Refusal::NotCreator => Self::forbidden(refusal),
         }
     }
+}
+
+fn after_colon(reason: Option<&Reason>) -> String {
+    reason
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default()
 }

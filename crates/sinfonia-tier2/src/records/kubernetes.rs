@@ -20,7 +20,7 @@ use self::wire::{FINALIZER, Unreadable, key_of, new_object, read, version_of};
 use super::cache::Cache;
 use super::{Seen, WriteError};
 use crate::cluster::ClusterError;
-use crate::cluster::kubernetes::{FIELD_MANAGER, WATCH_SECONDS};
+use crate::cluster::kubernetes::{FIELD_MANAGER, WATCH_SECONDS, cluster_error};
 use crate::crd::CloudletDeployment;
 
 /// Records that one answer to a list holds at most.
@@ -341,10 +341,6 @@ fn readable(object: &CloudletDeployment) -> Option<Seen> {
             );
         })
         .ok()
-}
-
-fn cluster_error(error: kube::Error) -> ClusterError {
-    ClusterError(error.into())
 }
 
 fn unreadable(error: Unreadable) -> ClusterError {

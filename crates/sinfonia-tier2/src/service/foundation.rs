@@ -109,7 +109,7 @@ impl Foundation {
         let pool = AddressPool::new(settings.tunnel.client_network)?;
         let records = Arc::new(records);
         Ok(Self {
-            metrics: Metrics::register(registry, Arc::clone(&records), pool),
+            metrics: Metrics::register(registry, Arc::clone(&records), pool, cluster.draining()),
             recipes,
             policy: settings.life.policy(),
             readiness,

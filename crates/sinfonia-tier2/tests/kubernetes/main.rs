@@ -9,6 +9,7 @@
 
 mod adoption;
 mod crash;
+mod draining;
 mod failing;
 mod faults;
 mod gateway;
@@ -21,6 +22,7 @@ mod objects;
 mod outage;
 mod prometheus;
 mod pull_secrets;
+mod quota;
 mod readiness;
 mod records;
 mod replicas;

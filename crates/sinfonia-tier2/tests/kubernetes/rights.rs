@@ -54,6 +54,30 @@ async fn tier_2_reads_no_secrets_and_binds_no_other_role() {
     assert_eq!(post(&tier2, path, &everywhere), 403);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tier_2_writes_no_config_map_but_the_wish_to_drain() {
+    let cloudlet = Cloudlet::new();
+    let tier2 = as_tier2(&cloudlet);
+    let config_maps = |namespace: &str| format!("/api/v1/namespaces/{namespace}/configmaps");
+    let own = config_maps(cloudlet.namespace());
+    let apply = |path: &str, name: &str| {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+        let path = format!("{path}/{name}?fieldManager=test&force=true");
+        let kind = "application/apply-patch+yaml";
+        tier2
+            .request("PATCH", &path, kind, object.to_string())
+            .unwrap()
+            .0
+    };
+
+    assert_eq!(apply(&own, "sinfonia-tier2-drain"), 201);
+    assert_eq!(apply(&own, "other"), 403);
+    assert_eq!(apply(&config_maps("default"), "sinfonia-tier2-drain"), 403);
+    let posted = post(&tier2, &own, &json!({"metadata": {"name": "other"}}));
+    assert_eq!(posted, 403);
+    assert_eq!(tier2.request("GET", &own, "", "").unwrap().0, 403);
+}
+
 #[rstest]
 #[case::deployer("serviceaccounts", "sinfonia-deployer", true)]
 #[case::another_account("serviceaccounts", "default", false)]
@@ -116,6 +140,10 @@ async fn every_right_is_used() {
         .cluster()
         .patch(&cloudlet.record_path(2), &patch)
         .unwrap();
+    for command in ["drain", "undrain"] {
+        let said = crate::draining::run(&kubeconfig, &[command], &[]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
     leader.stop().await;
     other.post(PLAIN, 2).wait(60).granted().await;
     other.delete(PLAIN, 2).granted().await;

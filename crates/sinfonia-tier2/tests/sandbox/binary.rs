@@ -22,6 +22,50 @@ fn wrong_usage_ends_with_1(#[case] options: &[&str]) {
     program().args(options).assert().code(1).stdout("");
 }
 
+#[rstest]
+#[case::drain(&["--cluster", "sandbox", "drain"])]
+#[case::undrain(&["--cluster", "sandbox", "undrain"])]
+fn a_sandbox_is_not_drained(#[case] arguments: &[&str]) {
+    let expected = "\
+error: a sandbox cannot be drained: this needs a Kubernetes cluster
+hint: stop its process: its deployments end with it
+";
+
+    program()
+        .args(arguments)
+        .assert()
+        .code(1)
+        .stdout("")
+        .stderr(expected);
+}
+
+#[rstest]
+#[case::drain("drain")]
+#[case::undrain("undrain")]
+fn without_a_cluster_there_is_nothing_to_drain(#[case] command: &str) {
+    let error = NO_CLUSTER.lines().next().unwrap();
+    let hint = "hint: name the credentials of the cluster with --kubeconfig";
+
+    program()
+        .arg(command)
+        .assert()
+        .code(1)
+        .stdout("")
+        .stderr(format!("{error}\n{hint}\n"));
+}
+
+#[test]
+fn a_reason_to_drain_is_one_line() {
+    let assertion = program()
+        .args(["drain", "--reason", "two\nlines"])
+        .assert()
+        .code(1)
+        .stdout("");
+
+    let stderr = String::from_utf8_lossy(&assertion.get_output().stderr).into_owned();
+    assert!(stderr.contains("characters in one line"), "{stderr}");
+}
+
 #[test]
 fn a_variable_that_is_empty_or_a_kubernetes_port_counts_as_unset() {
     // What is malformed would end it before it asks for the cluster.

@@ -290,6 +290,13 @@ async fn a_full_cloudlet_says_so() {
 
     assert_eq!(third.problem(), (503, None, "the cloudlet is full"));
     assert_eq!(third.retry_after(), Some(60));
+    assert_eq!(tier2.get(3).status().await, StatusCode::NOT_FOUND);
+    assert_eq!(tier2.cluster.content().await.len(), 2);
+    let renewed = tier2.post(2).status().await;
+    tier2.delete(1).granted().await;
+    pass(1).await;
+    let after_a_deletion = tier2.post(3).status().await;
+    assert_eq!([renewed, after_a_deletion], [StatusCode::OK; 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,6 +305,8 @@ async fn without_a_free_address_nothing_is_deployed() {
     tier2.post(1).granted().await;
 
     let second = tier2.post(2).answer().await;
+    let read = tier2.get(2).status().await;
+    let made = tier2.cluster.content().await.len();
     tier2.delete(1).granted().await;
     pass(1).await;
     let after_a_deletion = tier2.post(2).status().await;
@@ -305,6 +314,7 @@ async fn without_a_free_address_nothing_is_deployed() {
     let detail = "no tunnel address is left in 10.5.0.0/30";
     assert_eq!(second.problem(), (503, None, detail));
     assert_eq!(second.retry_after(), Some(60));
+    assert_eq!((read, made), (StatusCode::NOT_FOUND, 1));
     assert_eq!(after_a_deletion, StatusCode::OK);
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use sinfonia_tier2::cluster::draining::Draining;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -190,6 +191,32 @@ async fn the_last_report_says_that_it_is_draining() {
         (first.get("draining"), last.get("draining")),
         (None, Some(&json!(true)))
     );
+}
+
+#[tokio::test]
+async fn that_it_drains_and_that_it_no_longer_does_is_reported_at_once() {
+    let tier1 = tier1().await;
+    let tier2 = Tier2::with(&[
+        "--tier1-url",
+        &tier1.uri(),
+        "--tier2-url",
+        "http://cloudlet.example",
+    ])
+    .await;
+    first_report(&tier1).await;
+    let begun = Instant::now();
+
+    tier2.cluster.draining(Draining::Yes(None));
+    let draining = report(&tier1, 1).await;
+    tier2.cluster.draining(Draining::No);
+    let afterwards = report(&tier1, 2).await;
+
+    assert_eq!(
+        (draining.get("draining"), afterwards.get("draining")),
+        (Some(&json!(true)), None)
+    );
+    // Two reports on schedule would take half a minute.
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

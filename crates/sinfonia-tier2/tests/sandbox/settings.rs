@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::CommandFactory;
 use jiff::SignedDuration;
+use rstest::rstest;
 use sinfonia_service::settings::try_parse_from;
 use sinfonia_tier2::settings::{Settings, Tier1Url};
 
@@ -15,6 +16,18 @@ fn the_help_is_for_people() {
         .render_long_help();
 
     insta::assert_snapshot!(help);
+}
+
+#[rstest]
+#[case::drain("drain")]
+#[case::undrain("undrain")]
+#[case::ready("ready")]
+fn the_help_of_a_command_is_for_people(#[case] name: &str) {
+    let mut command = Settings::command().term_width(100);
+    command.build();
+    let command = command.find_subcommand_mut(name).unwrap();
+
+    insta::assert_snapshot!(format!("the_help_of_{name}"), command.render_long_help());
 }
 
 #[test]

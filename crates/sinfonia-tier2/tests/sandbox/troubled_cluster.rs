@@ -14,6 +14,7 @@ use sinfonia_core::lifecycle::{
     Activity, Failure, FailureClass, Namespace, Observed, PeerState, Readiness, Record, Release,
     Step, TunnelFacts,
 };
+use sinfonia_tier2::cluster::draining::Draining;
 use sinfonia_tier2::cluster::sandbox::Sandbox;
 use sinfonia_tier2::cluster::{Activities, Cluster, ClusterError, StepError};
 use tokio::sync::watch;
@@ -36,6 +37,7 @@ pub(crate) struct TroubledCluster {
     readiness: watch::Sender<Readiness>,
     tunnel: watch::Sender<Result<TunnelFacts, String>>,
     activity: Mutex<Option<Activity>>,
+    draining: watch::Sender<Draining>,
     uninstall_works: watch::Sender<bool>,
     unreachable: AtomicUsize,
     pub(crate) installs: AtomicUsize,
@@ -57,6 +59,7 @@ impl TroubledCluster {
             readiness: watch::Sender::new(Readiness::Ready),
             tunnel: watch::Sender::new(tunnel),
             activity: Mutex::new(None),
+            draining: watch::Sender::new(Draining::No),
             uninstall_works: watch::Sender::new(true),
             unreachable: AtomicUsize::new(0),
             installs: AtomicUsize::new(0),
@@ -91,6 +94,11 @@ impl TroubledCluster {
     /// Whether releases can be uninstalled; while not, it hangs.
     pub(crate) fn uninstalling(&self, works: bool) {
         self.uninstall_works.send_replace(works);
+    }
+
+    /// Whether the operator wants new deployments.
+    pub(crate) fn draining(&self, draining: Draining) {
+        self.draining.send_replace(draining);
     }
 
     /// The end of the tunnel is not known, because this is missing.
@@ -183,6 +191,10 @@ impl TroubledCluster {
 impl Cluster for TroubledCluster {
     fn tunnel(&self) -> watch::Receiver<Result<TunnelFacts, String>> {
         self.tunnel.subscribe()
+    }
+
+    fn draining(&self) -> watch::Receiver<Draining> {
+        self.draining.subscribe()
     }
 
     fn observe<'a>(

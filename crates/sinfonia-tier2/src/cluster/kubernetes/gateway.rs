@@ -135,7 +135,7 @@ fn known<'a, T>(mirror: &'a Mirror<T>, what: &str) -> Result<&'a BTreeMap<String
 }
 
 /// What the API server says itself, where it does; `kube` adds the whole answer to that.
-fn words(failure: &Error) -> String {
+pub(super) fn words(failure: &Error) -> String {
     match failure {
         Error::InitialListFailed(kube::Error::Api(status))
         | Error::WatchStartFailed(kube::Error::Api(status))

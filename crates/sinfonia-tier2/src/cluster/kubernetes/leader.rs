@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Name of the Lease.
-const NAME: &str = "sinfonia-tier2";
+pub(super) const NAME: &str = "sinfonia-tier2";
 /// Parts of the Lease's time between two tries.
 const TRIES: u32 = 6;
 

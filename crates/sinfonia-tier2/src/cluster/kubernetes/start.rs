@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::charts::Charts;
 use super::client::client;
 use super::disturbances::Disturbances;
+use super::drain::Wish;
 use super::gateway::{self, GatewaySettings, Told};
 use super::helm::{Helm, HelmSettings};
 use super::leader::Candidate;
@@ -25,6 +26,7 @@ use super::pull_secrets::PullSecrets;
 use super::workloads::Workloads;
 use super::{Kubernetes, LOOKS_AT_ONCE, api_server};
 use crate::clock::Clock;
+use crate::cluster::draining::Draining;
 use crate::records::Records;
 use crate::records::kubernetes::RecordApi;
 use crate::settings::{ActivitySource, Settings};
@@ -99,6 +101,9 @@ pub(crate) async fn start(
     let (surroundings_sender, surroundings) = watch::channel(None);
     let (uid_sender, uid) = watch::channel(None);
     let leading = watch::Sender::new(false);
+    let (draining_sender, draining) = watch::channel(Draining::Unknown(
+        "the cluster was not asked yet".to_owned(),
+    ));
     let lease = settings.kubernetes.leader_lease.unsigned_abs();
     let candidate = Candidate::new(client.clone(), &namespace, identity()?, lease);
     let record_api = RecordApi::new(client.clone(), &namespace);
@@ -122,6 +127,7 @@ pub(crate) async fn start(
         disturbances: Disturbances::new(),
         resync: settings.kubernetes.resync_interval.unsigned_abs(),
         leading: leading.clone(),
+        draining,
         candidate: Arc::new(Mutex::new(candidate)),
         uid,
         looks: Semaphore::new(LOOKS_AT_ONCE),
@@ -168,6 +174,12 @@ pub(crate) async fn start(
     essential(
         "watch on the records' state",
         Box::pin(follow_records(record_api.synchronised(), condition)),
+    );
+    let condition = readiness.condition("drain");
+    let wish = Wish::new(client.clone(), &namespace);
+    essential(
+        "watch on whether to drain",
+        Box::pin(wish.follow(draining_sender, condition)),
     );
     let condition = readiness.condition("helm");
     essential("look at helm", Box::pin(look_at_helm(helm, condition)));

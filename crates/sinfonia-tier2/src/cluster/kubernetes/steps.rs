@@ -175,6 +175,24 @@ impl Kubernetes {
     }
 }
 
+/// The failure of a step, which is one for good where a quota has no room for what was never ready: its device is told, and finds room
+/// elsewhere. For what was ready once it is tried on until there is room.
+pub(super) fn for_good_if_new(error: StepError, record: &Record) -> StepError {
+    let status = record.status.as_ref();
+    let was_ready = status.is_some_and(|status| status.first_ready.is_some());
+    let StepError::Again(error) = error else {
+        return error;
+    };
+    match error.quota() {
+        Some(quota) if !was_ready => StepError::Failed(Failure {
+            class: FailureClass::QuotaReached,
+            message: quota.to_string(),
+            detail: None,
+        }),
+        _ => error.into(),
+    }
+}
+
 /// What was installed: the recipe as it was read and the chart's file.
 fn digest(recipe: &Recipe, chart: &Chart) -> String {
     let text = json!({"recipe": recipe, "chart": chart.digest}).to_string();

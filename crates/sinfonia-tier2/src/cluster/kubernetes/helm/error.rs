@@ -7,6 +7,7 @@ use std::time::Duration;
 use sinfonia_core::lifecycle::Failure;
 
 use super::HelmFailure;
+use crate::cluster::quota::QuotaReached;
 
 /// Why helm did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,18 @@ impl HelmError {
             _ => None,
         };
         let failure = self.kind().failure()?;
-        Some(Failure { detail, ..failure })
+        let quota = match self {
+            Self::Failed {
+                kind: HelmFailure::OverQuota,
+                text,
+                ..
+            } => QuotaReached::in_words(text),
+            _ => None,
+        };
+        Some(Failure {
+            message: quota.map_or(failure.message, |quota| quota.to_string()),
+            detail,
+            ..failure
+        })
     }
 }

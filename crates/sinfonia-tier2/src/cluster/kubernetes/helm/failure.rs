@@ -16,6 +16,8 @@ pub(crate) enum HelmFailure {
     Refused,
     /// The chart makes what keeps deployments apart, which is not for charts to make.
     OwnIsolation,
+    /// A quota has no room for it.
+    OverQuota,
     /// A hook failed.
     NotReady,
     /// The chart, or one that it depends on, is not there.
@@ -27,7 +29,8 @@ pub(crate) enum HelmFailure {
 }
 
 use HelmFailure::{
-    BadValues, ChartNotFound, NameInUse, NotReady, OwnIsolation, Refused, TimedOut, Unreachable,
+    BadValues, ChartNotFound, NameInUse, NotReady, OverQuota, OwnIsolation, Refused, TimedOut,
+    Unreachable,
 };
 
 /// How messages begin that quote the chart: what follows may hold any words, and so may not be searched.
@@ -44,7 +47,7 @@ const CHARTS_OWN: [&str; 9] = [
 ];
 
 /// Words and what they mean, in lower case, in the order in which they are searched.
-const WORDS: [(&str, HelmFailure); 54] = [
+const WORDS: [(&str, HelmFailure); 57] = [
     ("cluster unreachable", Unreachable),
     ("cannot re-use a name that is still in use", NameInUse),
     ("cannot reuse a name that is still in use", NameInUse),
@@ -70,6 +73,10 @@ const WORDS: [(&str, HelmFailure); 54] = [
     ("resource \"networkpolicies\" in api group", OwnIsolation),
     ("resource \"resourcequotas\" in api group", OwnIsolation),
     ("resource \"limitranges\" in api group", OwnIsolation),
+    // That of the deployment itself holds nothing else, so what is too much for it always is.
+    ("exceeded quota: sinfonia-isolation", Refused),
+    ("exceeded quota: ", OverQuota),
+    ("status unknown for quota: ", OverQuota),
     ("is forbidden", Refused),
     ("denied the request", Refused),
     ("no matches for kind", Refused),
@@ -123,6 +130,7 @@ impl HelmFailure {
             OwnIsolation => {
                 "the chart makes a NetworkPolicy, ResourceQuota or LimitRange of its own, which every deployment here has already; switch it off in the values of the recipe, often with networkPolicy.enabled: false"
             }
+            OverQuota => "a quota of the cloudlet stands in the way",
             NotReady => "a job that belongs to the installation failed",
             ChartNotFound => "the chart, or a chart that it depends on, cannot be found",
             Unreachable => "the cluster cannot be reached at present",
@@ -136,6 +144,7 @@ impl HelmFailure {
             BadValues => FailureClass::BadValues,
             TimedOut => FailureClass::TimedOut,
             Refused | OwnIsolation => FailureClass::Refused,
+            OverQuota => FailureClass::QuotaReached,
             NotReady => FailureClass::NotReady,
             ChartNotFound => FailureClass::ChartNotFound,
             Unreachable | NameInUse => return None,
@@ -155,6 +164,7 @@ impl fmt::Display for HelmFailure {
             TimedOut => "timed out",
             Refused => "refused",
             OwnIsolation => "refused, isolation of its own",
+            OverQuota => "quota reached",
             NotReady => "a hook failed",
             ChartNotFound => "chart not found",
             Unreachable => "cluster unreachable",

@@ -85,8 +85,12 @@ use super::*;
     "Error: INSTALLATION FAILED: unable to continue with install: could not get information about the resource NetworkPolicy \"web\" in namespace \"m\": networkpolicies.networking.k8s.io \"web\" is forbidden: User \"system:serviceaccount:m:dep\" cannot get resource \"networkpolicies\" in API group \"networking.k8s.io\" in the namespace \"m\"\n",
     OwnIsolation
 )]
-#[case::over_quota(
-    "Error: INSTALLATION FAILED: 1 error occurred:\n\t* services \"web\" is forbidden: exceeded quota: sinfonia-isolation, requested: services.nodeports=1, used: services.nodeports=0, limited: services.nodeports=0\n\n\n",
+#[case::quota(
+    "Error: INSTALLATION FAILED: 1 error occurred:\n\t* persistentvolumeclaims \"data\" is forbidden: exceeded quota: storage, requested: requests.storage=5Gi, used: requests.storage=8Gi, limited: requests.storage=10Gi\n\n\n",
+    OverQuota
+)]
+#[case::quota_of_its_own(
+    "Error: INSTALLATION FAILED: services \"web\" is forbidden: exceeded quota: sinfonia-isolation, requested: services.nodeports=1, used: services.nodeports=0, limited: services.nodeports=0\n",
     Refused
 )]
 #[case::unknown_kind(
