@@ -9,6 +9,7 @@
 
 mod adoption;
 mod crash;
+mod examples;
 mod failing;
 mod faults;
 mod gateway;
