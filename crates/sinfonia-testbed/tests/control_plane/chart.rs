@@ -77,6 +77,7 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 #[case::no_name_of_a_secret("tier2.imagePullSecrets={name: registry}", "imagePullSecrets")]
 #[case::an_egress_that_is_none("clientGuard.clientEgress=all", "clientEgress")]
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
+#[case::a_path_that_is_none("ingress.hosts[0].paths={/}", "ingress")]
 #[case::a_quantity_that_is_none("tier2.quota.memory=lots", "quota")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
     let folder = TestFolder::new().unwrap();

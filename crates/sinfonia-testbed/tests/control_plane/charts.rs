@@ -165,6 +165,49 @@ fn the_schema_of_a_chart_has_its_values_and_no_others(#[case] chart: &str) {
     assert_eq!(differences, [""; 0]);
 }
 
+#[rstest]
+#[case::where_tier_2_tells_its_state(&[], "port-forward deployment/edge-sinfonia 5001 &")]
+#[case::the_token(&[], "get secret edge-sinfonia-deploy-tokens -o")]
+#[case::the_token_of_the_operators_own(&["tier2.deployToken.existingSecret=mine"], "get secret mine -o")]
+#[case::a_cloudlet_that_reports_to_nobody(&["sinfoniaTier2Url=http://edge.example"], "set sinfoniaTier1Url")]
+#[case::how_to_ask_tier_1(&["sinfoniaTier1=true"], "sinfonia-tier3 candidates helloworld --tier1-url")]
+#[case::a_tier_1_without_cloudlets(&["sinfoniaTier1=true"], "It knows no cloudlet")]
+#[case::a_proxy_in_front(&["sinfoniaTier1=true", "ingress.enabled=true"], "--set tier1.trustedProxies")]
+fn the_notes_say_what_is_next(#[case] values: &[&str], #[case] expected: &str) {
+    let notes = notes(values);
+
+    assert!(notes.contains(expected), "{notes}");
+}
+
+#[rstest]
+#[case::a_tier_1_with_tokens(&["sinfoniaTier1=true", "tier1.reportTokens.existingSecret=reports"], "It knows no cloudlet")]
+#[case::a_proxy_that_is_trusted(
+    &["sinfoniaTier1=true", "ingress.enabled=true", "tier1.trustedProxies={10.42.0.0/16}"],
+    "tier1.trustedProxies"
+)]
+#[case::no_tokens(&["tier2.deployToken.enabled=false"], "deploy token")]
+#[case::no_guard(&["clientGuard.enabled=false"], "guard")]
+#[case::a_cloudlet_that_reports(
+    &["sinfoniaTier1Url=http://tier1.example", "sinfoniaTier2Url=http://edge.example"],
+    "reports to nobody"
+)]
+fn the_notes_keep_quiet_about_what_is_not_there(#[case] values: &[&str], #[case] word: &str) {
+    let notes = notes(values);
+
+    assert!(!notes.contains(word), "{notes}");
+}
+
+/// What helm says after an installation of charts/sinfonia with these values.
+fn notes(values: &[&str]) -> String {
+    let folder = TestFolder::new().unwrap();
+    let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
+    let install = ["install", "edge", "--dry-run=client", "--output", "json"];
+    let values = values.iter().flat_map(|value| ["--set", value]);
+    let arguments: Vec<_> = install.into_iter().chain(NEEDED).chain(values).collect();
+    let release: Value = serde_json::from_str(&helm.run(&arguments)).unwrap();
+    release["info"]["notes"].as_str().unwrap().to_owned()
+}
+
 /// Lets no pod in that reaches the node, as Tier 2 does for deployments, and waits until pods can be made at all.
 fn keep_the_node_out_of_reach(cluster: &Cluster, namespace: &str) {
     let path = format!("/api/v1/namespaces/{namespace}");
