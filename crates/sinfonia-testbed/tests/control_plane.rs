@@ -6,6 +6,7 @@
 
 mod control_plane {
     mod chart;
+    mod charts;
     mod cluster;
     mod fault_proxy;
     mod gateway;
@@ -13,5 +14,6 @@ mod control_plane {
     mod peers;
     mod processes;
     mod prometheus;
+    mod recipes;
     mod second;
 }

@@ -10,6 +10,8 @@ use super::{Cluster, ClusterError, FIELD_MANAGER, POLL};
 
 /// Time that the API server has to serve a kind whose definition it has just been given.
 const DISCOVERY: Duration = Duration::from_secs(20);
+/// The content type of a server-side apply.
+const APPLY: &str = "application/apply-patch+yaml";
 
 impl Cluster {
     /// Applies all objects of a manifest, in their order, and returns them as the API server has them now. Objects that name no Namespace
@@ -25,14 +27,27 @@ impl Cluster {
             .collect()
     }
 
-    fn apply_object(&self, object: &Value) -> Result<Value, ClusterError> {
-        let path = self.path_of(object)?;
-        let query = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");
-        self.accepted("PATCH", &query, "application/apply-patch+yaml", object)
+    /// What the API server would make of an object that is applied; nothing is changed. A field that it does not know is refused, and so is
+    /// what admission refuses. An object that names no Namespace would go into this one.
+    ///
+    /// # Errors
+    /// The object is incomplete, of an unknown kind, or the API server refuses it.
+    pub fn dry_run(&self, object: &Value, namespace: &str) -> Result<Value, ClusterError> {
+        let path = self.path_of(object, namespace)?;
+        let query = format!(
+            "{path}?dryRun=All&fieldValidation=Strict&fieldManager={FIELD_MANAGER}&force=true"
+        );
+        self.accepted("PATCH", &query, APPLY, object)
     }
 
-    /// The path of an object, from its `apiVersion`, `kind` and `metadata`.
-    fn path_of(&self, object: &Value) -> Result<String, ClusterError> {
+    fn apply_object(&self, object: &Value) -> Result<Value, ClusterError> {
+        let path = self.path_of(object, "default")?;
+        let query = format!("{path}?fieldManager={FIELD_MANAGER}&force=true");
+        self.accepted("PATCH", &query, APPLY, object)
+    }
+
+    /// The path of an object, from its `apiVersion`, `kind` and `metadata`; in this Namespace, if it names none and has to be in one.
+    fn path_of(&self, object: &Value, namespace: &str) -> Result<String, ClusterError> {
         let text = |value: &'static str| {
             object
                 .pointer(value)
@@ -47,7 +62,7 @@ impl Cluster {
         };
         let (plural, namespaced) = self.resource(&group, api_version, kind)?;
         if namespaced {
-            let namespace = text("/metadata/namespace").unwrap_or("default");
+            let namespace = text("/metadata/namespace").unwrap_or(namespace);
             Ok(format!("{group}/namespaces/{namespace}/{plural}/{name}"))
         } else {
             Ok(format!("{group}/{plural}/{name}"))

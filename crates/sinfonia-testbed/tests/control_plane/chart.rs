@@ -12,14 +12,16 @@ use serde_json::{Value, json};
 use sinfonia_core::yaml;
 use sinfonia_testbed::{Cluster, ControlPlane, Programs, TestFolder, TestNamespace, unique_name};
 
+use super::charts::ValueSet;
+
 /// The version of Kubernetes that templates are rendered for where no API server says one.
-const KUBERNETES: &str = "1.37.0";
+pub(super) const KUBERNETES: &str = "1.37.0";
 /// Held while helm changes the cluster: two charts that look at once whether a role is there both make it.
 static CHANGING: Mutex<()> = Mutex::new(());
 /// Far longer than a policy takes to count.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What has to be said.
-const NEEDED: [&str; 2] = ["--set", "sinfoniaRecipes=https://recipes.example/"];
+pub(super) const NEEDED: [&str; 2] = ["--set", "sinfoniaRecipes=https://recipes.example/"];
 /// What another test's Tier 2 has in this cluster already.
 const SHARED: [&str; 4] = [NEEDED[0], NEEDED[1], "--set", "crds.install=false"];
 
@@ -30,15 +32,10 @@ fn helm_has_nothing_to_complain_about(#[case] choose: fn(Programs) -> PathBuf) {
     let folder = TestFolder::new().unwrap();
     let helm = Helm::new(choose(Programs::find_or_hint().unwrap()), folder.path());
 
-    for values in [&NEEDED[..], &[&TIER1[..], &NEEDED].concat()] {
+    for set in ValueSet::all(folder.path()) {
         let lint = ["lint", "--strict", "--kube-version", KUBERNETES];
-        helm.run(&[&lint[..], values].concat());
+        helm.of(set.chart).run(&[&lint[..], &set.words()].concat());
     }
-    let helloworld = Helm {
-        chart: "helloworld",
-        ..helm
-    };
-    helloworld.run(&["lint", "--strict", "--kube-version", KUBERNETES]);
 }
 
 #[test]
@@ -46,10 +43,7 @@ fn helloworld_has_its_name_whatever_the_release_is_called() {
     let cluster = ControlPlane::shared();
     let folder = TestFolder::new().unwrap();
     let namespace = cluster.namespace("chart").unwrap();
-    let helm = Helm {
-        chart: "helloworld",
-        ..Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path())
-    };
+    let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path()).of("helloworld");
 
     helm.release(&cluster, &namespace, &["install", namespace.name()], &[]);
 
@@ -88,6 +82,7 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
     "mountPath"
 )]
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
+#[case::a_path_that_is_none("ingress.hosts[0].paths={/}", "ingress")]
 #[case::a_quantity_that_is_none("tier2.quota.memory=lots", "quota")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
     let folder = TestFolder::new().unwrap();
@@ -248,7 +243,7 @@ fn wait_for_policy(cluster: &Cluster, tier2: &Cluster) {
 }
 
 /// A Tier 1.
-const TIER1: [&str; 6] = [
+pub(super) const TIER1: [&str; 6] = [
     "--set",
     "sinfoniaTier1=true",
     "--set",
@@ -258,7 +253,7 @@ const TIER1: [&str; 6] = [
 ];
 
 /// A Tier 2 with all that there is.
-const EVERYTHING: [&str; 32] = [
+pub(super) const EVERYTHING: [&str; 32] = [
     "--set",
     "sinfoniaTier1Url={https://tier1.example,https://tier1.example.org}",
     "--set",
@@ -296,14 +291,14 @@ const EVERYTHING: [&str; 32] = [
 ];
 
 /// A helm, one of our charts, and where helm keeps its files.
-struct Helm<'a> {
+pub(super) struct Helm<'a> {
     program: PathBuf,
     chart: &'static str,
     home: &'a Path,
 }
 
 impl<'a> Helm<'a> {
-    const fn new(program: PathBuf, home: &'a Path) -> Self {
+    pub(super) const fn new(program: PathBuf, home: &'a Path) -> Self {
         Self {
             program,
             chart: "sinfonia",
@@ -311,14 +306,23 @@ impl<'a> Helm<'a> {
         }
     }
 
+    /// The same for another of our charts.
+    pub(super) fn of(&self, chart: &'static str) -> Self {
+        Self {
+            program: self.program.clone(),
+            chart,
+            home: self.home,
+        }
+    }
+
     /// Does something with the chart, and gives what helm prints.
-    fn run(&self, arguments: &[&str]) -> String {
+    pub(super) fn run(&self, arguments: &[&str]) -> String {
         let ran = self.try_run(arguments);
         told(&ran);
         String::from_utf8(ran.stdout).unwrap()
     }
 
-    fn try_run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn try_run(&self, arguments: &[&str]) -> Output {
         self.command()
             .args(arguments)
             .arg(self.chart())
@@ -351,14 +355,14 @@ impl<'a> Helm<'a> {
         repository().join("charts").join(self.chart)
     }
 
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env_clear().env("HOME", self.home);
         command
     }
 }
 
-fn told(ran: &Output) {
+pub(super) fn told(ran: &Output) {
     assert!(
         ran.status.success(),
         "{}{}",
@@ -383,6 +387,6 @@ fn rules(text: &str) -> Vec<(String, Value)> {
     found
 }
 
-fn repository() -> PathBuf {
+pub(super) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

@@ -10,6 +10,7 @@
 mod adoption;
 mod crash;
 mod draining;
+mod examples;
 mod failing;
 mod faults;
 mod gateway;
