@@ -2,8 +2,8 @@
 //!
 //! The tiers' own binaries are a [`Service`] each. [`ControlPlane`] is a Kubernetes control plane of real programs that tests share and
 //! use as a [`Cluster`], directly or through a [`FaultProxy`]; [`Cloudlet`] prepares one for a Tier 2. [`Node`] is a cluster with a real
-//! node, on a [`Machine`] of its own, that runs Pods from [`Image`]s, a [`Gateway`] plays Kilo's part there, and a [`WireguardExporter`]
-//! tells of its tunnels. [`Prometheus`] scrapes [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
+//! node, on a [`Machine`] of its own, that runs Pods from [`Image`]s, a [`Gateway`] plays Kilo's part there, a [`WireguardExporter`]
+//! tells of its tunnels, and an [`Installation`] has both tiers on it. [`Prometheus`] scrapes [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
 
 mod binaries;
 mod cache;
@@ -43,7 +43,7 @@ pub use self::folder::TestFolder;
 pub use self::gateway::{Gateway, GatewayError, GatewaySettings, Habits};
 pub use self::image::{Image, ImageError};
 pub use self::machine::{Machine, MachineError};
-pub use self::node::{Node, NodeError, NodeProgram};
+pub use self::node::{Application, Installation, InstallationError, Node, NodeError, NodeProgram};
 pub use self::port::ReservedPort;
 pub use self::programs::{
     BuildError, MissingNodeProgram, MissingProgram, NodePrograms, ProgramSet, Programs, Progress,

@@ -2,6 +2,7 @@
 
 mod files;
 mod images;
+mod sinfonia;
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
+
+pub use self::sinfonia::{Application, Installation, InstallationError};
 
 use self::files::{CONTAINERD_SOCKET, Files, NODE_NAME, POD_NETWORK};
 use crate::process::Process;

@@ -253,7 +253,7 @@ pub(super) const TIER1: [&str; 6] = [
 ];
 
 /// A Tier 2 with all that there is.
-pub(super) const EVERYTHING: [&str; 32] = [
+pub(super) const EVERYTHING: [&str; 34] = [
     "--set",
     "sinfoniaTier1Url={https://tier1.example,https://tier1.example.org}",
     "--set",

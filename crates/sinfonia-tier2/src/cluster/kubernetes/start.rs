@@ -108,7 +108,7 @@ pub(crate) async fn start(
     let candidate = Candidate::new(client.clone(), &namespace, identity()?, lease);
     let record_api = RecordApi::new(client.clone(), &namespace);
     let names = flatten(&settings.kubernetes.image_pull_secret);
-    let pull_secrets = PullSecrets::new(client.clone(), namespace, names);
+    let pull_secrets = PullSecrets::new(client.clone(), namespace.clone(), names);
     let cluster = Kubernetes {
         helm: Arc::clone(&helm),
         charts,
