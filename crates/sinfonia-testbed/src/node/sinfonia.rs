@@ -16,6 +16,8 @@ const TIER2: &str = "tier2";
 /// Where the node lets them be reached.
 const TIER1_PORT: u16 = 30500;
 const TIER2_PORT: u16 = 30501;
+/// A full node evicts deployments, not what serves them.
+const PRIORITY: &str = "priorityClassName=system-cluster-critical";
 /// The Namespaces and the Peers of deployments, and where helm keeps releases, which only deployments have outside of the tiers' Namespace.
 const DEPLOYMENTS: &str = "/api/v1/namespaces?labelSelector=findcloudlet.org%3Ddeployment";
 const PEERS: &str = "/apis/kilo.squat.ai/v1alpha1/peers";
@@ -36,6 +38,7 @@ spec:
   template:
     metadata: {labels: {app: recipes}}
     spec:
+      priorityClassName: system-cluster-critical
       containers:
         - {name: recipes, image: 'sinfonia.test/recipes:1', imagePullPolicy: Never, readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}}
 ---
@@ -282,6 +285,7 @@ impl Installation {
             "service.type=NodePort".to_owned(),
             format!("service.nodePort={TIER1_PORT}"),
             "tier1.allowAnonymousReports={10.42.0.0/24}".to_owned(),
+            PRIORITY.to_owned(),
         ]
     }
 
@@ -297,6 +301,7 @@ impl Installation {
             // Tier 1 shows no token.
             "tier2.trustedProxies={10.42.0.0/24}".to_owned(),
             "tier2.name=edge".to_owned(),
+            PRIORITY.to_owned(),
             format!("extraArgs={{{}}}", options.join(",")),
             format!(
                 "clientGuard.tunnelInterface={}",

@@ -231,7 +231,9 @@ impl Edge {
             let labels = labels.collect::<Vec<_>>().join(",");
             let pods = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={labels}");
             let list = self.cluster().get_json(&pods).ok()?;
-            let pods = list["items"].as_array()?.len() as u64;
+            // Pods that were evicted are left to be looked at.
+            let lives = |pod: &&Value| pod["status"]["phase"] != "Failed";
+            let pods = list["items"].as_array()?.iter().filter(lives).count() as u64;
             (ready == replicas && pods == replicas).then_some(())
         })
         .await;

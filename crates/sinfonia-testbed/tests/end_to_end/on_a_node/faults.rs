@@ -40,7 +40,7 @@ async fn a_tier_2_that_is_killed_comes_back_and_goes_on() {
     edge.wait_for_deployment(NAMESPACE, "tier2-sinfonia");
     let another = edge.tier3("another", &DEPLOY).await;
 
-    assert_eq!(killed.len(), 2, "each replica has one");
+    assert_eq!(killed.len(), 3, "two replicas and the guard");
     assert_eq!(another.code, 0, "{}", another.stderr);
     let name = device.sees_its_page_from(device.looks()).await;
     assert_eq!(name, device.deployment());
@@ -145,7 +145,7 @@ async fn a_full_disk_is_told_to_those_who_wait_and_over_when_it_is() {
         .await;
     let message = eventually("the message tells of the disk", async || {
         let message = edge.message("device", "helloworld").await;
-        message.contains("disk-pressure").then_some(message)
+        message.contains("taint").then_some(message)
     })
     .await;
     edge.node_mut().set_disk_pressure(false).unwrap();
