@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what the tiers take, always beside a baseline of the same run on the same machine.
 
 mod load;
-mod process;
+pub(crate) mod process;
 mod ready;
 mod stand_ins;
 mod tier1;
