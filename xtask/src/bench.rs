@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: what the tiers take, always beside a baseline of the same run on the same machine.
 
 mod load;
-mod process;
+pub(crate) mod process;
+mod ready;
 mod stand_ins;
 mod tier1;
 mod tier2;
@@ -21,6 +22,11 @@ pub(crate) enum Benchmark {
     /// Everything runs in network namespaces of its own, which go with this program. While socket buffers of a stock kernel are measured,
     /// net.core.rmem_max and wmem_max of the host are lowered to those; they are raised again after it, and on Ctrl-C.
     Tunnel(tunnel::Options),
+    /// How long devices hear nothing when Kilo resets their sessions because another device comes or goes: sinfonia-tier3 beside
+    /// wireguard-go, on one gateway. Needs root, iproute2, nftables and util-linux; takes about eight minutes.
+    ///
+    /// The gateway has a network namespace of its own, and a pair of devices that connects it with the host; both go with this program.
+    Resets(tunnel::resets::Options),
     /// Answers every deploy request at once, as a Tier 2 of no cost would.
     #[command(hide = true)]
     InstantTier2,
@@ -45,6 +51,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> anyhow::Result<()> {
         Benchmark::Tier1(options) => tier1::run(options, &runtime()?),
         Benchmark::Tier2(options) => tier2::run(options, &runtime()?),
         Benchmark::Tunnel(options) => tunnel::run(options, &runtime()?),
+        Benchmark::Resets(options) => tunnel::resets::run(options, &runtime()?),
         Benchmark::InstantTier2 => runtime()?.block_on(stand_ins::instant_tier2()),
         Benchmark::Forwarder { target } => runtime()?.block_on(stand_ins::forwarder(target)),
         // Without a runtime, whose memory and threads would be measured as well.

@@ -3,6 +3,7 @@
 mod bench;
 mod cargo;
 mod quickstart;
+mod soak;
 mod test;
 mod testbed;
 
@@ -34,6 +35,12 @@ enum Task {
     /// Measures; every figure comes beside a baseline of the same run.
     #[command(subcommand)]
     Bench(bench::Benchmark),
+    /// Lets devices come and go at a cloudlet on a real node, with all bad habits of Kilo, and watches the memory and open files of both
+    /// tiers. Needs root and Linux.
+    ///
+    /// Ends with 1 when a device does not see its page, when anything is left of a deployment in the end, or when a process uses more and
+    /// more.
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +49,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Testbed(task) => testbed::run(&task),
         Task::Bench(benchmark) => bench::run(&benchmark),
+        Task::Soak(options) => soak::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

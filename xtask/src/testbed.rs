@@ -135,7 +135,7 @@ impl Reporter {
 }
 
 /// A time as people read it, such as `2:05`.
-fn minutes(time: Duration) -> String {
+pub(crate) fn minutes(time: Duration) -> String {
     let seconds = time.as_secs();
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }

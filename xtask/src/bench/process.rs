@@ -14,7 +14,7 @@ const SYSTEM_TIME: usize = 12;
 ///
 /// # Errors
 /// It has ended.
-pub(super) fn mebibytes(id: u32) -> anyhow::Result<f64> {
+pub(crate) fn mebibytes(id: u32) -> anyhow::Result<f64> {
     status(id, "VmRSS:")
 }
 
@@ -24,6 +24,16 @@ pub(super) fn mebibytes(id: u32) -> anyhow::Result<f64> {
 /// It has ended.
 pub(super) fn peak_mebibytes(id: u32) -> anyhow::Result<f64> {
     status(id, "VmHWM:")
+}
+
+/// How many files, sockets and the like it has open.
+///
+/// # Errors
+/// It has ended, or belongs to somebody else.
+pub(crate) fn descriptors(id: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{id}/fd");
+    let entries = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
+    Ok(entries.count())
 }
 
 /// The CPU time that it has taken, without its children's.
@@ -67,5 +77,6 @@ mod tests {
         assert!(now > 0.0);
         assert!(peak_mebibytes(id).unwrap() >= now);
         assert!(cpu_seconds(id).unwrap() >= 0.0);
+        assert!(descriptors(id).unwrap() > 0);
     }
 }

@@ -8,6 +8,7 @@ mod lab;
 mod namespace;
 pub(super) mod parts;
 mod quiet;
+pub(super) mod resets;
 mod running;
 mod scenarios;
 mod start;

@@ -5,3 +5,4 @@ mod device;
 mod edge;
 mod faults;
 mod helloworld;
+mod resets;

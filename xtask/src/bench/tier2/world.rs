@@ -2,10 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, ensure};
 use sinfonia_testbed::{
     Cloudlet, ControlPlane, Exporter, Programs, Prometheus, Service, write_chart,
 };
@@ -13,6 +11,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::client::key;
+use crate::bench::ready::until_ready;
 use crate::cargo::programs;
 
 /// What helm is given.
@@ -24,8 +23,6 @@ const CONFIG_MAP: (&str, &str) = (
 );
 /// Lease of the deployments, longer than the benchmark takes.
 pub(super) const LEASE: &str = "2h";
-/// Time that Tier 2 has to be ready.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All that runs. Dropped in this order.
 pub(super) struct World {
@@ -151,22 +148,4 @@ fn start(
     let tier2 = Service::start(name, command, folder)?;
     until_ready(&tier2)?;
     Ok(tier2)
-}
-
-fn until_ready(tier2: &Service) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let url = format!("http://{}/readyz", tier2.admin());
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let begun = Instant::now();
-    loop {
-        let answer = runtime.block_on(client.get(&url).send());
-        let answer = answer.context("cannot ask whether Tier 2 is ready")?;
-        if answer.status().is_success() {
-            return Ok(());
-        }
-        ensure!(begun.elapsed() < PATIENCE, "Tier 2 does not become ready");
-        thread::sleep(Duration::from_millis(50));
-    }
 }

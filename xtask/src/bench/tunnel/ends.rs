@@ -47,6 +47,8 @@ pub(super) struct Other {
     pub(super) inside: IpAddr,
     /// Where it is, if this end is the one that begins.
     pub(super) endpoint: Option<SocketAddr>,
+    /// Seconds after which wireguard-go sends something to it in any case.
+    pub(super) keepalive: Option<u16>,
 }
 
 impl Program {
@@ -123,6 +125,9 @@ fn settings(key: &PrivateKey, other: &Other) -> String {
     if let Some(endpoint) = other.endpoint {
         let _ = writeln!(text, "endpoint={endpoint}");
     }
+    if let Some(seconds) = other.keepalive {
+        let _ = writeln!(text, "persistent_keepalive_interval={seconds}");
+    }
     let _ = writeln!(text, "allowed_ip={}", host(other.inside));
     text
 }
@@ -194,6 +199,7 @@ mod tests {
             key: PublicKey::from_bytes([0xab; 32]),
             inside: [10, 9, 0, 2].into(),
             endpoint: Some(([192, 0, 2, 2], 51_820).into()),
+            keepalive: Some(25),
         };
 
         let text = settings(&key, &other);
@@ -201,7 +207,7 @@ mod tests {
         let (first, rest) = text.split_once('\n').unwrap();
         assert_eq!(first.len(), "private_key=".len() + 64);
         let expected = format!(
-            "listen_port=51820\npublic_key={}\nendpoint=192.0.2.2:51820\nallowed_ip=10.9.0.2/32\n",
+            "listen_port=51820\npublic_key={}\nendpoint=192.0.2.2:51820\npersistent_keepalive_interval=25\nallowed_ip=10.9.0.2/32\n",
             "ab".repeat(32)
         );
         assert_eq!(rest, expected);

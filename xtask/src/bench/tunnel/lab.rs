@@ -88,6 +88,7 @@ impl<'a> Lab<'a> {
             key: keys[side].public_key(),
             inside: INSIDE[side].into(),
             endpoint,
+            keepalive: None,
         };
         let relay = plan.lossy.map(|seed| relay(tools, &namespaces[1], seed));
         let relay = relay.transpose()?;

@@ -95,18 +95,27 @@ impl Namespace {
     /// # Errors
     /// The kernel has no veth devices, for instance.
     pub(super) fn join(&self, other: &Self, addresses: [impl ToString; 2]) -> anyhow::Result<()> {
-        let [here, there] = [self, other].map(|namespace| namespace.holder.id());
-        // From outside, because neither may reach into the other.
-        let mut command = Command::new("ip");
-        let line = format!("link add veth0 netns {here} type veth peer name veth0 netns {there}");
-        command.args(line.split(' '));
-        Running::start("ip", command, "")?
-            .output(SET_UP)
-            .context("cannot join namespaces with veth devices")?;
+        self.cable(other.holder.id())?;
         for (namespace, address) in [self, other].into_iter().zip(addresses) {
             namespace.ip(&format!("address add {}/24 dev veth0", address.to_string()))?;
             namespace.ip("link set veth0 up")?;
         }
+        Ok(())
+    }
+
+    /// Joins it to the network namespace of a process with a pair of devices named `veth0`, which have no addresses yet.
+    ///
+    /// # Errors
+    /// The kernel has no veth devices, for instance.
+    pub(super) fn cable(&self, process: u32) -> anyhow::Result<()> {
+        let here = self.holder.id();
+        // From outside, because neither may reach into the other.
+        let mut command = Command::new("ip");
+        let line = format!("link add veth0 netns {here} type veth peer name veth0 netns {process}");
+        command.args(line.split(' '));
+        Running::start("ip", command, "")?
+            .output(SET_UP)
+            .context("cannot join namespaces with veth devices")?;
         Ok(())
     }
 

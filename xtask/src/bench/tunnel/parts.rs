@@ -4,6 +4,7 @@ mod cloudlet;
 mod end;
 mod ping_pong;
 mod relay;
+mod stream;
 mod transfer;
 
 use std::io::Read;
@@ -31,6 +32,11 @@ pub(crate) enum Part {
         /// How many round trips.
         count: usize,
     },
+    /// Sends datagrams to an echo without end, and prints when it hears of one, in seconds since 1970.
+    Stream {
+        /// Where the echo listens.
+        address: SocketAddr,
+    },
     /// Takes a file of one TCP connection, and prints its SHA-256 and length.
     Receive {
         /// Where it listens.
@@ -56,6 +62,7 @@ pub(crate) fn run(part: &Part) -> anyhow::Result<()> {
         Part::Relay(options) => relay::run(options),
         Part::Echo { address } => ping_pong::echo(*address),
         Part::Ping { address, count } => ping_pong::ping(*address, *count),
+        Part::Stream { address } => stream::run(*address),
         Part::Receive { address } => transfer::receive(*address),
         Part::Send { address, length } => transfer::send(*address, *length),
         Part::Cloudlet { device } => cloudlet::run(*device),

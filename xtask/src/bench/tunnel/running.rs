@@ -100,6 +100,11 @@ impl Running {
         }
     }
 
+    /// The lines that it has printed since it was last asked for lines.
+    pub(super) fn lines_so_far(&self) -> impl Iterator<Item = String> {
+        self.lines.try_iter()
+    }
+
     fn line(&self, deadline: Instant) -> anyhow::Result<Option<String>> {
         loop {
             match self.lines.recv_timeout(LOOK) {

@@ -10,6 +10,7 @@ use sinfonia_testbed::{ProgramSet, Programs};
 use super::ends::wireguard_go_version;
 use super::namespace::Namespace;
 use crate::cargo::{build_release, programs};
+use crate::testbed::build_missing;
 
 /// Programs of others, with the packages of Debian that have them.
 const NEEDED: [(&str, &str); 5] = [
@@ -19,12 +20,20 @@ const NEEDED: [(&str, &str); 5] = [
     ("taskset", "util-linux"),
     ("unshare", "util-linux"),
 ];
+const NEEDED_FOR_RESETS: [(&str, &str); 4] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("nsenter", "util-linux"),
+    ("unshare", "util-linux"),
+];
 
 /// Where the programs are.
 pub(super) struct Tools {
     pub(super) wireguard_go: PathBuf,
     /// This program as it is built for release, for the parts that are measured or measure.
     pub(super) xtask: PathBuf,
+    pub(super) tier1: PathBuf,
+    pub(super) tier2: PathBuf,
     pub(super) tier3: PathBuf,
 }
 
@@ -34,11 +43,37 @@ impl Tools {
     /// # Errors
     /// One is nowhere, or this user may not make namespaces.
     pub(super) fn prepare() -> anyhow::Result<Self> {
+        Self::find(
+            "bench tunnel",
+            &NEEDED,
+            &["--package", "xtask", "--package", "sinfonia-tier3"],
+        )
+    }
+
+    /// The same, for the benchmark of resets, which needs all tiers and a control plane.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn prepare_for_resets() -> anyhow::Result<Self> {
+        let tools = Self::find(
+            "bench resets",
+            &NEEDED_FOR_RESETS,
+            &[
+                &["--package", "xtask", "--package", "sinfonia-tier1"][..],
+                &["--package", "sinfonia-tier2", "--package", "sinfonia-tier3"],
+            ]
+            .concat(),
+        )?;
+        build_missing(false)?;
+        Ok(tools)
+    }
+
+    fn find(task: &str, needed: &[(&str, &str)], packages: &[&str]) -> anyhow::Result<Self> {
         ensure!(
             geteuid().is_root(),
-            "this benchmark makes network namespaces and devices in them, for which it needs root\nhint: run it as root; `cargo xtask bench tunnel --help` says what it changes on the host"
+            "this benchmark makes network namespaces and devices in them, for which it needs root\nhint: run it as root; `cargo xtask {task} --help` says what it changes on the host"
         );
-        for (program, package) in NEEDED {
+        for (program, package) in needed {
             ensure!(
                 is_there(program),
                 "{program} is not on PATH\nhint: apt install {package}"
@@ -48,12 +83,15 @@ impl Tools {
             anstream::eprintln!("building wireguard-go from its pinned Go module…");
             ProgramSet::Wireguard.build(|_| ())?;
         }
-        build_release(&["--package", "xtask", "--package", "sinfonia-tier3"])?;
+        build_release(packages)?;
         let folder = programs("release");
+        let program = |name| folder.join(name);
         Ok(Self {
             wireguard_go: Programs::wireguard_or_hint()?,
-            xtask: folder.join("xtask"),
-            tier3: folder.join("sinfonia-tier3"),
+            xtask: program("xtask"),
+            tier1: program("sinfonia-tier1"),
+            tier2: program("sinfonia-tier2"),
+            tier3: program("sinfonia-tier3"),
         })
     }
 
@@ -70,12 +108,18 @@ impl Tools {
     /// A program does not tell.
     pub(super) fn versions(&self) -> anyhow::Result<String> {
         let iperf3 = first_line("iperf3", "--version")?;
+        Ok(format!("{}, {iperf3}", self.own_versions()?))
+    }
+
+    /// The same, without what only a benchmark of throughput uses.
+    ///
+    /// # Errors
+    /// A program does not tell.
+    pub(super) fn own_versions(&self) -> anyhow::Result<String> {
         let kernel = first_line("uname", "--kernel-release")?;
         let wireguard_go = wireguard_go_version(&self.wireguard_go);
         let wireguard_go = wireguard_go.unwrap_or_else(|| "of unknown version".to_owned());
-        Ok(format!(
-            "Linux {kernel}, wireguard-go {wireguard_go}, {iperf3}"
-        ))
+        Ok(format!("Linux {kernel}, wireguard-go {wireguard_go}"))
     }
 }
 

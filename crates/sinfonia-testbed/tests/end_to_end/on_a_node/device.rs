@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::edge::Edge;
@@ -21,6 +22,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub(super) struct Device {
     tier3: Child,
     seen: PathBuf,
+    log: PathBuf,
     name: String,
 }
 
@@ -28,17 +30,19 @@ impl Device {
     /// Starts one, and waits until it has seen its page.
     pub(super) async fn start(edge: &Edge, name: &str) -> Self {
         let seen = edge.path().join(format!("{name}.seen"));
-        let log = File::create(edge.path().join(format!("{name}.log"))).unwrap();
+        let log = edge.path().join(format!("{name}.log"));
+        let deploy = ["deploy", "helloworld", "--output", "json"];
         let tier3 = edge
-            .tier3_command(name, &["deploy", "helloworld", "--", "sh", "-c", LOOK])
+            .tier3_command(name, &[&deploy[..], &["--", "sh", "-c", LOOK]].concat())
             .stdin(Stdio::null())
             .stdout(File::create(&seen).unwrap())
-            .stderr(log)
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
         let mut device = Self {
             tier3,
             seen,
+            log,
             name: String::new(),
         };
         device.name = device.sees_its_page_from(0).await;
@@ -70,6 +74,16 @@ impl Device {
             );
             sleep(POLL).await;
         }
+    }
+
+    /// What its Tier 3 has told of these kinds of events.
+    pub(super) fn events(&self, kinds: &[&str]) -> Vec<String> {
+        let log = fs::read_to_string(&self.log).unwrap();
+        let is_one = |line: &&str| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            kinds.iter().any(|kind| event["event"] == *kind)
+        };
+        log.lines().filter(is_one).map(str::to_owned).collect()
     }
 
     fn lines(&self) -> Vec<String> {

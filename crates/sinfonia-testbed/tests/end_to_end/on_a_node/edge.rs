@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sinfonia_testbed::{
-    Application, Binaries, Cluster, Installation, Node, NodeProgram, TestFolder,
+    Application, Binaries, Cluster, Habits, Installation, Node, NodeProgram, TestFolder,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -98,6 +98,7 @@ impl Edge {
         if let Some(gateway) = node.gateway() {
             gateway.kill();
             gateway.restart().unwrap();
+            gateway.set_habits(Habits::default());
         }
         node.import(&node.web_server(&node.helloworld_image()))
             .unwrap();
