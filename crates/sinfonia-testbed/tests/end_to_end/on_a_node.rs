@@ -5,4 +5,5 @@ mod device;
 mod edge;
 mod faults;
 mod helloworld;
+mod isolation;
 mod resets;

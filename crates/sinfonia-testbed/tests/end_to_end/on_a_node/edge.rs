@@ -240,6 +240,23 @@ impl Edge {
         .await;
     }
 
+    /// The address of a Pod with these labels, as a query of the API has them.
+    pub(super) fn pod_address(&self, namespace: &str, labels: &str) -> String {
+        let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={labels}");
+        let pods = self.cluster().get_json(&path).unwrap();
+        pods["items"][0]["status"]["podIP"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// The address of a Service.
+    pub(super) fn service_address(&self, namespace: &str, name: &str) -> String {
+        let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
+        let service = self.cluster().get_json(&path).unwrap();
+        service["spec"]["clusterIP"].as_str().unwrap().to_owned()
+    }
+
     /// Waits until all Pods of a Deployment are ready.
     pub(super) fn wait_for_deployment(&self, namespace: &str, name: &str) {
         self.node().wait_for_deployment(namespace, name).unwrap();

@@ -21,6 +21,11 @@ async fn without_tier_2_devices_keep_their_backends() {
     let without = device.looks();
     let name = device.sees_its_page_from(without).await;
     edge.scale(NAMESPACE, "tier2-sinfonia", 2).await;
+    eventually("Tier 1 reaches Tier 2 again", async || {
+        let status = edge.tier3("device", &["status", "helloworld"]).await;
+        (status.code == 0).then_some(())
+    })
+    .await;
 
     assert_eq!(name, device.deployment());
     edge.clean_up(device, &[]).await;
@@ -171,6 +176,8 @@ async fn an_image_that_is_gone_is_told_to_those_who_wait() {
         message.contains("image").then_some(message)
     })
     .await;
+    // kubelet would try again later and later.
+    edge.delete("device").await;
     edge.node().import(&edge.node().web_server(&image)).unwrap();
     let deployed = edge.tier3("device", &DEPLOY).await;
 
