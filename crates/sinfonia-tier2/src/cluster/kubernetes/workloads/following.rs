@@ -69,7 +69,7 @@ enum News {
     /// What happens in the Namespace is to be asked for.
     Ask,
     /// Something happened there.
-    Change(Change<Occurrence>),
+    Change(Box<Change<Occurrence>>),
     /// The nodes forward to the Pods.
     Served,
 }
@@ -118,7 +118,7 @@ impl Following {
                 },
                 news = doubt.next() => match news {
                     News::Ask => doubt.changes = Some(occurrences(&self.client, &self.namespace)),
-                    News::Change(change) => if doubt.known.take(change) == Turn::Fails {
+                    News::Change(change) => if doubt.known.take(*change) == Turn::Fails {
                         let error = doubt.known.failure().map(tracing::field::display);
                         tracing::info!(error, namespace = %self.namespace, "events cannot be watched, another try follows");
                     },
@@ -243,7 +243,7 @@ impl Doubt {
         }
         match (&mut self.changes, self.from) {
             (Some(changes), _) => match changes.next().await {
-                Some(change) => News::Change(change),
+                Some(change) => News::Change(Box::new(change)),
                 None => std::future::pending().await,
             },
             (None, Some(from)) => {
