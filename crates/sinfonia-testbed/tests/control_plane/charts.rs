@@ -166,7 +166,7 @@ fn the_schema_of_a_chart_has_its_values_and_no_others(#[case] chart: &str) {
 }
 
 #[rstest]
-#[case::where_tier_2_tells_its_state(&[], "port-forward deployment/edge-sinfonia 5001 &")]
+#[case::where_tier_2_tells_its_state(&[], "exec deployment/edge-sinfonia -- sinfonia-tier2 ready")]
 #[case::the_token(&[], "get secret edge-sinfonia-deploy-tokens -o")]
 #[case::the_token_of_the_operators_own(&["tier2.deployToken.existingSecret=mine"], "get secret mine -o")]
 #[case::a_cloudlet_that_reports_to_nobody(&["sinfoniaTier2Url=http://edge.example"], "set sinfoniaTier1Url")]
