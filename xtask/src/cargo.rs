@@ -24,6 +24,18 @@ pub(crate) fn build_release(packages: &[&str]) -> anyhow::Result<()> {
     cargo(&[&build[..], packages].concat())
 }
 
+/// Builds this program and those of all tiers as they are released.
+pub(crate) fn build_all_for_release() -> anyhow::Result<()> {
+    // Always the same ones: what they have in common depends on who asks for it.
+    let names = [
+        "xtask",
+        "sinfonia-tier1",
+        "sinfonia-tier2",
+        "sinfonia-tier3",
+    ];
+    build_release(&names.map(|name| ["--package", name]).concat())
+}
+
 /// Runs cargo as [`cargo`] does, with these variables in its environment.
 pub(crate) fn cargo_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

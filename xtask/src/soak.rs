@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use self::report::Report;
 use self::usage::Watched;
 use self::visit::Visit;
-use crate::cargo::{build_release, programs};
+use crate::cargo::{build_all_for_release, programs};
 use crate::testbed::{build_missing, minutes};
 
 /// Time between two looks at the processes.
@@ -73,14 +73,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bail!("{obstacle}\nhint: run it as root, on Linux");
     }
     build_missing(true)?;
-    build_release(&[
-        "--package",
-        "sinfonia-tier1",
-        "--package",
-        "sinfonia-tier2",
-        "--package",
-        "sinfonia-tier3",
-    ])?;
+    build_all_for_release()?;
     let folder = TempDir::with_prefix("sinfonia-soak-")?;
     let outcome = soak(options, folder.path());
     if outcome.is_err() {

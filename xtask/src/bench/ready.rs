@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use sinfonia_service::client::{ClientSettings, build};
 use sinfonia_testbed::Service;
 
 /// Time that a service has to be ready.
@@ -18,7 +19,7 @@ pub(super) fn until_ready(service: &Service) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let url = format!("http://{}/readyz", service.admin());
-    let client = reqwest::Client::builder().no_proxy().build()?;
+    let client = build(&ClientSettings::new("sinfonia-bench"))?;
     let begun = Instant::now();
     loop {
         let answer = runtime.block_on(client.get(&url).send());

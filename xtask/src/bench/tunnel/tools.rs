@@ -9,7 +9,7 @@ use sinfonia_testbed::{ProgramSet, Programs};
 
 use super::ends::wireguard_go_version;
 use super::namespace::Namespace;
-use crate::cargo::{build_release, programs};
+use crate::cargo::{build_all_for_release, build_release, programs};
 use crate::testbed::build_missing;
 
 /// Programs of others, with the packages of Debian that have them.
@@ -43,11 +43,9 @@ impl Tools {
     /// # Errors
     /// One is nowhere, or this user may not make namespaces.
     pub(super) fn prepare() -> anyhow::Result<Self> {
-        Self::find(
-            "bench tunnel",
-            &NEEDED,
-            &["--package", "xtask", "--package", "sinfonia-tier3"],
-        )
+        Self::find("bench tunnel", &NEEDED, || {
+            build_release(&["--package", "xtask", "--package", "sinfonia-tier3"])
+        })
     }
 
     /// The same, for the benchmark of resets, which needs all tiers and a control plane.
@@ -55,20 +53,16 @@ impl Tools {
     /// # Errors
     /// As above.
     pub(super) fn prepare_for_resets() -> anyhow::Result<Self> {
-        let tools = Self::find(
-            "bench resets",
-            &NEEDED_FOR_RESETS,
-            &[
-                &["--package", "xtask", "--package", "sinfonia-tier1"][..],
-                &["--package", "sinfonia-tier2", "--package", "sinfonia-tier3"],
-            ]
-            .concat(),
-        )?;
+        let tools = Self::find("bench resets", &NEEDED_FOR_RESETS, build_all_for_release)?;
         build_missing(false)?;
         Ok(tools)
     }
 
-    fn find(task: &str, needed: &[(&str, &str)], packages: &[&str]) -> anyhow::Result<Self> {
+    fn find(
+        task: &str,
+        needed: &[(&str, &str)],
+        build: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         ensure!(
             geteuid().is_root(),
             "this benchmark makes network namespaces and devices in them, for which it needs root\nhint: run it as root; `cargo xtask {task} --help` says what it changes on the host"
@@ -83,7 +77,7 @@ impl Tools {
             anstream::eprintln!("building wireguard-go from its pinned Go module…");
             ProgramSet::Wireguard.build(|_| ())?;
         }
-        build_release(packages)?;
+        build()?;
         let folder = programs("release");
         let program = |name| folder.join(name);
         Ok(Self {
