@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use anstream::{eprintln, println};
 use anyhow::{Context, bail};
 use clap::Args;
-use sinfonia_testbed::{Binaries, Habits, Installation, Node};
-use tempfile::TempDir;
+use sinfonia_testbed::{Binaries, Habits, Installation, Node, RunFolder};
 
 use self::report::Report;
 use self::usage::Watched;
@@ -74,11 +73,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     build_missing(true)?;
     build_all_for_release()?;
-    let folder = TempDir::with_prefix("sinfonia-soak-")?;
+    let folder = RunFolder::new()?;
     let outcome = soak(options, folder.path());
     if outcome.is_err() {
-        let kept = folder.keep();
-        eprintln!("files and logs are kept in {}", kept.display());
+        RunFolder::keep(folder.path());
+        eprintln!("logs are kept in {}", folder.path().display());
     }
     outcome
 }

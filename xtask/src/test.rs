@@ -28,6 +28,13 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let outcome = test(options);
+    // The tests share a node, which ends with their process and leaves its name.
+    Machine::remove_left();
+    outcome
+}
+
+fn test(options: &Options) -> anyhow::Result<()> {
     // The end-to-end tests start the programs of the same build.
     cargo(
         &[
@@ -59,7 +66,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         &[(VARIABLE, folder.path().as_os_str()), threads],
     );
     drop(control_plane);
-    Machine::remove_left();
     if folder.is_kept() {
         eprintln!(
             "logs of the control plane are kept in {}",

@@ -1,5 +1,5 @@
-//! A machine within this one: its own network, mounts, processes and control groups. All of it goes when it is dropped, and all but an
-//! empty name and empty control groups when this process is killed; those go when the next machine starts.
+//! A machine within this one: its own network, mounts, processes and control groups. All of it goes when it is dropped. When this process
+//! is killed its processes and mounts go too; its network, which has a name, and its empty control groups go when the next machine starts.
 
 mod control_groups;
 mod network;
@@ -34,12 +34,30 @@ const POLL: Duration = Duration::from_millis(20);
 const INIT: &str = r#"
 set -e
 mount --make-rshared /
-mount -t tmpfs -o mode=755 tmpfs /run
-mount -t tmpfs -o mode=755 tmpfs /var/log
-mkdir /run/lock
+mkdir -p /var/lib/kubelet /var/lib/cni
+for folder in /run /var/log /var/lib/kubelet /var/lib/cni; do
+  mount -t tmpfs -o mode=755 tmpfs "$folder"
+done
+mkdir /run/lock /run/sysctl
 # Names of the world outside are refused at once, instead of asked for in vain: there is no way to it.
-echo nameserver 127.0.0.1 > /run/resolv.conf
-mount --bind /run/resolv.conf /etc/resolv.conf
+resolv=$(readlink -m /etc/resolv.conf)
+[ -e "$resolv" ] || { mkdir -p "${resolv%/*}"; : > "$resolv"; }
+echo nameserver 127.0.0.1 > /run/resolv.conf.node
+mount --bind /run/resolv.conf.node "$resolv"
+# kubelet sets what no namespace keeps apart; here it finds that done.
+while read -r name value; do
+  if [ -e "/proc/sys/$name" ]; then
+    echo "$value" > "/run/sysctl/${name##*/}"
+    mount --bind "/run/sysctl/${name##*/}" "/proc/sys/$name"
+  fi
+done <<END
+vm/overcommit_memory 1
+vm/panic_on_oom 0
+kernel/panic 10
+kernel/panic_on_oops 1
+kernel/keys/root_maxkeys 1000000
+kernel/keys/root_maxbytes 25000000
+END
 ip link set lo up
 : > "$1"
 while :; do sleep 3600 & wait; done
@@ -120,8 +138,10 @@ impl Machine {
             if let Some(owner) = owner
                 && !Path::new("/proc").join(owner).exists()
             {
-                network::forget(&name);
-                control_groups::remove(&name);
+                // The name is what the groups are found by.
+                if control_groups::remove(&name) {
+                    network::forget(&name);
+                }
             }
         }
     }
@@ -193,12 +213,12 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         end(&mut self.unshare);
-        self.link.remove(&self.name);
         let begun = Instant::now();
         // The groups are in use until the last process is gone.
         while !control_groups::remove(&self.name) && begun.elapsed() < PATIENCE {
             thread::sleep(POLL);
         }
+        self.link.remove(&self.name);
     }
 }
 

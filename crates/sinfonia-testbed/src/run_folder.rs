@@ -20,7 +20,7 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 const JANITOR: &str = r#"
 read -r _
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-  [ -e "$1/failed" ] && rm -rf "$1/etcd" && exit
+  [ -e "$1/failed" ] && rm -rf "$1/etcd" "$1/containerd" "$1/kubelet" && exit
   rm -rf "$1" && [ ! -e "$1" ] && exit
   sleep 0.2
 done 2>/dev/null
@@ -76,7 +76,7 @@ impl RunFolder {
     }
 
     /// Keeps the logs in this folder.
-    pub(crate) fn keep(folder: &Path) {
+    pub fn keep(folder: &Path) {
         // A folder that is gone holds no logs.
         let _ = fs::write(folder.join(KEEP), "");
     }

@@ -11,7 +11,7 @@ use anstream::{eprintln, println};
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sinfonia_testbed::{Cluster, Node, NodePrograms, Programs, VARIABLE, cache_folder};
+use sinfonia_testbed::{Cluster, Machine, Node, NodePrograms, Programs, VARIABLE, cache_folder};
 
 use super::build_missing;
 use super::serve::{WAITING_FOR, folder, lock_file, ready_file, remove_folder};
@@ -63,6 +63,8 @@ pub(super) fn down() -> anyhow::Result<()> {
     } else {
         eprintln!("No control plane runs.");
     }
+    // What was killed has left its name.
+    Machine::remove_left();
     remove_folder()?;
     for file in [lock_file(), log_file()] {
         // What is not there need not be removed.

@@ -26,14 +26,18 @@ pub(super) fn make(name: &str) -> Result<(), MachineError> {
 
 /// Removes the groups and all below them; whether that is done. Groups with processes cannot be removed.
 pub(super) fn remove(name: &str) -> bool {
-    hierarchies()
-        .iter()
-        .all(|hierarchy| remove_all(&hierarchy.join(name)).is_ok())
+    // One that is in use keeps none of the others.
+    let left = hierarchies()
+        .into_iter()
+        .filter(|hierarchy| remove_all(&hierarchy.join(name)).is_err());
+    left.count() == 0
 }
 
 fn make_one(hierarchy: &Path, path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     if is_version_2() {
+        // What is above may have done it already, or be in use and unable to.
+        let _ = fs::write(hierarchy.join("cgroup.subtree_control"), CONTROLLERS);
         return fs::write(path.join("cgroup.subtree_control"), CONTROLLERS);
     }
     for file in CPU_SETS {

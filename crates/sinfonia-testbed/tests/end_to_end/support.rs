@@ -288,11 +288,16 @@ pub(super) async fn send(request: RequestBuilder) -> Answer {
 
 /// Runs a program to its end.
 pub(super) async fn run(command: Command) -> Ran {
+    run_within(PATIENCE, command).await
+}
+
+/// Runs a program to its end, which has to come within this time.
+pub(super) async fn run_within(patience: Duration, command: Command) -> Ran {
     let shown = format!("{command:?}");
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true);
-    let Ok(output) = timeout(PATIENCE, command.output()).await else {
-        panic!("{shown} still runs after {PATIENCE:?}");
+    let Ok(output) = timeout(patience, command.output()).await else {
+        panic!("{shown} still runs after {patience:?}");
     };
     let output = output.unwrap();
     Ran {

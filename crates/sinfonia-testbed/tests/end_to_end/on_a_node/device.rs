@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use sinfonia_service::process::spawn_bound;
 use tokio::time::{Instant, sleep};
 
 use super::edge::Edge;
@@ -32,15 +33,15 @@ impl Device {
         let seen = edge.path().join(format!("{name}.seen"));
         let log = edge.path().join(format!("{name}.log"));
         let deploy = ["deploy", "helloworld", "--output", "json"];
-        let tier3 = edge
-            .tier3_command(name, &[&deploy[..], &["--", "sh", "-c", LOOK]].concat())
+        let mut tier3 =
+            edge.tier3_command(name, &[&deploy[..], &["--", "sh", "-c", LOOK]].concat());
+        tier3
             .stdin(Stdio::null())
             .stdout(File::create(&seen).unwrap())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+            .stderr(File::create(&log).unwrap());
         let mut device = Self {
-            tier3,
+            // It goes with this process, however that ends.
+            tier3: spawn_bound(tier3).unwrap(),
             seen,
             log,
             name: String::new(),

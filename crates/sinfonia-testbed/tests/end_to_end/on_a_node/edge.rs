@@ -9,12 +9,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sinfonia_testbed::{
-    Application, Binaries, Cluster, Habits, Installation, Node, NodeProgram, TestFolder,
+    Application, Binaries, Cluster, Habits, Installation, Node, NodeProgram, RunFolder,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::device::Device;
-use crate::end_to_end::support::{Ran, eventually, run};
+use crate::end_to_end::support::{Ran, eventually, run_within};
 
 /// The Namespace of both tiers.
 pub(super) const NAMESPACE: &str = Installation::NAMESPACE;
@@ -39,12 +39,14 @@ spec:
 /// The times of Tier 2's deployments, far shorter than usual.
 pub(super) const LEASE: Duration = Duration::from_secs(20);
 pub(super) const GRACE: Duration = Duration::from_secs(5);
+/// Time that a device may need for its backend, on a node that has just lost something.
+const PATIENCE: Duration = Duration::from_secs(120);
 static SHARED: Mutex<Option<Edge>> = Mutex::const_new(None);
 
 /// A cloudlet with both tiers on it.
 pub(super) struct Edge {
     installation: Installation,
-    _folder: TestFolder,
+    _folder: RunFolder,
     /// Whether a test has failed and left things as they were.
     is_broken: bool,
 }
@@ -58,6 +60,8 @@ impl Drop for Held {
             && let Some(edge) = self.0.as_mut()
         {
             edge.is_broken = true;
+            // The test program's own words tell which test it was; where the logs are, `runs` in the user's cache does.
+            RunFolder::keep(edge.path());
         }
     }
 }
@@ -106,18 +110,17 @@ impl Edge {
         for (namespace, name, replicas) in [
             ("kube-system", "coredns", 1),
             ("monitoring", "prometheus", 1),
+            (NAMESPACE, "tier1-sinfonia", 1),
             (NAMESPACE, "tier2-sinfonia", 2),
         ] {
             self.scale(namespace, name, replicas).await;
         }
-        let records = self.installation.records_path();
-        self.cluster().delete(&records).unwrap();
-        self.wait_until_nothing_is_left().await;
+        self.delete_records().await;
         self.is_broken = false;
     }
 
     fn start() -> Self {
-        let folder = TestFolder::new().unwrap();
+        let folder = RunFolder::new().unwrap();
         let binaries = Binaries::of_this_build().unwrap_or_else(|missing| panic!("{missing}"));
         let slow = Application {
             uuid: SLOW,
@@ -165,7 +168,7 @@ impl Edge {
 
     /// Runs Tier 3 to its end.
     pub(super) async fn tier3(&self, device: &str, arguments: &[&str]) -> Ran {
-        run(self.tier3_command(device, arguments)).await
+        run_within(PATIENCE, self.tier3_command(device, arguments)).await
     }
 
     /// Lets a device give everything back, and deletes the helloworlds of others, until nothing is left.
@@ -178,6 +181,38 @@ impl Edge {
             assert_eq!(deleted.code, 0, "{}", deleted.stderr);
         }
         self.wait_until_nothing_is_left().await;
+    }
+
+    /// Ends a device, and takes back what all have, as an operator does.
+    pub(super) async fn reclaim(&self, device: Device) {
+        tokio::task::spawn_blocking(move || drop(device))
+            .await
+            .unwrap();
+        self.delete_records().await;
+    }
+
+    async fn delete_records(&self) {
+        let records = self.installation.records_path();
+        self.cluster().delete(&records).unwrap();
+        self.wait_until_nothing_is_left().await;
+    }
+
+    /// What both tiers and the guard asked of the API server and may not have. helm asks for others.
+    pub(super) fn refused(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.path().join("audit.log")).unwrap();
+        let events = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let own = format!("system:serviceaccount:{NAMESPACE}:");
+        let refused = events.filter(|event| {
+            let user = event["user"]["username"].as_str().unwrap_or_default();
+            user.starts_with(&own)
+                && event["impersonatedUser"].is_null()
+                && event["annotations"]["authorization.k8s.io/decision"] == "forbid"
+        });
+        refused
+            .map(|event| format!("{} {}", event["verb"], event["requestURI"]))
+            .collect()
     }
 
     /// Deletes the helloworld of a device, until nothing is left.

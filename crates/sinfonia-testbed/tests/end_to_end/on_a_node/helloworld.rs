@@ -40,3 +40,14 @@ async fn the_chart_tests_itself() {
         assert!(told.contains("Succeeded"), "{told}");
     }
 }
+
+#[tokio::test]
+async fn the_rights_that_the_chart_gives_are_enough() {
+    let edge = Edge::hold().await;
+
+    let page = edge.tier3("one", &DEPLOY).await;
+    edge.wait_until_nothing_is_left().await;
+
+    assert_eq!(page.code, 0, "{}", page.stderr);
+    assert_eq!(edge.refused(), [""; 0]);
+}

@@ -120,8 +120,10 @@ impl Kubernetes {
         peer: Peer,
     ) -> Result<(), StepError> {
         let status = status(record)?;
-        // It is made while the Namespace is, and a Peer that comes and goes interrupts all tunnels.
+        // It is made while the Namespace is, and a Peer that comes and goes interrupts all tunnels: what keeps the Namespace from being made
+        // keeps it too.
         self.pull_secrets(status).await?;
+        self.isolation(record).await?;
         let peer = objects::peer(name, record, status, peer);
         Ok(self.apply_object(None, &peer).await?)
     }
@@ -154,6 +156,13 @@ impl Kubernetes {
         match installed {
             Ok(()) => Ok(digest(&recipe, &chart)),
             Err(error) => Err(match error.failure() {
+                // For what was ready once it is tried on until there is room.
+                Some(failure)
+                    if failure.class == FailureClass::QuotaReached
+                        && status(record)?.first_ready.is_some() =>
+                {
+                    again(error).into()
+                }
                 Some(failure) => StepError::Failed(failure),
                 None => again(error).into(),
             }),
