@@ -14,7 +14,7 @@ use sinfonia_testbed::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::device::Device;
-use crate::end_to_end::support::{Ran, eventually, run_within};
+use crate::end_to_end::support::{Ran, eventually, run, run_within};
 
 /// The Namespace of both tiers.
 pub(super) const NAMESPACE: &str = Installation::NAMESPACE;
@@ -85,7 +85,9 @@ impl Edge {
     pub(super) async fn hold() -> Held {
         let mut shared = SHARED.lock().await;
         if shared.is_none() {
-            *shared = Some(tokio::task::spawn_blocking(Self::start).await.unwrap());
+            let edge = tokio::task::spawn_blocking(Self::start).await.unwrap();
+            edge.wait_until_served().await;
+            *shared = Some(edge);
         }
         let mut held = Held(shared);
         if held.is_broken {
@@ -115,8 +117,21 @@ impl Edge {
         ] {
             self.scale(namespace, name, replicas).await;
         }
+        self.wait_until_served().await;
         self.delete_records().await;
         self.is_broken = false;
+    }
+
+    /// Waits until the node forwards to both tiers, and Tier 1 knows Tier 2: their Pods are ready before that.
+    pub(super) async fn wait_until_served(&self) {
+        let tier2 = self.installation.tier2_url();
+        eventually("both tiers are reached", async || {
+            let mut ask = Command::new("curl");
+            ask.args(["--silent", "--fail", "--max-time", "2", &tier2]);
+            let known = self.tier3("nobody", &["candidates", "helloworld"]).await;
+            (run(ask).await.code == 0 && known.code == 0).then_some(())
+        })
+        .await;
     }
 
     fn start() -> Self {

@@ -21,11 +21,7 @@ async fn without_tier_2_devices_keep_their_backends() {
     let without = device.looks();
     let name = device.sees_its_page_from(without).await;
     edge.scale(NAMESPACE, "tier2-sinfonia", 2).await;
-    eventually("Tier 1 reaches Tier 2 again", async || {
-        let status = edge.tier3("device", &["status", "helloworld"]).await;
-        (status.code == 0).then_some(())
-    })
-    .await;
+    edge.wait_until_served().await;
 
     assert_eq!(name, device.deployment());
     edge.clean_up(device, &[]).await;
@@ -43,6 +39,7 @@ async fn a_tier_2_that_is_killed_comes_back_and_goes_on() {
     })
     .await;
     edge.wait_for_deployment(NAMESPACE, "tier2-sinfonia");
+    edge.wait_until_served().await;
     let another = edge.tier3("another", &DEPLOY).await;
 
     assert_eq!(killed.len(), 3, "two replicas and the guard");
@@ -88,6 +85,7 @@ async fn without_containerd_devices_keep_their_backends_and_new_ones_wait_for_it
         .await;
     let name = device.sees_its_page_from(without).await;
     edge.node_mut().revive(NodeProgram::Containerd).unwrap();
+    edge.wait_until_served().await;
     let another = edge.tier3("another", &DEPLOY).await;
 
     assert_eq!(name, device.deployment());
@@ -133,6 +131,7 @@ async fn a_node_that_is_not_ready_for_longer_than_a_lease_keeps_its_deployments(
     let name = device.sees_its_page_from(back).await;
     assert_eq!(name, device.deployment());
     edge.wait_for_deployment(NAMESPACE, "tier2-sinfonia");
+    edge.wait_until_served().await;
     edge.clean_up(device, &[]).await;
 }
 
@@ -154,6 +153,7 @@ async fn a_full_disk_is_told_to_those_who_wait_and_over_when_it_is() {
     })
     .await;
     edge.node_mut().set_disk_pressure(false).unwrap();
+    edge.wait_until_served().await;
     let deployed = edge.tier3("device", &DEPLOY).await;
 
     assert_eq!(waiting.code, 0, "{}", waiting.stderr);
