@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sinfonia_testbed::FaultProxy;
 
-use crate::harness::{Cloudlet, Tier2, WEB, eventually, items, namespace_path};
+use crate::harness::{Cloudlet, Tier2, WEB, eventually, items};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_pod_waits_for_is_told_live_and_kept_in_the_record() {
@@ -92,30 +92,19 @@ async fn what_pod_security_forbids_fails_the_deployment() {
     let tier2 = cloudlet.tier2(&[]).await;
     tier2.post(WEB, 1).wait(0).granted().await;
     let name = cloudlet.name_of(1);
-    let pod = cloudlet.pod(&name);
-    let label =
-        json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
-    cloudlet
-        .cluster()
-        .patch(&namespace_path(&name), &label)
-        .unwrap();
+    cloudlet.pod(&name);
+    let of_the_node = json!({"spec": {"template": {"spec": {"hostNetwork": true}}}});
+    let web = format!("/apis/apps/v1/namespaces/{name}/deployments/web");
+    cloudlet.cluster().patch(&web, &of_the_node).unwrap();
 
-    // It may be made once more before the label counts.
-    let answer = eventually(async || {
-        let pods = cloudlet.cluster().find(&pods_path(&name)).unwrap();
-        for pod in items(&pods.unwrap_or(pod.clone())) {
-            let _ = cloudlet.cluster().delete(&pod_path(&pod));
-        }
-        match tier2.get(WEB, 1).answer().await {
-            answer if answer.status == 404 => Ok(answer),
-            answer => Err(format!("{answer:?}")),
-        }
+    let answer = eventually(async || match tier2.get(WEB, 1).answer().await {
+        answer if answer.status == 404 => Ok(answer),
+        answer => Err(format!("{answer:?}")),
     })
     .await;
 
     assert_eq!(answer.problem(), (404, Some("not-ready")));
-    let expected =
-        "deployment web cannot create pods: violates PodSecurity \"restricted:latest\": ";
+    let expected = "deployment web cannot create pods: violates PodSecurity \"baseline:latest\": ";
     assert!(answer.detail().starts_with(expected), "{answer:?}");
     cloudlet.wait_until_reclaimed(&name);
 }
