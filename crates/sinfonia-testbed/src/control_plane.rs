@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::commands::AUDIT_LOG_FILE;
 pub use self::node::{
     KUBE_DNS_ADDRESS, NODE_ENDPOINT, NODE_NAME, NODE_PUBLIC_KEY, NODE_WIREGUARD_IP,
 };

@@ -15,7 +15,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -121,8 +120,6 @@ pub struct GatewaySettings {
     pub peers: Option<String>,
     /// What it has of Kilo's bad habits.
     pub habits: Habits,
-    /// A program that keeps the clients' firewall rules for as long as it runs; it is run in the namespace.
-    pub client_rules: Option<Command>,
 }
 
 /// What Kilo's agent does that nobody would wish for. By default nothing.
@@ -157,7 +154,7 @@ pub struct Gateway {
     key: PrivateKey,
     habits: Arc<Mutex<Habits>>,
     log: Log,
-    programs: Vec<Process>,
+    program: Option<Process>,
     agent: Option<Running>,
 }
 
@@ -174,7 +171,6 @@ impl GatewaySettings {
             cluster_networks: CLUSTER_NETWORKS.map(network).into(),
             peers: None,
             habits: Habits::default(),
-            client_rules: None,
         }
     }
 }
@@ -200,7 +196,7 @@ impl Gateway {
             key: PrivateKey::from_entropy(entropy),
             habits: Arc::new(Mutex::new(settings.habits)),
             log: Log::open(folder)?,
-            programs: Vec::new(),
+            program: None,
             agent: None,
             settings,
         };
@@ -231,9 +227,9 @@ impl Gateway {
         self.device().latest_handshakes()
     }
 
-    /// The ids of its processes: wireguard-go's and that of the clients' rules.
-    pub fn process_ids(&self) -> Vec<u32> {
-        self.programs.iter().map(Process::id).collect()
+    /// The id of its process, wireguard-go, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.program.as_ref().map(Process::id)
     }
 
     /// Stops it as an ordinary shutdown does: nothing is left of it, but its annotations where that is its habit.
@@ -254,7 +250,7 @@ impl Gateway {
 
     /// Kills its programs at once, cleaning nothing up: the interface goes with its program, the annotations grow stale.
     pub fn kill(&mut self) {
-        self.programs.clear();
+        self.program = None;
         // Its thread may have to wait for an API server that is slow to answer; nothing runs any more meanwhile.
         self.agent = None;
     }
@@ -281,15 +277,10 @@ impl Gateway {
 
     fn bring_up(&mut self) -> Result<(), GatewayError> {
         let device = self.device();
-        let wireguard = device.start(&self.wireguard, &self.settings.namespace, &self.folder)?;
-        self.programs.push(wireguard);
+        let program = device.start(&self.wireguard, &self.settings.namespace, &self.folder)?;
+        self.program = Some(program);
         device.set_identity(&self.key, self.settings.endpoint.port())?;
         network::set_up(&self.settings)?;
-        if let Some(rules) = &self.settings.client_rules {
-            let rules = inside(&self.settings.namespace, rules);
-            let rules = Process::start("client-rules", rules, &self.folder)?;
-            self.programs.push(rules);
-        }
         let agent = Agent::new(
             &self.settings,
             self.public_key(),

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 pub use self::sinfonia::{Application, Installation, InstallationError};
 
 use self::files::{CONTAINERD_SOCKET, Files, NODE_NAME, POD_NETWORK};
+use crate::control_plane::AUDIT_LOG_FILE;
 use crate::process::Process;
 use crate::{
     Binaries, Cluster, ClusterError, ControlPlane, ControlPlaneError, Gateway, GatewayError,
@@ -69,9 +70,9 @@ pub enum NodeError {
     /// An image cannot be made.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// containerd does not take an image.
-    #[error("containerd does not import {image}: {said}")]
-    Import {
+    /// containerd does not take an image, or does not give it up.
+    #[error("containerd does not do what it should with the image {image}: {said}")]
+    Containerd {
         /// The image.
         image: String,
         /// What `ctr` said.
@@ -102,8 +103,6 @@ pub enum NodeProgram {
     Containerd,
     /// What runs Pods.
     Kubelet,
-    /// What tells the load.
-    NodeExporter,
 }
 
 /// A real node with its control plane. All of it ends when this is dropped, and when the process ends, however it does.
@@ -116,7 +115,6 @@ pub struct Node {
     // Dropped in this order: those that ask before those that answer.
     exporter: Option<WireguardExporter>,
     gateway: Option<Gateway>,
-    node_exporter: Option<Process>,
     kubelet: Option<Process>,
     containerd: Option<Process>,
     _others: Vec<Process>,
@@ -146,7 +144,6 @@ impl Node {
             files,
             exporter: None,
             gateway: None,
-            node_exporter: None,
             kubelet: None,
             containerd: None,
             _others: Vec::new(),
@@ -196,11 +193,6 @@ impl Node {
         self.control_plane.cluster()
     }
 
-    /// Its control plane.
-    pub const fn control_plane(&mut self) -> &mut ControlPlane {
-        &mut self.control_plane
-    }
-
     /// The name of the interface through which devices come.
     pub fn tunnel_interface(&self) -> &str {
         let gateway = self.gateway.as_ref();
@@ -212,9 +204,9 @@ impl Node {
         self.gateway.as_mut()
     }
 
-    /// The programs that it is made of.
-    pub const fn programs(&self) -> (&Programs, &NodePrograms) {
-        (&self.programs, &self.node_programs)
+    /// What its API server wrote about the requests of ServiceAccounts, an event in JSON in each line.
+    pub fn audit_log(&self) -> PathBuf {
+        self.folder.join(AUDIT_LOG_FILE)
     }
 
     /// The name of the Node object.
@@ -252,7 +244,7 @@ impl Node {
         let _ = std::fs::remove_file(&archive);
         // kubelet makes room by removing images, and nobody would bring this one back.
         let pinned = imported.and_then(|()| self.ctr(&["images", "label", image.name(), PINNED]));
-        pinned.map_err(|said| NodeError::Import {
+        pinned.map_err(|said| NodeError::Containerd {
             image: image.name().to_owned(),
             said,
         })
@@ -264,7 +256,7 @@ impl Node {
     /// containerd does not do it.
     pub fn remove_image(&self, image: &str) -> Result<(), NodeError> {
         let removed = self.ctr(&["images", "remove", "--sync", image]);
-        removed.map_err(|said| NodeError::Import {
+        removed.map_err(|said| NodeError::Containerd {
             image: image.to_owned(),
             said,
         })
@@ -281,15 +273,9 @@ impl Node {
     /// It does not run.
     pub fn revive(&mut self, program: NodeProgram) -> Result<(), NodeError> {
         if self.process(program).is_none() {
-            let command = match program {
-                NodeProgram::Containerd => self.containerd_command(),
-                NodeProgram::Kubelet => self.kubelet_command(),
-                NodeProgram::NodeExporter => self.node_exporter_command(),
-            };
-            let name = match program {
-                NodeProgram::Containerd => "containerd",
-                NodeProgram::Kubelet => "kubelet",
-                NodeProgram::NodeExporter => "node-exporter",
+            let (name, command) = match program {
+                NodeProgram::Containerd => ("containerd", self.containerd_command()),
+                NodeProgram::Kubelet => ("kubelet", self.kubelet_command()),
             };
             *self.process(program) = Some(self.spawn(name, command)?);
         }
@@ -339,10 +325,11 @@ impl Node {
         self.revive(NodeProgram::Containerd)?;
         self.wait_for_containerd()?;
         self.revive(NodeProgram::Kubelet)?;
-        self.revive(NodeProgram::NodeExporter)?;
-        let scheduler = self.spawn("kube-scheduler", self.scheduler_command())?;
-        let proxy = self.spawn("kube-proxy", self.proxy_command())?;
-        self._others = vec![scheduler, proxy];
+        self._others = vec![
+            self.spawn("kube-scheduler", self.scheduler_command())?,
+            self.spawn("kube-proxy", self.proxy_command())?,
+            self.spawn("node-exporter", self.node_exporter_command())?,
+        ];
         let path = format!("/api/v1/nodes/{NODE_NAME}");
         self.control_plane
             .wait_for(&path, PATIENCE, |node| node.is_some())?;
@@ -369,7 +356,6 @@ impl Node {
         match program {
             NodeProgram::Containerd => &mut self.containerd,
             NodeProgram::Kubelet => &mut self.kubelet,
-            NodeProgram::NodeExporter => &mut self.node_exporter,
         }
     }
 

@@ -219,7 +219,7 @@ impl Installation {
     /// # Errors
     /// It cannot be run, or fails.
     pub fn helm(&self, arguments: &[&str]) -> Result<String, InstallationError> {
-        let (programs, _) = self.node.programs();
+        let programs = &self.node.programs;
         let ran = Command::new(&programs.helm4)
             .arg("--kubeconfig")
             .arg(self.cluster().kubeconfig())

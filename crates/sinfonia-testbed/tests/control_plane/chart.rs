@@ -214,6 +214,50 @@ fn tier_2_can_do_nothing_outside_the_namespaces_of_deployments() {
     helm.release(&cluster, &namespace, &["uninstall", "edge"], &[]);
 }
 
+#[test]
+fn a_service_of_a_deployment_has_no_addresses_of_its_own_choice() {
+    let cluster = ControlPlane::shared();
+    let folder = TestFolder::new().unwrap();
+    let namespace = cluster.namespace("chart").unwrap();
+    let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
+    helm.release(&cluster, &namespace, &["install", "edge"], &SHARED);
+    let (deployment, other) = (
+        cluster.namespace("deployment").unwrap(),
+        cluster.namespace("other").unwrap(),
+    );
+    let labels = json!({"metadata": {"labels": {"findcloudlet.org": "deployment"}}});
+    let path = format!("/api/v1/namespaces/{}", deployment.name());
+    cluster.patch(&path, &labels).unwrap();
+    let make = |namespace: &TestNamespace, external: Value| {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": unique_name("web")},
+            "spec": {"ports": [{"port": 80}], "externalIPs": external},
+        });
+        let path = format!("/api/v1/namespaces/{}/services", namespace.name());
+        cluster.create(&path, &service)
+    };
+
+    // A policy counts a moment after it was made.
+    let deadline = Instant::now() + PATIENCE;
+    let refusal = loop {
+        match make(&deployment, json!(["192.0.2.1"])) {
+            Err(refusal) => break refusal.to_string(),
+            Ok(_) => assert!(Instant::now() < deadline, "the policy refuses nothing"),
+        }
+        thread::sleep(Duration::from_millis(200));
+    };
+    let (ordinary, elsewhere) = (
+        make(&deployment, json!([])),
+        make(&other, json!(["192.0.2.1"])),
+    );
+
+    assert!(refusal.contains("has no externalIPs"), "{refusal}");
+    ordinary.unwrap();
+    elsewhere.unwrap();
+    helm.release(&cluster, &namespace, &["uninstall", "edge"], &[]);
+}
+
 /// What keeps deployments apart: API, resource, and a spec that the API server takes.
 const ISOLATION: [(&str, &str, &str); 3] = [
     (

@@ -7,7 +7,6 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -233,26 +232,17 @@ fn a_gateway_that_was_killed_works_again_with_its_key() {
 #[test]
 fn nothing_is_left_of_a_gateway_that_is_dropped() {
     let world = World::new();
-    let mut rules = Command::new("sleep");
-    rules.arg("600");
-    let gateway = world.start(GatewaySettings {
-        client_rules: Some(rules),
-        ..world.settings()
-    });
+    let gateway = world.start(world.settings());
     let interface = gateway.settings().interface.clone();
-    let processes = gateway.process_ids();
-    let networks = processes.iter().map(|id| {
-        let network = fs::metadata(format!("/proc/{id}/ns/net")).unwrap();
-        network.ino()
-    });
-    let own = fs::metadata(world.node_host.path()).unwrap().ino();
-    assert_eq!(networks.collect::<Vec<_>>(), [own, own]);
+    let process = gateway.process_id().unwrap();
+    let network = fs::metadata(format!("/proc/{process}/ns/net")).unwrap();
+    let own = fs::metadata(world.node_host.path()).unwrap();
+    assert_eq!(network.ino(), own.ino());
     assert!(world.node_host.has(&interface));
 
     drop(gateway);
 
-    let runs = |id: &&u32| Path::new(&format!("/proc/{id}")).exists();
-    assert_eq!(processes.iter().filter(runs).count(), 0);
+    assert!(!Path::new(&format!("/proc/{process}")).exists());
     assert_nothing_is_left(&world, &interface);
 }
 

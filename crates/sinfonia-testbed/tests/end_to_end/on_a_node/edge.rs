@@ -60,7 +60,7 @@ impl Drop for Held {
             && let Some(edge) = self.0.as_mut()
         {
             edge.is_broken = true;
-            // The test program's own words tell which test it was; where the logs are, `runs` in the user's cache does.
+            // In the folder `runs` of the user's cache.
             RunFolder::keep(edge.path());
         }
     }
@@ -206,7 +206,7 @@ impl Edge {
 
     /// What both tiers and the guard asked of the API server and may not have. helm asks for others.
     pub(super) fn refused(&self) -> Vec<String> {
-        let log = std::fs::read_to_string(self.path().join("audit.log")).unwrap();
+        let log = std::fs::read_to_string(self.node().audit_log()).unwrap();
         let events = log
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -156,13 +156,6 @@ impl Kubernetes {
         match installed {
             Ok(()) => Ok(digest(&recipe, &chart)),
             Err(error) => Err(match error.failure() {
-                // For what was ready once it is tried on until there is room.
-                Some(failure)
-                    if failure.class == FailureClass::QuotaReached
-                        && status(record)?.first_ready.is_some() =>
-                {
-                    again(error).into()
-                }
                 Some(failure) => StepError::Failed(failure),
                 None => again(error).into(),
             }),
@@ -185,20 +178,23 @@ impl Kubernetes {
 }
 
 /// The failure of a step, which is one for good where a quota has no room for what was never ready: its device is told, and finds room
-/// elsewhere. For what was ready once it is tried on until there is room.
+/// elsewhere. For what was ready once it is tried on until there is room, whoever met the quota.
 pub(super) fn for_good_if_new(error: StepError, record: &Record) -> StepError {
     let status = record.status.as_ref();
     let was_ready = status.is_some_and(|status| status.first_ready.is_some());
-    let StepError::Again(error) = error else {
-        return error;
-    };
-    match error.quota() {
-        Some(quota) if !was_ready => StepError::Failed(Failure {
-            class: FailureClass::QuotaReached,
-            message: quota.to_string(),
-            detail: None,
-        }),
-        _ => error.into(),
+    match error {
+        StepError::Failed(failure) if was_ready && failure.class == FailureClass::QuotaReached => {
+            ClusterError(failure.message.into()).into()
+        }
+        StepError::Again(error) if !was_ready => match error.quota() {
+            Some(quota) => StepError::Failed(Failure {
+                class: FailureClass::QuotaReached,
+                message: quota.to_string(),
+                detail: None,
+            }),
+            None => error.into(),
+        },
+        other => other,
     }
 }
 

@@ -35,6 +35,10 @@ const FIRST_STATE: Duration = Duration::from_secs(10);
 /// over by then, and what is left of an earlier installation is gone.
 const DOUBT: Duration = Duration::from_secs(3);
 
+/// Time that nodes may take until they forward to Pods that have become ready: kube-proxy writes its rules at most once a second, and a
+/// device that is told sooner may find nobody there.
+const FORWARDING: Duration = Duration::from_millis(1500);
+
 /// Time that a Namespace is followed after nobody waits any more; a device that waits asks once a second.
 const LINGER: Duration = Duration::from_secs(30);
 

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, select_all};
@@ -20,7 +19,9 @@ use tracing::field::DisplayValue;
 
 use super::occurrence::{Occurrence, Occurrences};
 use super::standing::{State, Workload};
-use super::{DOUBT, FIRST_STATE, Followed, LINGER, Shared, WorkloadsError, explanation, lock};
+use super::{
+    DOUBT, FIRST_STATE, FORWARDING, Followed, LINGER, Shared, WorkloadsError, explanation, lock,
+};
 use crate::cluster::kubernetes::mirror::{Change, Mirror, Turn, watch};
 
 /// Seconds that a watch lasts before it is renewed. A connection that died without a word is noticed a little later than that; somebody
@@ -30,10 +31,6 @@ const WATCH_SECONDS: u32 = 60;
 /// Kinds of workload, and the place of Pods among them.
 const KINDS: usize = 4;
 const PODS: usize = 3;
-
-/// Time that nodes may take until they forward to Pods that have become ready: kube-proxy writes its rules at most once a second, and a
-/// device that is told sooner may find nobody there.
-const FORWARDING: Duration = Duration::from_millis(1500);
 
 /// The task that follows a Namespace.
 pub(super) struct Following {

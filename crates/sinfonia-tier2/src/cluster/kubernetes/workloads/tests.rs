@@ -59,6 +59,23 @@ async fn who_waits_is_told_of_every_change() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pods_that_become_ready_count_once_the_nodes_forward_to_them() {
+    let (api, workloads) = cluster();
+    api.put(PODS, pod("a", "False"));
+    let mut readiness = workloads.readiness(&name(), INSTALLED).await.unwrap();
+
+    api.put(PODS, pod("a", "True"));
+    sleep(FORWARDING / 2).await;
+    let before = readiness.borrow_and_update().clone();
+
+    assert_eq!(
+        before.message(),
+        Some("waiting until the nodes forward to it")
+    );
+    becomes(&mut readiness, true).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_new_list_lacks_is_gone() {
     let (api, workloads) = cluster();
     api.put(PODS, pod("a", "False"));
