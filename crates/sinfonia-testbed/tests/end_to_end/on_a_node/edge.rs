@@ -198,6 +198,14 @@ impl Edge {
         self.wait_until_nothing_is_left().await;
     }
 
+    /// Ends a device, and takes back what all have, as an operator does.
+    pub(super) async fn reclaim(&self, device: Device) {
+        tokio::task::spawn_blocking(move || drop(device))
+            .await
+            .unwrap();
+        self.delete_records().await;
+    }
+
     async fn delete_records(&self) {
         let records = self.installation.records_path();
         self.cluster().delete(&records).unwrap();

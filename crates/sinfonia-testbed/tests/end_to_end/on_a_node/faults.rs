@@ -205,3 +205,34 @@ async fn without_a_name_server_deployments_are_made_and_kept() {
     assert_eq!(name, device.deployment());
     edge.clean_up(device, &["another"]).await;
 }
+
+#[tokio::test]
+async fn without_prometheus_no_lease_ends_and_with_it_those_of_idle_tunnels_do() {
+    let edge = Edge::hold().await;
+    let device = Device::start(&edge, "device").await;
+    let idle = edge.tier3("idle", &DEPLOY).await;
+
+    // Nobody can renew any more: traffic is all that speaks for a deployment.
+    edge.scale(NAMESPACE, "tier1-sinfonia", 0).await;
+    edge.scale("monitoring", "prometheus", 0).await;
+    sleep(LEASE + GRACE * 3).await;
+    let kept = edge.deployments();
+    edge.scale("monitoring", "prometheus", 1).await;
+    // It may have been extended a moment ago, while nothing was known.
+    sleep(LEASE + GRACE * 6).await;
+    eventually("the idle deployment has ended", async || {
+        (edge.deployments() == [device.deployment()]).then_some(())
+    })
+    .await;
+    sleep(LEASE + GRACE * 3).await;
+    let used = edge.deployments();
+    let name = device.sees_its_page_from(device.looks()).await;
+    edge.scale(NAMESPACE, "tier1-sinfonia", 1).await;
+
+    assert_eq!(idle.code, 0, "{}", idle.stderr);
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert_eq!(used, [device.deployment()]);
+    assert_eq!(name, device.deployment());
+    // The new Tier 1 knows nothing of them yet.
+    edge.reclaim(device).await;
+}
