@@ -156,11 +156,6 @@ impl Machine {
         self.link.machine
     }
 
-    /// The address of this machine on that network.
-    pub const fn host_address(&self) -> Ipv4Addr {
-        self.link.host
-    }
-
     /// The id of its first process, by which its namespaces are entered.
     pub const fn init(&self) -> u32 {
         self.init

@@ -26,8 +26,6 @@ pub struct NodePrograms {
     pub ctr: PathBuf,
     /// CoreDNS.
     pub coredns: PathBuf,
-    /// wireguard-go.
-    pub wireguard: PathBuf,
     /// Prometheus' exporter of a node's load.
     pub node_exporter: PathBuf,
     /// nginx.
@@ -59,6 +57,7 @@ impl NodePrograms {
     pub fn find_or_hint() -> Result<Self, MissingNodeProgram> {
         let node = ProgramSet::Node.require_several()?;
         let containerd = ProgramSet::Containerd.require_several()?;
+        Programs::wireguard_or_hint()?;
         for program in ["runc", "conntrack", "iptables", "wg", "ip", "unshare"] {
             packaged(program)?;
         }
@@ -69,7 +68,6 @@ impl NodePrograms {
             containerd: containerd[0].clone(),
             ctr: containerd[2].clone(),
             coredns: ProgramSet::CoreDns.require_single()?,
-            wireguard: Programs::wireguard_or_hint()?,
             node_exporter: packaged("prometheus-node-exporter")?,
             nginx: packaged("nginx")?,
             busybox: packaged("busybox")?,
