@@ -71,7 +71,8 @@ impl Device {
             }
             assert!(
                 Instant::now() < deadline,
-                "the device sees no page: {lines:?}"
+                "the device sees no page: {lines:?}; its Tier 3 told: {}",
+                fs::read_to_string(&self.log).unwrap_or_default()
             );
             sleep(POLL).await;
         }

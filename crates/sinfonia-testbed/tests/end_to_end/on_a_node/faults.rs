@@ -228,6 +228,7 @@ async fn without_prometheus_no_lease_ends_and_with_it_those_of_idle_tunnels_do()
     let used = edge.deployments();
     let name = device.sees_its_page_from(device.looks()).await;
     edge.scale(NAMESPACE, "tier1-sinfonia", 1).await;
+    edge.wait_until_served().await;
 
     assert_eq!(idle.code, 0, "{}", idle.stderr);
     assert_eq!(kept.len(), 2, "{kept:?}");
