@@ -14,6 +14,7 @@ pub mod isolation;
 pub mod key;
 pub mod lifecycle;
 pub mod location;
+pub mod metrics;
 pub mod network;
 pub mod quantity;
 pub mod ranking;

@@ -22,7 +22,7 @@ async fn a_vector_has_the_labels_that_are_asked_for() {
     answer(
         &server,
         "temperature",
-        json!({ "resultType": "vector", "result": result }),
+        &json!({ "resultType": "vector", "result": result }),
     )
     .await;
 
@@ -80,7 +80,7 @@ async fn what_is_missing_or_not_finite_is_left_out_of_the_resources() {
     let values = ["0.25", "NaN", "+Inf", "12.5", "62"];
     for (resource, value) in RESOURCES.iter().zip(values) {
         let query = format!("scalar({})", resource.query);
-        answer(&server, &query, scalar(value)).await;
+        answer(&server, &query, &scalar(value)).await;
     }
 
     let measured = prometheus(&server.uri()).resources(&RESOURCES).await;
@@ -98,7 +98,7 @@ async fn what_is_missing_or_not_finite_is_left_out_of_the_resources() {
 async fn a_resource_that_cannot_be_asked_for_does_not_hide_the_others() {
     let server = MockServer::start().await;
     let query = format!("scalar({})", RESOURCES[1].query);
-    answer(&server, &query, scalar("0.5")).await;
+    answer(&server, &query, &scalar("0.5")).await;
 
     let measured = prometheus(&server.uri()).resources(&RESOURCES).await;
 
@@ -115,7 +115,7 @@ async fn a_resource_that_cannot_be_asked_for_does_not_hide_the_others() {
 async fn prometheus_may_have_a_path_of_its_own(#[case] base: &str, #[case] expected: &str) {
     let server = MockServer::start().await;
     Mock::given(path(expected))
-        .respond_with(success(scalar("1")))
+        .respond_with(success(&scalar("1")))
         .expect(5)
         .mount(&server)
         .await;
@@ -129,7 +129,7 @@ async fn prometheus_may_have_a_path_of_its_own(#[case] base: &str, #[case] expec
 async fn a_token_is_shown() {
     let server = MockServer::start().await;
     Mock::given(header("authorization", "Bearer secret"))
-        .respond_with(success(scalar("0.5")))
+        .respond_with(success(&scalar("0.5")))
         .mount(&server)
         .await;
     let token = OwnToken::parse_bytes(b"secret").unwrap();
@@ -155,7 +155,7 @@ fn prometheus(url: &str) -> Prometheus {
     Prometheus::new(url.parse().unwrap(), client, Duration::from_secs(2))
 }
 
-async fn answer(server: &MockServer, query: &str, data: Value) {
+async fn answer(server: &MockServer, query: &str, data: &Value) {
     Mock::given(method("GET"))
         .and(path("/api/v1/query"))
         .and(query_param("query", query))
@@ -164,7 +164,7 @@ async fn answer(server: &MockServer, query: &str, data: Value) {
         .await;
 }
 
-fn success(data: Value) -> ResponseTemplate {
+fn success(data: &Value) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({ "status": "success", "data": data }))
 }
 
