@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
-use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
+use sinfonia_core::cloudlet::{CloudletInfo, Resources, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use self::authority::{ReportAuthority, ReportRefusal};
+use self::entry::MeasuredSide;
 pub use self::entry::{FileCloudlet, SILENCE};
 pub use self::known::{Known, Origin};
 use self::state::State;
@@ -52,7 +53,7 @@ pub enum Reported {
 pub struct Expired {
     /// Those that are no longer known.
     pub dropped: Vec<Endpoint>,
-    /// Those of the file, which lost their measurements.
+    /// Those of the file, which lost the measurements that are too old.
     pub silent: Vec<Endpoint>,
 }
 
@@ -96,6 +97,23 @@ impl Registry {
             self.0.arrivals.notify_one();
         }
         Ok(reported)
+    }
+
+    /// Takes over what was measured of a cloudlet of the file beside its reports; one that the file does not name is passed over.
+    pub fn measured(&self, endpoint: &Endpoint, resources: Resources, now: Timestamp) {
+        self.set_measured(
+            endpoint,
+            Some(MeasuredSide {
+                resources,
+                at: now,
+                silent: false,
+            }),
+        );
+    }
+
+    /// Forgets what was measured of a cloudlet of the file beside its reports: nobody measures it any more.
+    pub fn unmeasured(&self, endpoint: &Endpoint) {
+        self.set_measured(endpoint, None);
     }
 
     /// Tells whether a report of this uuid from this endpoint would be taken, whatever else it says.
@@ -173,6 +191,13 @@ impl Registry {
         self.state()
             .at(endpoint)
             .map(|entry| Arc::clone(entry.known()))
+    }
+
+    fn set_measured(&self, endpoint: &Endpoint, measured: Option<MeasuredSide>) {
+        let mut state = self.state();
+        if state.set_measured(endpoint, measured) {
+            self.changed();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,7 +9,7 @@ use sinfonia_core::endpoint::Endpoint;
 use uuid::Uuid;
 
 use super::authority::{self, ReportAuthority, ReportRefusal};
-use super::entry::{Entry, FileCloudlet, FileSide, ReportSide, Source};
+use super::entry::{Entry, FileCloudlet, FileSide, MeasuredSide, ReportSide, Source};
 use super::{Expired, Reported};
 
 /// All cloudlets by endpoint. Every uuid belongs to one of them, and those that the file gives stay with their entries.
@@ -45,16 +45,21 @@ impl State {
         let mut before = std::mem::take(self);
         for (place, cloudlet) in cloudlets.into_iter().enumerate() {
             let endpoint = cloudlet.info.endpoint.clone();
-            let file = Box::new(FileSide { place, cloudlet });
-            self.file_uuids.insert(file.uuid(), endpoint.clone());
-            let (report, surroundings) =
+            let (old, report, surroundings) =
                 before
                     .entries
                     .remove(&endpoint)
                     .map_or_else(Default::default, |entry| {
                         let (source, surroundings) = entry.into_parts();
-                        (source.into_sides().1, surroundings)
+                        let (file, report) = source.into_sides();
+                        (file, report, surroundings)
                     });
+            let file = Box::new(FileSide {
+                place,
+                cloudlet,
+                measured: old.and_then(|old| old.measured),
+            });
+            self.file_uuids.insert(file.uuid(), endpoint.clone());
             let entry = Entry::new(join(file, report), surroundings);
             self.entries.insert(endpoint, entry);
         }
@@ -100,24 +105,30 @@ impl State {
     pub(super) fn expire(&mut self, now: Timestamp) -> Expired {
         let mut expired = Expired::default();
         for entry in self.entries.values_mut() {
-            let source = entry.source();
-            let Some(report) = source.report().filter(|report| !report.silent) else {
-                continue;
-            };
-            if report.is_live(now) {
+            if !entry.is_newly_silent(now) {
                 continue;
             }
-            if source.file().is_none() {
+            if entry.source().file().is_none() {
                 expired.dropped.push(entry.endpoint().clone());
             } else {
                 expired.silent.push(entry.endpoint().clone());
-                entry.fall_silent();
+                entry.fall_silent(now);
             }
         }
         for endpoint in &expired.dropped {
             self.remove(endpoint);
         }
         expired
+    }
+
+    /// Takes over what was measured of a cloudlet of the file, or forgets it; tells whether it is one.
+    pub(super) fn set_measured(
+        &mut self,
+        endpoint: &Endpoint,
+        measured: Option<MeasuredSide>,
+    ) -> bool {
+        let entry = self.entries.get_mut(endpoint);
+        entry.is_some_and(|entry| entry.set_measured(measured))
     }
 
     /// Takes over what was found out about endpoints; tells whether any of it is news.
