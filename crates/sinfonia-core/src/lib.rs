@@ -20,6 +20,7 @@ pub mod quantity;
 pub mod ranking;
 pub mod recipe;
 pub mod resolver;
+pub mod round_trip;
 mod text;
 pub mod time;
 pub mod tunnel;
