@@ -260,6 +260,17 @@ accepted_clients: [192.168.0.0/16]
     }
 
     #[test]
+    fn the_example_is_a_good_file() {
+        let text = include_str!("../../../examples/cloudlets.yaml");
+
+        let file = CloudletFile::parse(text).unwrap();
+
+        assert_eq!(file.warnings, Vec::<String>::new());
+        let scraped = file.entries.iter().filter(|entry| entry.metrics.is_some());
+        assert_eq!((file.entries.len(), scraped.count()), (4, 2));
+    }
+
+    #[test]
     fn empty_documents_are_skipped() {
         let file =
             CloudletFile::parse("---\n---\nendpoint: http://c/api/v1/deploy\n---\n# nothing\n")

@@ -62,6 +62,15 @@ pub enum MetricsSource {
     },
 }
 
+impl MetricsSource {
+    /// Where it is asked.
+    pub const fn url(&self) -> &Url {
+        match self {
+            Self::Prometheus { url, .. } | Self::Page { url, .. } => url,
+        }
+    }
+}
+
 /// How a resource follows from the series of a page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Term {

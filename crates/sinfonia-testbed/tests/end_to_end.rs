@@ -29,6 +29,7 @@ mod end_to_end {
     mod recipes;
     mod reload;
     mod reports;
+    mod scraping;
     mod shutdown;
     mod tier3;
     mod tokens;

@@ -11,6 +11,7 @@ pub mod placements;
 pub mod registry;
 pub mod report_access;
 pub mod routes;
+pub mod scrape;
 pub mod settings;
 pub mod surroundings;
 mod tier1;

@@ -31,12 +31,13 @@ use crate::cloudlets_file::{CloudletsError, CloudletsFollower};
 use crate::deploy::{Budget, Deployer};
 use crate::forward::Forward;
 use crate::geoip::{GeoIp, GeoIpError};
-use crate::metrics::{DeployMetrics, register_cloudlets};
+use crate::metrics::{DeployMetrics, ScrapeMetrics, register_cloudlets};
 use crate::placements::Placements;
 use crate::registry::Registry;
 use crate::report_access::{ReportAccess, ReportTokens};
 use crate::routes::cloudlets::{CloudletsState, ReportMetrics};
 use crate::routes::{AppState, router};
+use crate::scrape::Scraper;
 use crate::settings::{EndpointArgs, OperatorArgs, ReportArgs, Settings};
 use crate::surroundings::{survey, system_lookup};
 
@@ -54,7 +55,7 @@ const LEAST_RELEASE_TIME: Duration = Duration::from_secs(2);
 /// Why Tier 1 does not start. The user can do something about each.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The cloudlet file, or a token file that it names, cannot be used.
+    /// The cloudlet file, or a file that it names, cannot be used.
     #[error(transparent)]
     Cloudlets(#[from] CloudletsError),
     /// The GeoIP database that was asked for cannot be used.
@@ -114,7 +115,13 @@ impl Tier1 {
         let geoip = GeoIp::load(ranking.geoip.as_deref())?;
         let registry = Registry::new();
         let file = ranking.cloudlets.as_deref();
-        cloudlets(file, client.insecure_http, &registry, &mut background).await?;
+        let scraper = Scraper::new(
+            asking.clone(),
+            registry.clone(),
+            ScrapeMetrics::register(&mut metrics),
+        )?;
+        let is_insecure = client.insecure_http;
+        cloudlets(file, is_insecure, &registry, scraper, &mut background).await?;
         background.spawn(survey(registry.clone(), geoip.clone(), system_lookup));
         background.spawn(expire_cloudlets(registry.clone()));
         register_cloudlets(&mut metrics, registry.clone());
@@ -189,16 +196,18 @@ impl Tier1 {
     }
 }
 
-/// Follows the cloudlet file. Without one, cloudlets have to report.
+/// Follows the cloudlet file, and fetches the measurements that it names. Without one, cloudlets have to report.
 async fn cloudlets(
     file: Option<&Path>,
     insecure_http: bool,
     registry: &Registry,
+    scraper: Scraper,
     background: &mut JoinSet<()>,
 ) -> Result<(), CloudletsError> {
     match file {
         Some(path) => {
-            let follower = CloudletsFollower::open(path, insecure_http, registry.clone()).await?;
+            let registry = registry.clone();
+            let follower = CloudletsFollower::open(path, insecure_http, registry, scraper).await?;
             background.spawn(follower.run(INTERVAL));
         }
         None => tracing::info!("no cloudlet file (--cloudlets), cloudlets have to report"),

@@ -94,6 +94,7 @@ impl Candidate {
             rank: Some(rank),
             matcher: Some(self.matcher.to_string()),
             distance_km: self.distance_km,
+            rtt_ms: None,
         }
     }
 }
