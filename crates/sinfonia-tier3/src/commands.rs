@@ -12,12 +12,14 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use jiff::Timestamp;
 use serde::Serialize;
+use sinfonia_core::cloudlet::CandidateInfo;
+use sinfonia_core::key::PublicKey;
 
 use crate::arguments::{CandidatesArgs, Cli, DeleteArgs, Output, RecipeArgs, StatusArgs};
 use crate::failure::{Call, CommandError};
-use crate::output;
 use crate::session::Session;
 use crate::tier1::{AskError, Wishes};
+use crate::{output, probe};
 
 /// `sinfonia-tier3 candidates`.
 pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
@@ -25,6 +27,7 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         application,
         location,
         results,
+        probe,
         output,
         talk,
         tier1,
@@ -36,11 +39,30 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         results: *results,
         ..Wishes::default()
     };
-    let question = session.tier1.candidates(*application, &key.public, &wishes);
+    let question = find_candidates(&session, &key.public, wishes, *probe);
     let found = session.ask(Call::Candidates, question)?;
     print(output.output, &found, || {
         output::candidates(&found, output::width())
     })
+}
+
+/// The candidates in the order in which a deployment would try them, with what was measured.
+async fn find_candidates(
+    session: &Session,
+    key: &PublicKey,
+    mut wishes: Wishes,
+    probe: bool,
+) -> Result<Vec<CandidateInfo>, AskError> {
+    let Session {
+        tier1, application, ..
+    } = session;
+    if probe {
+        let progress = session.talk.progress("measuring round trips");
+        wishes.round_trips = probe::measure(tier1, *application, key, &wishes, &progress).await;
+    }
+    let mut found = tier1.candidates(*application, key, &wishes).await?;
+    probe::add_to_candidates(&mut found, &wishes.round_trips);
+    Ok(found)
 }
 
 /// `sinfonia-tier3 status`.
