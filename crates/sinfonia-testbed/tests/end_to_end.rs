@@ -25,6 +25,7 @@ mod end_to_end {
     mod on_a_node;
     mod other_clients;
     mod paths;
+    mod probing;
     mod quickstart;
     mod recipes;
     mod reload;
