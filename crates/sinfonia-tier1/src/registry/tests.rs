@@ -1,5 +1,5 @@
 use rstest::rstest;
-use sinfonia_core::cloudlet::{Cloudlet, Measurement, Resources};
+use sinfonia_core::cloudlet::{Cloudlet, Measurement, Measurements};
 use sinfonia_core::location::Location;
 use sinfonia_service::tokens::{OwnToken, Scope};
 

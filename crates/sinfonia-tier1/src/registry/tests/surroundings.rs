@@ -30,8 +30,8 @@ fn a_self_reported_cloudlet_gets_the_place_and_networks_that_were_found() {
         .unwrap();
 
     let found = cloudlet(&registry, ONE);
-    assert_eq!(found.locations, pittsburgh().locations);
-    assert_eq!(found.local_networks, ["8.8.4.4/32".parse().unwrap()]);
+    assert_eq!(*found.locations, pittsburgh().locations);
+    assert_eq!(*found.local_networks, ["8.8.4.4/32".parse().unwrap()]);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn what_was_found_stays_when_the_file_is_read_again() {
 
     registry.replace_file(vec![file(ONE), file(TWO)]);
 
-    assert_eq!(cloudlet(&registry, ONE).locations, pittsburgh().locations);
+    assert_eq!(*cloudlet(&registry, ONE).locations, pittsburgh().locations);
 }
 
 #[test]
