@@ -5,7 +5,7 @@
 
 mod exclusion;
 mod explanation;
-mod order;
+pub(crate) mod order;
 
 use std::fmt;
 use std::str::FromStr;
@@ -83,6 +83,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// The one that comes before all others.
+    pub(crate) const BEST: Self = Self::Normal;
+
     const fn of(cloudlet: &Cloudlet) -> Self {
         if cloudlet.draining {
             Self::Draining
@@ -149,7 +152,7 @@ pub fn rank<'a>(
     ranking
 }
 
-fn judge<'a>(
+pub(crate) fn judge<'a>(
     request: &RankingRequest<'_>,
     cloudlet: &'a Cloudlet,
     matchers: &[Matcher],

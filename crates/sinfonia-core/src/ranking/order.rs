@@ -49,10 +49,10 @@ impl Ord for OrderKey {
 
 /// Rendezvous hashing (Thaler and Ravishankar, 1996) of a request over endpoints: equal requests get equal orders, also after a restart
 /// and at another replica, and a cloudlet that comes or goes moves nobody else's placement.
-pub(super) struct RendezvousHash(Sha256);
+pub(crate) struct RendezvousHash(Sha256);
 
 impl RendezvousHash {
-    pub(super) fn new(recipe: Uuid, key: &PublicKey) -> Self {
+    pub(crate) fn new(recipe: Uuid, key: &PublicKey) -> Self {
         Self(
             Sha256::new()
                 .chain_update(recipe.as_bytes())
@@ -61,7 +61,7 @@ impl RendezvousHash {
     }
 
     /// The first 8 bytes of SHA-256(uuid ‖ key ‖ normalised endpoint), big-endian.
-    pub(super) fn of(&self, endpoint: &Endpoint) -> u64 {
+    pub(crate) fn of(&self, endpoint: &Endpoint) -> u64 {
         let digest = self.0.clone().chain_update(endpoint.as_str()).finalize();
         digest
             .iter()
