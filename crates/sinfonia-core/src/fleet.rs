@@ -26,7 +26,7 @@ use crate::endpoint::Endpoint;
 /// Identity and placement never change: a cloudlet for which they did is another member.
 pub trait Member: Clone {
     /// The cloudlet with its measurements of the moment.
-    type Now: AsRef<Cloudlet>;
+    type Now;
 
     /// Who it is.
     fn uuid(&self) -> Uuid;

@@ -1,38 +1,64 @@
 //! The registry's content and what may happen to it, without locks and clocks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::fleet::{Fleet, Member};
 use uuid::Uuid;
 
 use super::authority::{self, ReportAuthority, ReportRefusal};
-use super::entry::{Entry, FileCloudlet, FileSide, ReportSide, Source};
+use super::entry::Entry;
+use super::known::{FileCloudlet, Known, Origin, SILENCE};
+use super::pools::Pools;
 use super::{Expired, Reported};
 
-/// All cloudlets by endpoint. Every uuid belongs to one of them, and those that the file gives stay with their entries.
+/// All cloudlets at a time. A clone costs next to nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Roster {
+    /// The cloudlets. What they report is seen in here at once, what changes otherwise in the next roster.
+    pub cloudlets: Fleet<Entry>,
+    /// How many there are of each origin.
+    origins: [usize; 3],
+}
+
+/// The current roster and what it takes to keep it. Every uuid belongs to one cloudlet, and those that the file gives stay with it.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    entries: BTreeMap<Endpoint, Entry>,
-    uuids: HashMap<Uuid, Endpoint>,
+    roster: Roster,
+    /// Whether the roster is another one than before, in more than what cloudlets report.
+    is_new: bool,
     /// The uuids that the file gives, also while an entry goes by that of its report.
     file_uuids: HashMap<Uuid, Endpoint>,
+    /// Those that report, the one that did longest ago first.
+    reporting: BTreeSet<(Timestamp, Endpoint)>,
+    /// Those whose place or networks have to be found out.
+    wanting: BTreeSet<Endpoint>,
+    pools: Pools,
+}
+
+impl Roster {
+    /// How many cloudlets became known so.
+    pub const fn count(&self, origin: Origin) -> usize {
+        self.origins[origin as usize]
+    }
 }
 
 impl State {
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+    /// The roster, if it is not the one that was taken before.
+    pub(super) fn take_roster(&mut self) -> Option<Roster> {
+        std::mem::take(&mut self.is_new).then(|| self.roster.clone())
     }
 
-    pub(super) fn at(&self, endpoint: &Endpoint) -> Option<&Entry> {
-        self.entries.get(endpoint)
+    pub(super) fn at(&self, endpoint: &Endpoint) -> Option<Arc<Known>> {
+        self.roster.cloudlets.at(endpoint).map(Member::now)
     }
 
-    /// The entry that goes by this uuid.
-    pub(super) fn holder(&self, uuid: Uuid) -> Option<&Entry> {
-        self.at(self.uuids.get(&uuid)?)
+    /// The cloudlet that goes by this uuid.
+    pub(super) fn holder(&self, uuid: Uuid) -> Option<Arc<Known>> {
+        self.roster.cloudlets.of_uuid(uuid).next().map(Member::now)
     }
 
     /// The endpoint that the file gives this uuid to.
@@ -40,26 +66,26 @@ impl State {
         self.file_uuids.get(&uuid)
     }
 
+    pub(super) const fn wanting(&self) -> &BTreeSet<Endpoint> {
+        &self.wanting
+    }
+
     /// Makes these the cloudlets of the file. What was reported stays, unless the file now gives its uuid to another.
     pub(super) fn replace_file(&mut self, cloudlets: Vec<FileCloudlet>) {
-        let mut before = std::mem::take(self);
-        for (place, cloudlet) in cloudlets.into_iter().enumerate() {
-            let endpoint = cloudlet.info.endpoint.clone();
-            let file = Box::new(FileSide { place, cloudlet });
-            self.file_uuids.insert(file.uuid(), endpoint.clone());
-            let (report, surroundings) =
-                before
-                    .entries
-                    .remove(&endpoint)
-                    .map_or_else(Default::default, |entry| {
-                        let (source, surroundings) = entry.into_parts();
-                        (source.into_sides().1, surroundings)
-                    });
-            let entry = Entry::new(join(file, report), surroundings);
-            self.entries.insert(endpoint, entry);
+        let given = |file: &FileCloudlet| (uuid_of(&file.info), file.info.endpoint.clone());
+        let given = cloudlets.iter().map(given).collect();
+        let before = std::mem::replace(&mut self.file_uuids, given);
+        let left = self.let_go(before.into_values(), &cloudlets);
+        for (place, file) in cloudlets.into_iter().enumerate() {
+            self.put_file_cloudlet(place, file);
         }
-        self.settle_file_entries();
-        self.keep_reported(before);
+        self.take_file_uuids();
+        for known in left {
+            let uuid = known.cloudlet.uuid;
+            if !self.file_uuids.contains_key(&uuid) && self.holder(uuid).is_none() {
+                self.put(known);
+            }
+        }
     }
 
     /// Takes a report in.
@@ -69,141 +95,164 @@ impl State {
         authority: &ReportAuthority,
         now: Timestamp,
     ) -> Result<Reported, ReportRefusal> {
-        let endpoint = info.endpoint.clone();
-        let uuid = info.uuid.unwrap_or_else(|| endpoint.uuid());
-        authority::check(self, uuid, &endpoint, authority, now)?;
-        let report = ReportSide {
-            info,
-            with_token: authority.has_token(),
-            at: now,
-            silent: false,
-        };
-        let before = self.remove(&endpoint);
+        let uuid = uuid_of(&info);
+        authority::check(self, uuid, &info.endpoint, authority, now)?;
+        let before = self.at(&info.endpoint);
         let reported = match &before {
             Some(_) => Reported::Again,
             None => Reported::First,
         };
-        let (source, surroundings) = match before.map(Entry::into_parts) {
-            None => (Source::Report(report), Arc::default()),
-            Some((source, surroundings)) => match source.into_sides().0 {
-                None => (Source::Report(report), surroundings),
-                Some(file) => (Source::Joined(file, report), surroundings),
-            },
-        };
-        let entry = Entry::new(source, surroundings);
-        self.release(entry.uuid());
-        self.insert(entry);
+        let known = Known::of_report(
+            info,
+            authority.has_token(),
+            now,
+            before.as_deref(),
+            &mut self.pools,
+        );
+        self.release(known.cloudlet.uuid, &known.cloudlet.endpoint);
+        self.put(known);
         Ok(reported)
     }
 
     /// Drops what has been silent for too long, and takes the measurements from what outlives that.
     pub(super) fn expire(&mut self, now: Timestamp) -> Expired {
         let mut expired = Expired::default();
-        for entry in self.entries.values_mut() {
-            let source = entry.source();
-            let Some(report) = source.report().filter(|report| !report.silent) else {
-                continue;
-            };
-            if report.is_live(now) {
-                continue;
+        while let Some((at, _)) = self.reporting.first()
+            && at.duration_until(now) >= SILENCE
+            && let Some((_, endpoint)) = self.reporting.pop_first()
+        {
+            match self.at(&endpoint).and_then(|known| known.silenced()) {
+                Some(known) => {
+                    self.put(known);
+                    expired.silent.push(endpoint);
+                }
+                None => {
+                    self.remove(&endpoint);
+                    expired.dropped.push(endpoint);
+                }
             }
-            if source.file().is_none() {
-                expired.dropped.push(entry.endpoint().clone());
-            } else {
-                expired.silent.push(entry.endpoint().clone());
-                entry.fall_silent();
-            }
-        }
-        for endpoint in &expired.dropped {
-            self.remove(endpoint);
         }
         expired
     }
 
-    /// Takes over what was found out about endpoints; tells whether any of it is news.
+    /// Takes over what was found out about endpoints.
     pub(super) fn set_surroundings<'a>(
         &mut self,
         found: impl IntoIterator<Item = (&'a Endpoint, &'a Arc<Surroundings>)>,
-    ) -> bool {
-        let mut news = false;
+    ) {
         for (endpoint, surroundings) in found {
-            if let Some(entry) = self.entries.get_mut(endpoint) {
-                news |= entry.set_surroundings(surroundings);
-            }
-        }
-        news
-    }
-
-    /// Frees a uuid for a newer bearer. Who had it goes, or goes by the file's again.
-    fn release(&mut self, uuid: Uuid) {
-        let Some(holder) = self.uuids.get(&uuid).cloned() else {
-            return;
-        };
-        let Some((source, surroundings)) = self.remove(&holder).map(Entry::into_parts) else {
-            return;
-        };
-        if let Some(file) = source.into_sides().0 {
-            self.insert(Entry::new(Source::File(file), surroundings));
-        }
-    }
-
-    /// Lets file entries go by what they joined with, as far as the file does not give that uuid to another.
-    fn settle_file_entries(&mut self) {
-        let file_uuids = &self.file_uuids;
-        for (endpoint, entry) in std::mem::take(&mut self.entries) {
-            let owner = file_uuids.get(&entry.uuid());
-            let settled = if owner.is_none_or(|owner| *owner == endpoint) {
-                entry
-            } else {
-                let (source, surroundings) = entry.into_parts();
-                match source {
-                    Source::Joined(file, _) => Entry::new(Source::File(file), surroundings),
-                    other => Entry::new(other, surroundings),
-                }
-            };
-            self.uuids.insert(settled.uuid(), endpoint.clone());
-            self.entries.insert(endpoint, settled);
-        }
-    }
-
-    /// Keeps what was reported and is not of the file, those with a token first.
-    fn keep_reported(&mut self, before: Self) {
-        let mut reports: Vec<_> = before
-            .entries
-            .into_values()
-            .filter_map(|entry| {
-                let (source, surroundings) = entry.into_parts();
-                let report = source.into_sides().1.filter(|report| !report.silent)?;
-                Some((report, surroundings))
-            })
-            .collect();
-        reports.sort_by_key(|(report, _)| !report.with_token);
-        for (report, surroundings) in reports {
-            let entry = Entry::new(Source::Report(report), surroundings);
-            if !self.uuids.contains_key(&entry.uuid())
-                && !self.file_uuids.contains_key(&entry.uuid())
-            {
-                self.insert(entry);
+            let known = self.at(endpoint);
+            if let Some(known) = known.and_then(|known| known.within(surroundings)) {
+                self.put(known);
             }
         }
     }
 
-    fn insert(&mut self, entry: Entry) {
-        let endpoint = entry.endpoint().clone();
-        self.uuids.insert(entry.uuid(), endpoint.clone());
-        self.entries.insert(endpoint, entry);
+    /// Takes out the cloudlets at these endpoints that the file no longer names, and gives what was reported of them, with a token first.
+    fn let_go(
+        &mut self,
+        before: impl Iterator<Item = Endpoint>,
+        file: &[FileCloudlet],
+    ) -> Vec<Known> {
+        let named: HashSet<&Endpoint> = file.iter().map(|file| &file.info.endpoint).collect();
+        let gone = before.filter(|endpoint| !named.contains(endpoint));
+        let taken = gone.filter_map(|endpoint| self.remove(&endpoint)?.without_file());
+        let mut left: Vec<Known> = taken.collect();
+        left.sort_by(|a, b| {
+            let tokens = b.belongs_to_token().cmp(&a.belongs_to_token());
+            tokens.then_with(|| a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint))
+        });
+        left
     }
 
-    fn remove(&mut self, endpoint: &Endpoint) -> Option<Entry> {
-        let entry = self.entries.remove(endpoint)?;
-        self.uuids.remove(&entry.uuid());
-        Some(entry)
+    fn put_file_cloudlet(&mut self, place: usize, file: FileCloudlet) {
+        let endpoint = file.info.endpoint.clone();
+        let before = self.at(&endpoint);
+        let owners = &self.file_uuids;
+        let is_free = |uuid| owners.get(&uuid).is_none_or(|owner| *owner == endpoint);
+        let known = Known::of_file(place, file, before.as_deref(), is_free, &mut self.pools);
+        if before.as_deref() != Some(&known) {
+            self.put(known);
+        }
+    }
+
+    /// Drops the cloudlets that reported a uuid which the file gives to another.
+    fn take_file_uuids(&mut self) {
+        let cloudlets = &self.roster.cloudlets;
+        let robbed = self.file_uuids.iter().flat_map(|(uuid, owner)| {
+            let bearers = cloudlets.of_uuid(*uuid);
+            let endpoints = bearers.map(|entry| entry.placement().endpoint.clone());
+            endpoints.filter(move |endpoint| endpoint != owner)
+        });
+        for endpoint in robbed.collect::<Vec<_>>() {
+            self.remove(&endpoint);
+        }
+    }
+
+    /// Frees a uuid for its newer bearer at this endpoint. Who had it goes, or goes by the file's again.
+    fn release(&mut self, uuid: Uuid, bearer: &Endpoint) {
+        let Some(holder) = self.holder(uuid) else {
+            return;
+        };
+        let endpoint = &holder.cloudlet.endpoint;
+        if endpoint == bearer {
+            return;
+        }
+        match holder.without_report() {
+            Some(known) => self.put(known),
+            None => drop(self.remove(endpoint)),
+        }
+    }
+
+    /// Makes this what is known of a cloudlet. Where only what it reports is new, the roster stays as it is.
+    fn put(&mut self, known: Known) {
+        let endpoint = known.cloudlet.endpoint.clone();
+        let before = self.roster.cloudlets.at(&endpoint).cloned();
+        let origin = before.as_ref().map(|before| {
+            let before = before.now();
+            self.uncount(&before);
+            before.origin()
+        });
+        self.is_new |= origin != Some(known.origin());
+        self.count(&known);
+        let refused = match before {
+            Some(before) => before.take(known),
+            None => Some(known),
+        };
+        if let Some(known) = refused {
+            self.roster.cloudlets.insert(Entry::new(known));
+            self.is_new = true;
+        }
+    }
+
+    fn remove(&mut self, endpoint: &Endpoint) -> Option<Arc<Known>> {
+        let known = self.roster.cloudlets.remove(endpoint)?.now();
+        self.uncount(&known);
+        self.is_new = true;
+        Some(known)
+    }
+
+    fn count(&mut self, known: &Known) {
+        let endpoint = &known.cloudlet.endpoint;
+        self.roster.origins[known.origin() as usize] += 1;
+        if let Some(at) = known.reports_since() {
+            self.reporting.insert((at, endpoint.clone()));
+        }
+        if known.cloudlet.wants_surroundings() {
+            self.wanting.insert(endpoint.clone());
+        }
+    }
+
+    fn uncount(&mut self, known: &Known) {
+        let endpoint = &known.cloudlet.endpoint;
+        self.roster.origins[known.origin() as usize] -= 1;
+        if let Some(at) = known.reports_since() {
+            self.reporting.remove(&(at, endpoint.clone()));
+        }
+        self.wanting.remove(endpoint);
     }
 }
 
-fn join(file: Box<FileSide>, report: Option<ReportSide>) -> Source {
-    match report {
-        None => Source::File(file),
-        Some(report) => Source::Joined(file, report),
-    }
+fn uuid_of(info: &CloudletInfo) -> Uuid {
+    info.uuid.unwrap_or_else(|| info.endpoint.uuid())
 }

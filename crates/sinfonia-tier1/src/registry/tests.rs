@@ -120,7 +120,7 @@ fn pittsburgh() -> Arc<Surroundings> {
 fn known(registry: &Registry) -> Vec<(String, Uuid, Origin)> {
     let told = |known: &Arc<Known>| {
         let cloudlet = &known.cloudlet;
-        (cloudlet.endpoint.to_string(), cloudlet.uuid, known.origin)
+        (cloudlet.endpoint.to_string(), cloudlet.uuid, known.origin())
     };
     registry.snapshot().iter().map(told).collect()
 }

@@ -91,7 +91,7 @@ fn the_token_of_the_file_stays_with_a_joined_entry_and_no_report_has_one() {
     let tokens: Vec<_> = registry
         .snapshot()
         .iter()
-        .map(|known| known.token.clone())
+        .map(|known| known.token().cloned())
         .collect();
     assert_eq!(tokens, [Some(token), None]);
 }
