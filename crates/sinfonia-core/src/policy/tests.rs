@@ -129,6 +129,26 @@ fn the_first_requirement_that_is_not_met_counts() {
 }
 
 #[test]
+fn the_example_of_a_policy_can_be_used() {
+    let policy = policy(include_str!("../../../../examples/policy.yaml"));
+
+    assert!(policy.has_preference());
+    let unmet = policy
+        .check(&facts(
+            &Cloudlet {
+                labels: [].into(),
+                ..cloudlet()
+            },
+            &client(),
+        ))
+        .unwrap_err();
+    assert_eq!(
+        unmet.to_string(),
+        "requires cloudlet.labels.region == \"eu\": no label region"
+    );
+}
+
+#[test]
 fn the_location_closest_to_the_client_counts() {
     let mut cloudlet = cloudlet();
     cloudlet

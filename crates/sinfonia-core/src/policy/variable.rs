@@ -146,6 +146,9 @@ impl Variable {
     /// Its value and name for those who want to know why a cloudlet was left out.
     pub(super) fn told(&self, facts: &Facts<'_>) -> (String, Value) {
         let value = match self.of(facts) {
+            Some(Scalar::Truth(_)) if let Self::Known(variable) = self => {
+                return variable.told(facts);
+            }
             None => Value::Null,
             Some(Scalar::Number(number)) => json!(number),
             Some(Scalar::Text(text)) => json!(text),
