@@ -6,6 +6,7 @@
 mod authority;
 mod entry;
 mod known;
+mod parts;
 mod pools;
 mod state;
 
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::Member;
+use sinfonia_core::load::Thresholds;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -67,9 +69,17 @@ impl Expired {
 }
 
 impl Registry {
-    /// Knows no cloudlet.
+    /// Knows no cloudlet, and has the default thresholds.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Knows no cloudlet, and will take those for overloaded of which a measurement is above its threshold.
+    pub fn with_thresholds(thresholds: Thresholds) -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::new(State::new(thresholds)),
+            ..Shared::default()
+        }))
     }
 
     /// Makes these, in this order, the cloudlets of the file: entries come and go, and what was reported stays.

@@ -56,6 +56,12 @@ impl From<Resources> for Measurements {
     }
 }
 
+impl FromIterator<(String, Measurement)> for Measurements {
+    fn from_iter<I: IntoIterator<Item = (String, Measurement)>>(measured: I) -> Self {
+        Resources::from_iter(measured).into()
+    }
+}
+
 impl From<&Measurements> for Resources {
     fn from(measurements: &Measurements) -> Self {
         let owned = |(name, value): (&str, _)| (name.to_owned(), value);

@@ -9,12 +9,12 @@ use proptest::sample::{Index, subsequence};
 
 use super::*;
 use crate::client::ClientInfo;
-use crate::cloudlet::{CloudletInfo, Surroundings};
+use crate::cloudlet::{CloudletInfo, Measurement, Surroundings};
 use crate::key::PublicKey;
 use crate::location::Location;
 use crate::network::Network;
-use crate::ranking::order::RendezvousHash;
-use crate::ranking::{Matcher, RankingRequest, judge, rank};
+use crate::policy::Policy;
+use crate::ranking::{Class, Conditions, Matcher, Ranker, RankingRequest, RankingRules, rank};
 
 mod growth;
 
@@ -35,6 +35,7 @@ enum Event {
 struct Question {
     client: ClientInfo,
     matchers: Vec<Matcher>,
+    policy: Policy,
     remembered: Vec<Index>,
     most: usize,
 }
@@ -106,11 +107,18 @@ fn ask(
         .filter(|_| !all.is_empty())
         .map(|place| place.get(&all).uuid)
         .collect();
+    let policy = Policy::default();
     let request = RankingRequest {
         recipe: Uuid::nil(),
+        policy: &policy,
         key: &KEY,
         client: question.client,
         remembered: &remembered,
+    };
+    let rules = RankingRules {
+        matchers: &question.matchers,
+        policy: &question.policy,
+        shortlist: 0,
     };
     let search = Search {
         client: question.client,
@@ -118,46 +126,24 @@ fn ask(
         remembered: &remembered,
         most: question.most,
     };
-    let hash = RendezvousHash::new(request.recipe, request.key);
+    let ranker = Ranker::new(request, rules);
     let standing = |cloudlet: &Arc<Cloudlet>| {
-        let candidate = judge(&request, cloudlet, &question.matchers, &hash).ok()?;
-        Some(Standing {
-            matcher: candidate.matcher,
-            distance_km: candidate.distance_km,
-            order: candidate.order,
-        })
+        let candidate = ranker.judge(cloudlet, conditions(cloudlet));
+        candidate.ok().map(Standing::from)
     };
 
     let found: Vec<(Arc<Cloudlet>, Standing)> = fleet.walk(&search, standing).collect();
 
-    let ranking = rank(
-        &request,
-        plain.values().map(AsRef::as_ref),
-        &question.matchers,
-    );
+    let cloudlets = plain
+        .values()
+        .map(|cloudlet| (&**cloudlet, conditions(cloudlet)));
+    let ranking = rank(request, rules, cloudlets);
     let found: Vec<_> = found
         .iter()
-        .map(|(cloudlet, standing)| {
-            (
-                cloudlet.endpoint.as_str(),
-                standing.order,
-                standing.distance_km,
-            )
-        })
+        .map(|(cloudlet, standing)| standing.of(cloudlet))
         .collect();
-    let expected: Vec<_> = ranking
-        .candidates
-        .iter()
-        .map(|candidate| {
-            (
-                candidate.cloudlet.endpoint.as_str(),
-                candidate.order,
-                candidate.distance_km,
-            )
-        })
-        .take(question.most)
-        .collect();
-    prop_assert_eq!(found, expected);
+    let expected = ranking.candidates.into_iter().take(question.most);
+    prop_assert_eq!(found, expected.collect::<Vec<_>>());
     prop_assert_eq!(fleet.len(), plain.len());
     for cloudlet in all {
         prop_assert_eq!(fleet.at(&cloudlet.endpoint), Some(cloudlet));
@@ -169,6 +155,19 @@ fn ask(
     Ok(())
 }
 
+/// Whatever it has measured makes a cloudlet one of another class.
+fn conditions(cloudlet: &Cloudlet) -> Conditions {
+    let cpu = cloudlet.resources.get("cpu_ratio").map(|cpu| cpu.value());
+    Conditions {
+        class: match cpu {
+            Some(0.9..) => Class::CircuitOpen,
+            Some(0.5..) => Class::Overloaded,
+            _ => Class::Normal,
+        },
+        ..Conditions::default()
+    }
+}
+
 fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => cloudlets().prop_map(Event::Set),
@@ -178,20 +177,29 @@ fn events() -> impl Strategy<Value = Event> {
 
 fn questions() -> impl Strategy<Value = Question> {
     let matchers = subsequence(Matcher::ALL.to_vec(), 1..=3).prop_shuffle();
+    let policies = prop::sample::select(vec![
+        "{}",
+        "requires: distance_km < 5000.0",
+        "requires: resources.cpu_ratio < 0.1",
+    ]);
     let most = prop_oneof![Just(usize::MAX), 0..5usize, Just(64)];
     (
         addresses(),
         prop::option::weighted(0.8, locations()),
         matchers,
+        policies.prop_map(|text| Policy::parse(text).unwrap()),
         prop::collection::vec(any::<Index>(), 0..4),
         most,
     )
-        .prop_map(|(address, location, matchers, remembered, most)| Question {
-            client: ClientInfo::new(address, location),
-            matchers,
-            remembered,
-            most,
-        })
+        .prop_map(
+            |(address, location, matchers, policy, remembered, most)| Question {
+                client: ClientInfo::new(address, location),
+                matchers,
+                policy,
+                remembered,
+                most,
+            },
+        )
 }
 
 /// One of few endpoints, so that cloudlets move.
@@ -208,13 +216,19 @@ fn cloudlets() -> impl Strategy<Value = Arc<Cloudlet>> {
         networks(4),
         networks(3),
         networks(2),
-        prop::bool::weighted(0.3),
+        prop::bool::weighted(0.2),
         prop::option::weighted(0.05, Just(Uuid::from_u128(1))),
+        prop::option::of(0.0..1.0),
     )
         .prop_map(
-            |(number, locations, local, accepted, rejected, draining, uuid)| {
+            |(number, locations, local, accepted, rejected, draining, uuid, cpu)| {
+                let measured = |cpu| {
+                    let cpu = Measurement::try_from(cpu).unwrap();
+                    [("cpu_ratio".to_owned(), cpu)].into()
+                };
                 let info = CloudletInfo {
                     uuid,
+                    resources: cpu.map(measured),
                     locations: Some(locations),
                     local_networks: local,
                     accepted_clients: accepted,

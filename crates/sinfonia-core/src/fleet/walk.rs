@@ -14,9 +14,9 @@ use super::space::{Cell, Point, least_km};
 use super::tree::{Node, Tree};
 use super::{Fleet, Member};
 use crate::client::ClientInfo;
-use crate::cloudlet::Placement;
+use crate::cloudlet::{Cloudlet, Placement};
 use crate::endpoint::Endpoint;
-use crate::ranking::{Class, Matcher, OrderKey};
+use crate::ranking::{Candidate, Class, Conditions, Matcher, OrderKey, Refinement};
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +31,11 @@ pub struct Search<'a> {
     pub most: usize,
 }
 
-/// Where a cloudlet stands for a client, and why.
+/// Where a cloudlet stands for a client, and why: a [`Candidate`] without the cloudlet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Standing {
+    /// How it is.
+    pub conditions: Conditions,
     /// The matcher that yielded it.
     pub matcher: Matcher,
     /// Kilometres from the client to its closest location, where both are known.
@@ -75,6 +77,31 @@ enum What<'a, T> {
     Within(&'a Node<T>, Cell),
     /// All of an index, in no order.
     All(&'a Tree<T>),
+}
+
+impl Standing {
+    /// The candidate that this is the standing of.
+    pub fn of(self, cloudlet: &Cloudlet) -> Candidate<'_> {
+        Candidate {
+            cloudlet,
+            conditions: self.conditions,
+            matcher: self.matcher,
+            distance_km: self.distance_km,
+            order: self.order,
+            refinement: Refinement::default(),
+        }
+    }
+}
+
+impl From<Candidate<'_>> for Standing {
+    fn from(candidate: Candidate<'_>) -> Self {
+        Self {
+            conditions: candidate.conditions,
+            matcher: candidate.matcher,
+            distance_km: candidate.distance_km,
+            order: candidate.order,
+        }
+    }
 }
 
 impl<T: Member> Fleet<T> {
@@ -180,7 +207,7 @@ impl<'a, T: Member, J: FnMut(&T::Now) -> Option<Standing>> Walk<'a, T, J> {
         let order = first.order;
         let nearer = || order.distance_km.unwrap_or(f64::INFINITY) < least_km(next.squared_chord);
         order.remembered
-            || (order.class == Class::BEST
+            || (order.class == Class::Normal
                 && (order.group < next.group || (order.group == next.group && nearer())))
     }
 

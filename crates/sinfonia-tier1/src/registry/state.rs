@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::{Fleet, Member};
+use sinfonia_core::load::Thresholds;
 use uuid::Uuid;
 
 use super::authority::{self, ReportAuthority, ReportRefusal};
 use super::entry::Entry;
 use super::known::{FileCloudlet, Known, Origin, SILENCE};
+use super::parts::{Parts, Report};
 use super::pools::Pools;
 use super::{Expired, Reported};
 
@@ -36,6 +38,8 @@ pub(super) struct State {
     reporting: BTreeSet<(Timestamp, Endpoint)>,
     /// Those whose place or networks have to be found out.
     wanting: BTreeSet<Endpoint>,
+    /// Above which measurements a cloudlet counts as overloaded.
+    thresholds: Thresholds,
     pools: Pools,
 }
 
@@ -47,6 +51,13 @@ impl Roster {
 }
 
 impl State {
+    pub(super) fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            ..Self::default()
+        }
+    }
+
     /// The roster, if it is not the one that was taken before.
     pub(super) fn take_roster(&mut self) -> Option<Roster> {
         std::mem::take(&mut self.is_new).then(|| self.roster.clone())
@@ -91,7 +102,7 @@ impl State {
     /// Takes a report in.
     pub(super) fn report(
         &mut self,
-        info: CloudletInfo,
+        mut info: CloudletInfo,
         authority: &ReportAuthority,
         now: Timestamp,
     ) -> Result<Reported, ReportRefusal> {
@@ -102,15 +113,18 @@ impl State {
             Some(_) => Reported::Again,
             None => Reported::First,
         };
-        let known = Known::of_report(
-            info,
-            authority.has_token(),
-            now,
-            before.as_deref(),
-            &mut self.pools,
-        );
-        self.release(known.cloudlet.uuid, &known.cloudlet.endpoint);
-        self.put(known);
+        if let Some(before) = &before {
+            // An equal text that is in memory already.
+            info.endpoint = before.cloudlet.endpoint.clone();
+        }
+        let mut parts = parts_of(before.as_deref());
+        let last = parts.report.as_ref();
+        let last = last.and_then(|last| last.cloudlet.last_update);
+        parts.set_report(info, authority.has_token(), now, &mut self.pools);
+        if let Some(known) = Known::of(parts, &self.thresholds) {
+            self.release(known.cloudlet.uuid, &known.cloudlet.endpoint);
+            self.put(known.measured(&self.thresholds, last, now));
+        }
         Ok(reported)
     }
 
@@ -121,16 +135,17 @@ impl State {
             && at.duration_until(now) >= SILENCE
             && let Some((_, endpoint)) = self.reporting.pop_first()
         {
-            match self.at(&endpoint).and_then(|known| known.silenced()) {
-                Some(known) => {
-                    self.put(known);
-                    expired.silent.push(endpoint);
-                }
-                None => {
-                    self.remove(&endpoint);
-                    expired.dropped.push(endpoint);
-                }
+            let mut parts = parts_of(self.at(&endpoint).as_deref());
+            if parts.file.is_none() {
+                self.remove(&endpoint);
+                expired.dropped.push(endpoint);
+                continue;
             }
+            if let Some(report) = &mut parts.report {
+                report.marks.silent = true;
+            }
+            self.put_parts(parts);
+            expired.silent.push(endpoint);
         }
         expired
     }
@@ -141,14 +156,14 @@ impl State {
         found: impl IntoIterator<Item = (&'a Endpoint, &'a Arc<Surroundings>)>,
     ) {
         for (endpoint, surroundings) in found {
-            let known = self.at(endpoint);
-            if let Some(known) = known.and_then(|known| known.within(surroundings)) {
-                self.put(known);
+            let mut parts = parts_of(self.at(endpoint).as_deref());
+            if parts.set_surroundings(surroundings) {
+                self.put_parts(parts);
             }
         }
     }
 
-    /// Takes out the cloudlets at these endpoints that the file no longer names, and gives what was reported of them, with a token first.
+    /// Takes out the cloudlets at these endpoints that the file no longer names, and gives what is left of them, with a token first.
     fn let_go(
         &mut self,
         before: impl Iterator<Item = Endpoint>,
@@ -156,8 +171,17 @@ impl State {
     ) -> Vec<Known> {
         let named: HashSet<&Endpoint> = file.iter().map(|file| &file.info.endpoint).collect();
         let gone = before.filter(|endpoint| !named.contains(endpoint));
-        let taken = gone.filter_map(|endpoint| self.remove(&endpoint)?.without_file());
-        let mut left: Vec<Known> = taken.collect();
+        let reported = gone.filter_map(|endpoint| {
+            let parts = self.remove(&endpoint)?.parts();
+            let report = parts.report.filter(|report| !report.marks.silent)?;
+            let parts = Parts {
+                file: None,
+                report: Some(report),
+                ..parts
+            };
+            Known::of(parts, &self.thresholds)
+        });
+        let mut left: Vec<Known> = reported.collect();
         left.sort_by(|a, b| {
             let tokens = b.belongs_to_token().cmp(&a.belongs_to_token());
             tokens.then_with(|| a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint))
@@ -168,10 +192,19 @@ impl State {
     fn put_file_cloudlet(&mut self, place: usize, file: FileCloudlet) {
         let endpoint = file.info.endpoint.clone();
         let before = self.at(&endpoint);
-        let owners = &self.file_uuids;
-        let is_free = |uuid| owners.get(&uuid).is_none_or(|owner| *owner == endpoint);
-        let known = Known::of_file(place, file, before.as_deref(), is_free, &mut self.pools);
-        if before.as_deref() != Some(&known) {
+        let mut parts = parts_of(before.as_deref());
+        parts.set_file(place, file, &mut self.pools);
+        let is_robbed = |report: &Report| {
+            let owner = self.file_uuids.get(&report.cloudlet.uuid);
+            report.marks.with_token && owner.is_some_and(|owner| *owner != endpoint)
+        };
+        if parts.report.as_ref().is_some_and(is_robbed) {
+            parts.report = None;
+        }
+        let known = Known::of(parts, &self.thresholds);
+        if before.as_deref() != known.as_ref()
+            && let Some(known) = known
+        {
             self.put(known);
         }
     }
@@ -198,9 +231,20 @@ impl State {
         if endpoint == bearer {
             return;
         }
-        match holder.without_report() {
-            Some(known) => self.put(known),
-            None => drop(self.remove(endpoint)),
+        let parts = Parts {
+            report: None,
+            ..holder.parts()
+        };
+        if parts.file.is_some() {
+            self.put_parts(parts);
+        } else {
+            self.remove(endpoint);
+        }
+    }
+
+    fn put_parts(&mut self, parts: Parts) {
+        if let Some(known) = Known::of(parts, &self.thresholds) {
+            self.put(known);
         }
     }
 
@@ -251,6 +295,10 @@ impl State {
         }
         self.wanting.remove(endpoint);
     }
+}
+
+fn parts_of(known: Option<&Known>) -> Parts {
+    known.map_or_else(Parts::default, Known::parts)
 }
 
 fn uuid_of(info: &CloudletInfo) -> Uuid {

@@ -1,5 +1,5 @@
 use rstest::rstest;
-use sinfonia_core::cloudlet::{Cloudlet, Measurement, Measurements};
+use sinfonia_core::cloudlet::{Cloudlet, Measurement, Measurements, Resources};
 use sinfonia_core::location::Location;
 use sinfonia_service::tokens::{OwnToken, Scope};
 
@@ -11,6 +11,7 @@ mod entries;
 mod identity;
 mod joining;
 mod laws;
+mod load;
 mod silence;
 mod surroundings;
 

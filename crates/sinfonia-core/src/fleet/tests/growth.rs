@@ -34,11 +34,18 @@ fn a_thousand_cloudlets_of_one_place_and_network_come_and_go() {
 
 /// How many were found and how many judged.
 fn walk(fleet: &Fleet<Arc<Cloudlet>>, client: ClientInfo, most: usize) -> (usize, usize) {
+    let policy = Policy::default();
     let request = RankingRequest {
         recipe: Uuid::nil(),
+        policy: &policy,
         key: &KEY,
         client,
         remembered: &[],
+    };
+    let rules = RankingRules {
+        matchers: &Matcher::ALL,
+        policy: &policy,
+        shortlist: 64,
     };
     let search = Search {
         client,
@@ -46,16 +53,12 @@ fn walk(fleet: &Fleet<Arc<Cloudlet>>, client: ClientInfo, most: usize) -> (usize
         remembered: &[],
         most,
     };
-    let hash = RendezvousHash::new(request.recipe, request.key);
+    let ranker = Ranker::new(request, rules);
     let mut judged = 0;
     let walk = fleet.walk(&search, |cloudlet: &Arc<Cloudlet>| {
         judged += 1;
-        let candidate = judge(&request, cloudlet, &Matcher::ALL, &hash).ok()?;
-        Some(Standing {
-            matcher: candidate.matcher,
-            distance_km: candidate.distance_km,
-            order: candidate.order,
-        })
+        let candidate = ranker.judge(cloudlet, Conditions::default());
+        candidate.ok().map(Standing::from)
     });
     (walk.count(), judged)
 }
