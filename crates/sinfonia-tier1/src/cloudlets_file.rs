@@ -145,7 +145,7 @@ impl CloudletsFollower {
         for entry in &document.entries {
             let info = entry.cloudlet.clone();
             let token_file = entry.token_file.as_deref();
-            let token = named.token(token_file, info.endpoint.url()).await;
+            let token = named.token(token_file, &info.endpoint.url()).await;
             let token =
                 token.map_err(|source| self.unusable("token_file", &info.endpoint, source))?;
             if let Some(metrics) = &entry.metrics {

@@ -8,12 +8,14 @@ mod forward;
 pub mod geoip;
 mod metrics;
 pub mod placements;
+pub mod policy_file;
 pub mod registry;
 pub mod report_access;
 pub mod routes;
 pub mod scrape;
 pub mod settings;
 pub mod surroundings;
+pub mod tally;
 mod tier1;
 
 pub use tier1::{StartError, Tier1};

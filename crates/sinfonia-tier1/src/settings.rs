@@ -1,10 +1,12 @@
 //! The command line of Tier 1.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser};
 use clap_complete::Shell;
+use sinfonia_core::load::{Threshold, ThresholdError, Thresholds};
 use sinfonia_core::network::Network;
 use sinfonia_core::ranking::Matcher;
 use sinfonia_service::recipes::RecipeSource;
@@ -13,6 +15,12 @@ use sinfonia_service::settings::{
 };
 
 use crate::report_access::AnonymousReports;
+
+/// Length of the shortlist unless told otherwise: an outage must not make each request ask all the world.
+const SHORTLIST: NonZeroUsize = match NonZeroUsize::new(64) {
+    Some(length) => length,
+    None => NonZeroUsize::MIN,
+};
 
 /// What follows the short help.
 const EXAMPLE: &str = "\
@@ -30,6 +38,10 @@ Examples:
     sinfonia-tier1 --report-tokens reports.txt
     curl 'http://localhost:5000/api/v1/explain?client=192.0.2.7'
 
+  Choose by more than distance, for example the cheapest cloudlet with a GPU that is not busy:
+    sinfonia-tier1 --cloudlets cloudlets.yaml --policy policy.yaml
+    with: {requires: resources.gpu_ratio < 0.8, prefer: -double(cloudlet.labels.price)}
+
   Let existing cloudlets report that know no tokens, from one network:
     sinfonia-tier1 --allow-anonymous-reports=10.0.0.0/8
 
@@ -37,7 +49,7 @@ Examples:
     sinfonia-tier1 -c cloudlets.yaml --trusted-proxies 10.0.0.0/8
 
 Lists are repeated, comma-separated or JSON: -m network -m random, -m network,random, SINFONIA_MATCHERS='[\"network\",\"random\"]'.
-Cloudlet and token files are read again when they change; a bad new one is told in the log and the old one stays.";
+Cloudlet, policy and token files are read again when they change; a bad new one is told in the log and the old one stays.";
 
 /// Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy
 #[derive(Debug, Clone, Parser)]
@@ -102,6 +114,21 @@ pub struct RankingArgs {
     /// Print the matchers, and end
     #[arg(long)]
     pub list_matchers: bool,
+    /// File with what you require of cloudlets and prefer (YAML with requires and prefer, CEL expressions), for every recipe
+    #[arg(long, env = "SINFONIA_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// How many of the first cloudlets are compared by what is preferred and by measured round trips; a request falls over to no more
+    #[arg(long, env = "SINFONIA_SHORTLIST", value_name = "N", default_value_t = SHORTLIST)]
+    pub shortlist: NonZeroUsize,
+    /// Measurements above which a cloudlet counts as overloaded and comes after all that do not, until they are below 0.9 of that; placements
+    /// count as load before reports show them; repeatable, [] for none
+    #[arg(
+        long,
+        env = "SINFONIA_OVERLOAD",
+        value_name = "NAME=LIMIT",
+        default_value = "cpu_ratio=0.9,mem_ratio=0.9,gpu_ratio=0.95"
+    )]
+    pub overload: Vec<List<Threshold>>,
     /// Database of places (mmdb) for addresses [default: where geoipupdate puts it, if it is there]
     #[arg(long, env = "SINFONIA_GEOIP", value_name = "FILE")]
     pub geoip: Option<PathBuf>,
@@ -157,6 +184,14 @@ pub fn matcher_list() -> String {
 }
 
 impl RankingArgs {
+    /// Above which measurements cloudlets count as overloaded.
+    ///
+    /// # Errors
+    /// A measurement is named twice, or too many are.
+    pub fn thresholds(&self) -> Result<Thresholds, ThresholdError> {
+        Thresholds::new(flatten(&self.overload))
+    }
+
     /// The matchers, in their order; all of them where none is named.
     pub fn matchers(&self) -> Vec<Matcher> {
         let matchers = flatten(&self.matchers);

@@ -90,7 +90,7 @@ async fn list(State(state): State<Arc<CloudletsState>>) -> Json<Vec<CloudletInfo
 
 fn order(known: &Known) -> (usize, &str, &Endpoint) {
     let cloudlet = &known.cloudlet;
-    let place = known.file_place.unwrap_or(usize::MAX);
+    let place = known.file_place().unwrap_or(usize::MAX);
     (place, &cloudlet.name, &cloudlet.endpoint)
 }
 

@@ -190,12 +190,8 @@ impl World {
     }
 
     fn resources(&self) -> Resources {
-        self.registry
-            .at(&endpoint())
-            .unwrap()
-            .cloudlet
-            .resources
-            .clone()
+        let known = self.registry.at(&endpoint()).unwrap();
+        Resources::from(&known.cloudlet.resources)
     }
 
     async fn until(&self, wanted: impl Fn(&Resources) -> bool) {

@@ -1,5 +1,7 @@
 //! What is measured of cloudlets of the file beside their reports.
 
+use sinfonia_core::ranking::Class;
+
 use super::*;
 
 #[test]
@@ -32,8 +34,8 @@ fn measurements_lie_over_a_report_and_leave_the_rest_of_it_alone() {
     registry.measured(&endpoint(ONE), used([("cpu_ratio", 0.5)]), at(9));
     let over = cloudlet(&registry, ONE);
 
-    let expected = |resources, seconds| Cloudlet {
-        resources,
+    let expected = |resources: Resources, seconds| Cloudlet {
+        resources: resources.into(),
         last_update: Some(at(seconds)),
         ..before.clone()
     };
@@ -68,7 +70,10 @@ fn of_report_and_measurement_the_older_one_goes_when_it_is_stale(
     }
 
     let cloudlet = cloudlet(&registry, ONE);
-    assert_eq!(cloudlet.resources, used(expected.iter().copied()));
+    assert_eq!(
+        Resources::from(&cloudlet.resources),
+        used(expected.iter().copied())
+    );
     assert_eq!(cloudlet.last_update, Some(at(reported.max(measured))));
 }
 
@@ -87,9 +92,9 @@ fn what_was_measured_goes_when_nothing_is_for_five_minutes() {
         [early.silent, first.silent, second.silent],
         [vec![], vec![endpoint(ONE)], vec![]]
     );
-    assert_eq!(silent.resources, Resources::new());
+    assert_eq!(silent.resources, Measurements::default());
     assert_eq!(silent.last_update, Some(at(0)));
-    assert_eq!(cloudlet(&registry, ONE).resources, used([("queue", 4.0)]));
+    assert_eq!(resources(&registry, ONE), used([("queue", 4.0)]));
 }
 
 #[test]
@@ -106,11 +111,8 @@ fn a_report_outlives_the_end_of_measurements_and_they_outlive_it() {
     let expired = registry.expire(at(300));
 
     assert_eq!(expired.silent, [endpoint(ONE), endpoint(TWO)]);
-    assert_eq!(
-        cloudlet(&registry, ONE).resources,
-        used([("cpu_ratio", 0.75)])
-    );
-    assert_eq!(cloudlet(&registry, TWO).resources, used([("queue", 3.0)]));
+    assert_eq!(resources(&registry, ONE), used([("cpu_ratio", 0.75)]));
+    assert_eq!(resources(&registry, TWO), used([("queue", 3.0)]));
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn what_was_measured_stays_when_the_file_is_read_again_and_goes_when_nobody_meas
     registry.measured(&endpoint(ONE), used([("queue", 3.0)]), at(0));
 
     registry.replace_file(vec![full_file(TWO), full_file(ONE)]);
-    let read_again = cloudlet(&registry, ONE).resources;
+    let read_again = resources(&registry, ONE);
     registry.unmeasured(&endpoint(ONE));
 
     assert_eq!(read_again, used([("queue", 3.0)]));
@@ -135,12 +137,63 @@ fn what_the_file_does_not_name_is_not_measured() {
     registry
         .report(full_report(A, ONE), &Bearer.authority(), at(0))
         .unwrap();
-    let before = registry.snapshot();
+    let before = registry.at(&endpoint(ONE));
 
     registry.measured(&endpoint(ONE), used([("queue", 3.0)]), at(1));
     registry.measured(&endpoint(TWO), used([("queue", 3.0)]), at(1));
 
-    assert!(Arc::ptr_eq(&before, &registry.snapshot()));
+    assert_eq!(registry.at(&endpoint(ONE)), before);
+    assert_eq!(registry.at(&endpoint(TWO)), None);
+}
+
+#[test]
+fn measurements_leave_the_roster_as_it_is() {
+    let registry = with_file([full_file(ONE)]);
+    let before = registry.roster();
+
+    registry.measured(&endpoint(ONE), used([("queue", 3.0)]), at(0));
+
+    assert!(Arc::ptr_eq(&before, &registry.roster()));
+}
+
+#[rstest]
+#[case::not_measured(None, false)]
+#[case::idle(Some(0.1), false)]
+#[case::busy(Some(0.95), true)]
+fn what_is_measured_can_overload(#[case] cpu_ratio: Option<f64>, #[case] expected: bool) {
+    let registry = with_file([file(ONE)]);
+
+    if let Some(cpu_ratio) = cpu_ratio {
+        registry.measured(&endpoint(ONE), used([("cpu_ratio", cpu_ratio)]), at(0));
+    }
+
+    assert_eq!(is_overloaded(&registry, 1), expected);
+    assert!(!is_overloaded(&registry, 46));
+}
+
+#[test]
+fn placements_count_until_as_many_measurements_as_there_would_be_reports() {
+    let registry = with_file([file(ONE)]);
+    let measure = |seconds| {
+        registry.measured(&endpoint(ONE), used([("cpu_ratio", 0.5)]), at(seconds));
+    };
+    let placed = || {
+        registry
+            .at(&endpoint(ONE))
+            .unwrap()
+            .conditions(at(0))
+            .deployments
+    };
+    measure(0);
+    let tally = registry.at(&endpoint(ONE)).unwrap().tally().clone();
+    let _placed = tally.count(false).keep();
+
+    measure(5);
+    let early = placed();
+    measure(12);
+    let due = placed();
+
+    assert_eq!([early, due], [Some(1.0), Some(0.0)]);
 }
 
 fn used<'a>(values: impl IntoIterator<Item = (&'a str, f64)>) -> Resources {
@@ -148,4 +201,13 @@ fn used<'a>(values: impl IntoIterator<Item = (&'a str, f64)>) -> Resources {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.try_into().unwrap()))
         .collect()
+}
+
+fn resources(registry: &Registry, url: &str) -> Resources {
+    Resources::from(&cloudlet(registry, url).resources)
+}
+
+fn is_overloaded(registry: &Registry, seconds: i64) -> bool {
+    let known = registry.at(&endpoint(ONE)).unwrap();
+    known.conditions(at(seconds)).class == Class::Overloaded
 }
