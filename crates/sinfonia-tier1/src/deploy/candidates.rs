@@ -8,7 +8,8 @@ use sinfonia_core::cloudlet::CandidateInfo;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::policy::Policy;
-use sinfonia_core::ranking::{self, Matcher, Ranking, RankingRequest, RankingRules};
+use sinfonia_core::ranking::{self, Conditions, Matcher, Ranking, RankingRequest, RankingRules};
+use sinfonia_core::round_trip::RoundTrips;
 use uuid::Uuid;
 
 use crate::registry::Known;
@@ -24,6 +25,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) key: &'a PublicKey,
     /// The device.
     pub(crate) client: ClientInfo,
+    /// The round trips that it measured.
+    pub(crate) round_trips: &'a RoundTrips,
     /// The only cloudlet that may get it, where there is but one.
     pub(crate) only: Option<Uuid>,
     /// The cloudlets that must not get it.
@@ -41,6 +44,8 @@ pub(crate) struct Candidate {
     pub(crate) matcher: Matcher,
     /// Kilometres to the client, where both places are known.
     pub(crate) distance_km: Option<f64>,
+    /// Milliseconds of a round trip that the client measured, where that is believed.
+    pub(crate) rtt_ms: Option<f64>,
     /// Whether it serves this recipe and key already.
     pub(crate) remembered: bool,
 }
@@ -71,8 +76,18 @@ pub(crate) fn rank<'a>(
         wish.only.is_none_or(|only| only == uuid) && !wish.exclude.contains(&uuid)
     };
     let cloudlets = snapshot.iter().filter(may_get_it);
-    let cloudlets = cloudlets.map(|known| (&known.cloudlet, known.conditions(now)));
+    let cloudlets = cloudlets.map(|known| (&known.cloudlet, wish.conditions(known, now)));
     ranking::rank(request, rules, cloudlets)
+}
+
+impl Wish<'_> {
+    /// How a cloudlet is for the client.
+    fn conditions(&self, known: &Known, now: Timestamp) -> Conditions {
+        Conditions {
+            rtt_ms: self.round_trips.believed(&self.client, &known.cloudlet),
+            ..known.conditions(now)
+        }
+    }
 }
 
 /// The first cloudlets of a ranking, best first, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
@@ -89,6 +104,7 @@ pub(crate) fn candidates(
             known: Arc::clone(snapshot.get(place.ok()?)?),
             matcher: candidate.matcher,
             distance_km: candidate.distance_km,
+            rtt_ms: candidate.conditions.rtt_ms,
             remembered: candidate.order.remembered,
         })
     })
@@ -103,7 +119,7 @@ impl Candidate {
             rank: Some(rank),
             matcher: Some(self.matcher.to_string()),
             distance_km: self.distance_km,
-            rtt_ms: None,
+            rtt_ms: self.rtt_ms,
         }
     }
 }
