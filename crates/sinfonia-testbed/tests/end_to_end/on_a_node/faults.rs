@@ -194,7 +194,7 @@ async fn without_a_name_server_deployments_are_made_and_kept() {
 
     edge.scale("kube-system", "coredns", 0).await;
     let another = edge.tier3("another", &DEPLOY).await;
-    sleep(LEASE + GRACE).await;
+    sleep(LEASE + GRACE * 3).await;
     let kept = edge.deployments();
     edge.scale("kube-system", "coredns", 1).await;
     let back = device.looks();
