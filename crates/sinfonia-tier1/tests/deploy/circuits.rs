@@ -47,7 +47,7 @@ async fn five_failures_open_a_circuit_that_is_explained_and_measured() {
 
 #[tokio::test]
 async fn a_cloudlet_that_asks_for_a_pause_is_asked_after_others() {
-    let (resting, healthy) = pair(wants_a_pause("3600", json!({}))).await;
+    let (resting, healthy) = pair(wants_a_pause("3600", &json!({}))).await;
     let tier1 = Running::with(Cloudlets::of(&[&resting, &healthy])).await;
 
     let first = tier1.deploy_as(1).await;
@@ -60,7 +60,7 @@ async fn a_cloudlet_that_asks_for_a_pause_is_asked_after_others() {
 
 #[tokio::test]
 async fn a_pause_for_one_deployment_is_none_for_others() {
-    let one = json!({"class": "quota-reached"});
+    let one = &json!({"class": "quota-reached"});
     let (resting, healthy) = pair(wants_a_pause("3600", one)).await;
     let tier1 = Running::with(Cloudlets::of(&[&resting, &healthy])).await;
 
@@ -72,7 +72,7 @@ async fn a_pause_for_one_deployment_is_none_for_others() {
 
 #[tokio::test]
 async fn when_nothing_better_is_left_a_cloudlet_is_asked_in_its_pause() {
-    let (resting, other) = pair(wants_a_pause("3600", json!({}))).await;
+    let (resting, other) = pair(wants_a_pause("3600", &json!({}))).await;
     let tier1 = Running::with(Cloudlets::of(&[&resting, &other])).await;
     tier1.deploy_as(1).await;
 
@@ -89,7 +89,7 @@ async fn a_client_that_a_cloudlet_serves_stays_there_in_its_pause() {
     let tier1 = Running::with(Cloudlets::of(&[&resting, &healthy])).await;
     tier1.deploy_as(1).await;
 
-    resting.now(wants_a_pause("3600", json!({})));
+    resting.now(wants_a_pause("3600", &json!({})));
     let newcomer = tier1.deploy_as(2).await;
     resting.now(Does::Deploys);
     let returning = tier1.deploy_as(1).await;
@@ -100,7 +100,7 @@ async fn a_client_that_a_cloudlet_serves_stays_there_in_its_pause() {
 
 #[tokio::test]
 async fn after_its_pause_one_request_probes_a_cloudlet_and_others_do_not_wait_for_it() {
-    let (resting, healthy) = pair(wants_a_pause("1", json!({}))).await;
+    let (resting, healthy) = pair(wants_a_pause("1", &json!({}))).await;
     let tier1 = Running::with(Cloudlets::of(&[&resting, &healthy])).await;
     tier1.deploy_as(1).await;
     while classes(&tier1).await != [(1, "normal"), (2, "normal")] {}
@@ -117,7 +117,7 @@ async fn after_its_pause_one_request_probes_a_cloudlet_and_others_do_not_wait_fo
 
 #[tokio::test]
 async fn a_probe_that_is_answered_brings_a_cloudlet_back() {
-    let (resting, healthy) = pair(wants_a_pause("1", json!({}))).await;
+    let (resting, healthy) = pair(wants_a_pause("1", &json!({}))).await;
     let tier1 = Running::with(Cloudlets::of(&[&resting, &healthy])).await;
     tier1.deploy_as(1).await;
     while classes(&tier1).await != [(1, "normal"), (2, "normal")] {}
@@ -136,7 +136,7 @@ async fn pair(near: Does) -> (FakeTier2, FakeTier2) {
     (FakeTier2::start(near).await, far)
 }
 
-fn wants_a_pause(seconds: &'static str, problem: serde_json::Value) -> Does {
+fn wants_a_pause(seconds: &'static str, problem: &serde_json::Value) -> Does {
     let headers = vec![("retry-after", seconds)];
     let body = problem.to_string().into_bytes();
     Does::Answers(StatusCode::SERVICE_UNAVAILABLE, headers, body)
