@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::load::{self, Measured};
-use crate::cargo::{build_release, programs, workspace};
+use crate::cargo::{build_for_release, programs, workspace};
 
 /// How much to measure.
 #[derive(Args)]
@@ -40,7 +40,7 @@ const PITTSBURGH: (f64, f64) = (40.44, -79.99);
 const FLEETS: [usize; 2] = [100, 10_000];
 
 pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
-    build_release(&["--workspace"])?;
+    build_for_release()?;
     let folder = TempDir::new()?;
     let tier2 = StandIn::start(&["instant-tier2"])?;
     let forwarder =
