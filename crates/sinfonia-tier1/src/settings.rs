@@ -41,7 +41,8 @@ Examples:
     sinfonia-tier1 -c cloudlets.yaml --trusted-proxies 10.0.0.0/8
 
 Lists are repeated, comma-separated or JSON: -m network -m random, -m network,random, SINFONIA_MATCHERS='[\"network\",\"random\"]'.
-Cloudlet and token files are read again when they change; a bad new one is told in the log and the old one stays.";
+Cloudlet and token files are read again when they change; a bad new one is told in the log and the old one stays.
+Of --max-requests, deployments take at most five eighths and calls for existing ones two, so that reports and lists get through.";
 
 /// Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy
 #[derive(Debug, Clone, Parser)]
