@@ -78,12 +78,15 @@ impl FromStr for Matcher {
 pub enum Class {
     /// Nothing speaks against it.
     Normal,
+    /// Requests to it keep failing, or it asked for a pause.
+    CircuitOpen,
     /// It says that it takes no new deployments.
     Draining,
 }
 
 impl Class {
-    const fn of(cloudlet: &Cloudlet) -> Self {
+    /// The class of a cloudlet by what it says of itself.
+    pub const fn of(cloudlet: &Cloudlet) -> Self {
         if cloudlet.draining {
             Self::Draining
         } else {
@@ -127,16 +130,27 @@ pub struct Ranking<'a> {
     pub excluded: Vec<(&'a Cloudlet, Exclusion)>,
 }
 
-/// Ranks cloudlets for a request. Each cloudlet is in exactly one of the two lists, once, whatever the order of the input.
+/// Ranks cloudlets for a request, each in the class that it says itself.
 pub fn rank<'a>(
     request: &RankingRequest<'_>,
     cloudlets: impl IntoIterator<Item = &'a Cloudlet>,
     matchers: &[Matcher],
 ) -> Ranking<'a> {
+    rank_in_classes(request, cloudlets, matchers, Class::of)
+}
+
+/// Ranks cloudlets for a request, each in the class that `class` tells. Each cloudlet is in exactly one of the two lists, once, whatever
+/// the order of the input.
+pub fn rank_in_classes<'a>(
+    request: &RankingRequest<'_>,
+    cloudlets: impl IntoIterator<Item = &'a Cloudlet>,
+    matchers: &[Matcher],
+    class: impl Fn(&Cloudlet) -> Class,
+) -> Ranking<'a> {
     let hash = order::RendezvousHash::new(request.recipe, request.key);
     let mut ranking = Ranking::default();
     for cloudlet in cloudlets {
-        match judge(request, cloudlet, matchers, &hash) {
+        match judge(request, cloudlet, matchers, &hash, &class) {
             Ok(candidate) => ranking.candidates.push(candidate),
             Err(exclusion) => ranking.excluded.push((cloudlet, exclusion)),
         }
@@ -154,6 +168,7 @@ fn judge<'a>(
     cloudlet: &'a Cloudlet,
     matchers: &[Matcher],
     hash: &order::RendezvousHash,
+    class: impl Fn(&Cloudlet) -> Class,
 ) -> Result<Candidate<'a>, Exclusion> {
     exclusion::check(request.client.address(), cloudlet)?;
     let distance_km = request
@@ -172,7 +187,7 @@ fn judge<'a>(
     let matcher = matchers[group];
     let order = OrderKey {
         remembered: request.remembered.contains(&cloudlet.uuid),
-        class: Class::of(cloudlet),
+        class: class(cloudlet),
         group,
         distance_km: distance_km.filter(|_| matcher != Matcher::Random),
         hash: hash.of(&cloudlet.endpoint),

@@ -7,6 +7,7 @@ mod delivery;
 mod query;
 mod race;
 mod release;
+mod shares;
 mod verdict;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
 use sinfonia_service::request_id::RequestId;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::trace_parent::TraceParent;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -31,10 +32,13 @@ use uuid::Uuid;
 
 pub(crate) use self::budget::Budget;
 pub(crate) use self::candidates::{Candidate, Wish, rank};
+pub(crate) use self::delivery::Decision;
 use self::delivery::Delivery;
 pub(crate) use self::query::{DeployQuery, count, identity, malformed, pairs};
 use self::race::{Rules, race};
 use self::release::Releases;
+use self::shares::Shares;
+use crate::circuits::Circuits;
 use crate::forward::Forward;
 use crate::metrics::{DeployMetrics, Outcome};
 use crate::placements::Placements;
@@ -46,8 +50,6 @@ const MOST_RESULTS: usize = 3;
 const SHORTLIST: usize = 64;
 /// Seconds after which another cloudlet may have reported.
 const REPORTS_APART: u64 = 15;
-/// Seconds after which some of the requests that run may be done.
-const RETRY_BUSY: u64 = 1;
 
 /// A request for a deployment.
 #[derive(Debug, Clone)]
@@ -81,13 +83,14 @@ pub(crate) struct Deployer {
     pub(crate) recipes: RecipeRepository,
     /// What orders the cloudlets.
     pub(crate) matchers: Arc<[Matcher]>,
+    /// Which of them are asked after others.
+    pub(crate) circuits: Circuits,
     /// What asks them.
     pub(crate) forward: Forward,
     releases: Releases,
     metrics: DeployMetrics,
     running: TaskTracker,
-    /// What limits the requests that run: those of clients that have gone go on, so counting connections does not.
-    places: Arc<Semaphore>,
+    shares: Shares,
     stopping: CancellationToken,
 }
 
@@ -103,8 +106,8 @@ impl DeployRequest {
 }
 
 impl Deployer {
-    /// Deploys to the cloudlets of the registry, as ordered by the matchers, for at most `most` requests at once. Must be called within a
-    /// runtime.
+    /// Deploys to the cloudlets of the registry, as ordered by the matchers, where this many requests of any kind may run at once. Must be
+    /// called within a runtime.
     pub(crate) fn new(
         registry: Registry,
         placements: Arc<Placements>,
@@ -112,18 +115,19 @@ impl Deployer {
         matchers: Arc<[Matcher]>,
         forward: Forward,
         metrics: DeployMetrics,
-        most: usize,
+        requests: usize,
     ) -> Self {
         Self {
             registry,
             placements,
             recipes,
             matchers,
+            circuits: Circuits::new(metrics.circuits.clone()),
             releases: Releases::new(forward.clone()),
             forward,
             metrics,
             running: TaskTracker::new(),
-            places: Arc::new(Semaphore::new(most)),
+            shares: Shares::of(requests),
             stopping: CancellationToken::new(),
         }
     }
@@ -138,6 +142,7 @@ impl Deployer {
             only: request.query.cloudlet,
             exclude: &request.query.exclude,
             remembered: &remembered,
+            circuits: &self.circuits,
         };
         candidates::candidates(&self.registry.snapshot(), &wish, &self.matchers, most)
     }
@@ -147,34 +152,38 @@ impl Deployer {
         self.placements.remembered(recipe, key, Timestamp::now())
     }
 
-    /// Deploys, on a task of its own: a client that goes does not leave a cloudlet half asked.
+    /// A place for a call to the cloudlet of a deployment.
     ///
     /// # Errors
-    /// What the client is to hear instead of deployments.
-    pub(crate) async fn deploy(
-        &self,
-        request: DeployRequest,
-    ) -> Result<Vec<CloudletDeployment>, Problem> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let detail = "too many deployments are under way";
-            return Err(Problem::unavailable(detail, RETRY_BUSY));
+    /// 503: too many of them are under way.
+    pub(crate) fn relay(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.shares.relay()
+    }
+
+    /// Deploys, on a task of its own: a client that goes does not leave a cloudlet half asked.
+    pub(crate) async fn deploy(&self, request: DeployRequest) -> Decision<Vec<CloudletDeployment>> {
+        let place = match self.shares.deploy() {
+            Ok(place) => place,
+            Err(problem) => {
+                self.metrics.decided(Outcome::Shed);
+                return Decision::refused(problem);
+            }
         };
         let (told, waiting) = oneshot::channel();
         let (deployer, wanted) = (self.clone(), request.clone());
         let work = async move {
-            let result = deployer.place(&wanted, || !told.is_closed()).await;
+            let decision = deployer.place(&wanted, || !told.is_closed()).await;
             drop(place);
-            if told.send(result).is_err() {
+            if told.send(decision).is_err() {
                 tracing::info!("client has gone, what was deployed for it is released");
             }
         };
         let stopping = self.stopping.clone();
         self.running
             .spawn(stopping.run_until_cancelled_owned(work).in_current_span());
-        let delivery = waiting
-            .await
-            .map_err(|_| Problem::internal("the deployment was broken off"))??;
-        Ok(self.deliver(&request, delivery))
+        let broken_off = |_| Decision::refused(Problem::internal("the deployment was broken off"));
+        let decision = waiting.await.unwrap_or_else(broken_off);
+        decision.map(|delivery| self.deliver(&request, delivery))
     }
 
     /// Breaks off what still runs, and waits for the release of what nobody gets, at most this long.
@@ -189,19 +198,17 @@ impl Deployer {
         &self,
         request: &DeployRequest,
         is_awaited: impl Fn() -> bool,
-    ) -> Result<Delivery, Problem> {
+    ) -> Decision<Delivery> {
         if let Err(problem) = self.recipe(request).await {
             self.metrics.decided(Outcome::NoRecipe);
-            return Err(problem);
+            return Decision::refused(problem);
         }
         self.avoid_excluded(request);
         let candidates = self.candidates(request, SHORTLIST);
         if candidates.is_empty() {
             self.metrics.decided(Outcome::NoCloudlet);
-            return Err(Problem::unavailable(
-                request.without_candidates(),
-                REPORTS_APART,
-            ));
+            let detail = request.without_candidates();
+            return Decision::refused(Problem::unavailable(detail, REPORTS_APART));
         }
         let rules = Rules {
             wanted: request
@@ -211,10 +218,13 @@ impl Deployer {
             budget: request.budget,
             started: request.started,
         };
-        let attempt = |candidate, time| self.attempt(request, candidate, time);
+        let attempt = |candidate, turn| self.attempt(request, candidate, turn);
         let race = race(candidates.clone(), rules, is_awaited, attempt).await;
         self.note(request, &race);
-        self.conclude(race, &candidates)
+        Decision {
+            tries: race.tried,
+            result: self.conclude(race, &candidates),
+        }
     }
 
     /// Makes sure that there is such a recipe, before a cloudlet is asked for it.

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry as Metrics;
 
+use crate::circuits::CircuitMetrics;
 use crate::registry::{Origin, Registry};
 
 /// Counts deployments.
@@ -17,6 +18,8 @@ pub(crate) struct DeployMetrics {
     deploys: Family<OutcomeLabels, Counter>,
     tries: Family<OutcomeLabels, Counter>,
     fall_overs: Counter,
+    /// Measurements of the circuits of cloudlets.
+    pub(crate) circuits: CircuitMetrics,
 }
 
 /// What a deploy request came to.
@@ -24,6 +27,8 @@ pub(crate) struct DeployMetrics {
 pub(crate) enum Outcome {
     /// At least one cloudlet deployed.
     Deployed,
+    /// It was one too many.
+    Shed,
     /// No cloudlet may serve the client.
     NoCloudlet,
     /// There is no such recipe, or it cannot be read.
@@ -60,9 +65,12 @@ struct OriginLabels {
 struct Cloudlets(Registry);
 
 impl DeployMetrics {
-    /// Adds `deploys_total`, `cloudlet_tries_total` and `fall_overs_total` to the registry.
+    /// Adds `deploys_total`, `cloudlet_tries_total`, `fall_overs_total` and what there is of circuits to the registry.
     pub(crate) fn register(metrics: &mut Metrics) -> Self {
-        let new = Self::default();
+        let new = Self {
+            circuits: CircuitMetrics::register(metrics),
+            ..Self::default()
+        };
         metrics.register("deploys", "Deploy requests decided", new.deploys.clone());
         metrics.register(
             "cloudlet_tries",
@@ -78,6 +86,7 @@ impl DeployMetrics {
     pub(crate) fn decided(&self, outcome: Outcome) {
         let outcome = match outcome {
             Outcome::Deployed => "deployed",
+            Outcome::Shed => "shed",
             Outcome::NoCloudlet => "no_cloudlet",
             Outcome::NoRecipe => "no_recipe",
             Outcome::Refused => "refused",

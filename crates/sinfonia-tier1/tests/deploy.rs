@@ -8,12 +8,16 @@
 
 #[path = "deploy/answers.rs"]
 mod answers;
+#[path = "deploy/circuits.rs"]
+mod circuits;
 #[path = "deploy/deployments.rs"]
 mod deployments;
 #[path = "deploy/explain.rs"]
 mod explain;
 #[path = "deploy/fall_over.rs"]
 mod fall_over;
+#[path = "deploy/overload.rs"]
+mod overload;
 #[path = "deploy/program.rs"]
 mod program;
 #[path = "deploy/release.rs"]

@@ -211,18 +211,22 @@ fn a_remembered_cloudlet_that_rejects_the_client_stays_out() {
 }
 
 #[test]
-fn a_draining_cloudlet_comes_after_every_other() {
+fn a_better_class_comes_before_a_better_matcher() {
+    let local = |name| cloudlet(name).local("128.2.0.0/16");
     let fleet = [
-        cloudlet("draining")
-            .local("128.2.0.0/16")
-            .draining()
-            .build(),
+        local("draining").draining().build(),
+        local("failing").build(),
         cloudlet("any").build(),
     ];
+    let class = |cloudlet: &Cloudlet| match cloudlet.name.as_str() {
+        "failing" => Class::CircuitOpen,
+        _ => Class::of(cloudlet),
+    };
 
-    let ranking = rank(&request("128.2.3.4").as_ref(), &fleet, &Matcher::ALL);
+    let request = request("128.2.3.4");
+    let ranking = rank_in_classes(&request.as_ref(), &fleet, &Matcher::ALL, class);
 
-    assert_eq!(names(&ranking), ["any", "draining"]);
+    assert_eq!(names(&ranking), ["any", "failing", "draining"]);
 }
 
 #[test]

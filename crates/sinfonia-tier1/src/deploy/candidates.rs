@@ -6,9 +6,10 @@ use sinfonia_core::client::ClientInfo;
 use sinfonia_core::cloudlet::{CandidateInfo, Cloudlet};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PublicKey;
-use sinfonia_core::ranking::{self, Matcher, Ranking, RankingRequest};
+use sinfonia_core::ranking::{self, Matcher, OrderKey, Ranking, RankingRequest};
 use uuid::Uuid;
 
+use crate::circuits::{self, Circuits};
 use crate::registry::Known;
 
 /// Whom a deployment is for, and where it may go.
@@ -26,6 +27,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) exclude: &'a [Uuid],
     /// The endpoints that serve this recipe and key already.
     pub(crate) remembered: &'a [Endpoint],
+    /// Which cloudlets are asked after others.
+    pub(crate) circuits: &'a Circuits,
 }
 
 /// A cloudlet that may get the deployment.
@@ -37,6 +40,8 @@ pub(crate) struct Candidate {
     pub(crate) matcher: Matcher,
     /// Kilometres to the client, where both places are known.
     pub(crate) distance_km: Option<f64>,
+    /// What decided its place.
+    pub(crate) order: OrderKey,
 }
 
 /// Ranks the cloudlets of a snapshot for a wish.
@@ -62,7 +67,9 @@ pub(crate) fn rank<'a>(
     let may_get_it = |cloudlet: &&Cloudlet| {
         wish.only.is_none_or(|only| only == cloudlet.uuid) && !wish.exclude.contains(&cloudlet.uuid)
     };
-    ranking::rank(&request, cloudlets().filter(may_get_it), matchers)
+    let now = circuits::now();
+    let class = |cloudlet: &Cloudlet| wish.circuits.class(cloudlet, now);
+    ranking::rank_in_classes(&request, cloudlets().filter(may_get_it), matchers, class)
 }
 
 /// The first cloudlets of a ranking, best first, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
@@ -81,6 +88,7 @@ pub(crate) fn candidates(
             known: Arc::clone(snapshot.get(place.ok()?)?),
             matcher: candidate.matcher,
             distance_km: candidate.distance_km,
+            order: candidate.order,
         })
     })
     .collect()

@@ -12,11 +12,37 @@ use super::verdict::{Failure, conclude};
 use super::{DeployRequest, Deployer};
 use crate::metrics::{Outcome, TryOutcome};
 
+/// What came of a request.
+pub(crate) struct Decision<T> {
+    /// How many cloudlets were tried.
+    pub(crate) tries: usize,
+    /// What the client gets, or hears instead.
+    pub(crate) result: Result<T, Problem>,
+}
+
 /// What the client gets if it is still there; dropped, it is released.
 pub(super) struct Delivery {
     pub(super) placed: Vec<Placed>,
     /// The cloudlets that failed, so that they no longer serve this client.
     pub(super) failed: Vec<Endpoint>,
+}
+
+impl<T> Decision<T> {
+    /// No cloudlet was tried.
+    pub(super) const fn refused(problem: Problem) -> Self {
+        Self {
+            tries: 0,
+            result: Err(problem),
+        }
+    }
+
+    /// Makes something else of what the client gets.
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> Decision<U> {
+        Decision {
+            tries: self.tries,
+            result: self.result.map(make),
+        }
+    }
 }
 
 impl Deployer {

@@ -51,6 +51,7 @@ pub(super) async fn explain(
         only: None,
         exclude: &[],
         remembered: &remembered,
+        circuits: &deployer.circuits,
     };
     let snapshot = deployer.registry.snapshot();
     let ranking = rank(&snapshot, &wish, &deployer.matchers);
