@@ -8,7 +8,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry as Metrics;
 use sinfonia_core::circuit::{Change, Circuit, Outcome, Passage};
-use sinfonia_core::cloudlet::Cloudlet;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::ranking::Class;
 
@@ -69,10 +68,9 @@ impl Circuits {
         circuit.is_some_and(|circuit| circuit.is_avoided(now))
     }
 
-    /// The class in which a cloudlet is ranked.
-    pub(crate) fn class(&self, cloudlet: &Cloudlet, now: Instant) -> Class {
-        let own = Class::of(cloudlet);
-        if self.is_avoided(&cloudlet.endpoint, now) {
+    /// The class in which a cloudlet is ranked that would be in this one by its load.
+    pub(crate) fn class(&self, own: Class, endpoint: &Endpoint, now: Instant) -> Class {
+        if self.is_avoided(endpoint, now) {
             own.max(Class::CircuitOpen)
         } else {
             own

@@ -18,9 +18,12 @@ use sinfonia_core::client::ClientInfo;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PublicKey;
-use sinfonia_core::ranking::Matcher;
+use sinfonia_core::policy::Policy;
+use sinfonia_core::ranking::{Matcher, Ranking, RankingRules};
+use sinfonia_core::recipe::Recipe;
 use sinfonia_service::problem::Problem;
 use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
+use sinfonia_service::reload::Reloaded;
 use sinfonia_service::request_id::RequestId;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::trace_parent::TraceParent;
@@ -31,23 +34,21 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub(crate) use self::budget::Budget;
-pub(crate) use self::candidates::{Candidate, Wish, rank};
+pub(crate) use self::candidates::{Candidate, Wish};
 pub(crate) use self::delivery::Decision;
 use self::delivery::Delivery;
 pub(crate) use self::query::{DeployQuery, count, identity, malformed, pairs};
-use self::race::{Rules, race};
+use self::race::{Rules as RaceRules, race};
 use self::release::Releases;
 use self::shares::Shares;
 use crate::circuits::Circuits;
 use crate::forward::Forward;
 use crate::metrics::{DeployMetrics, Outcome};
 use crate::placements::Placements;
-use crate::registry::Registry;
+use crate::registry::{Known, Registry};
 
 /// Most deployments that one request gets.
 const MOST_RESULTS: usize = 3;
-/// Most cloudlets that one request falls over to: an outage must not make each request ask all the world.
-const SHORTLIST: usize = 64;
 /// Seconds after which another cloudlet may have reported.
 const REPORTS_APART: u64 = 15;
 
@@ -72,6 +73,17 @@ pub(crate) struct DeployRequest {
     pub(crate) trace: TraceParent,
 }
 
+/// How the operator wants cloudlets to be ranked. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    /// What orders the cloudlets.
+    pub(crate) matchers: Arc<[Matcher]>,
+    /// What is required of them and preferred.
+    pub(crate) policy: Reloaded<Policy>,
+    /// How many of the first are refined, and asked at most.
+    pub(crate) shortlist: usize,
+}
+
 /// Has cloudlets deploy. Clones share its work.
 #[derive(Clone)]
 pub(crate) struct Deployer {
@@ -81,8 +93,8 @@ pub(crate) struct Deployer {
     pub(crate) placements: Arc<Placements>,
     /// What can be deployed.
     pub(crate) recipes: RecipeRepository,
-    /// What orders the cloudlets.
-    pub(crate) matchers: Arc<[Matcher]>,
+    /// How they are ranked.
+    pub(crate) rules: Rules,
     /// Which of them are asked after others.
     pub(crate) circuits: Circuits,
     /// What asks them.
@@ -112,7 +124,7 @@ impl Deployer {
         registry: Registry,
         placements: Arc<Placements>,
         recipes: RecipeRepository,
-        matchers: Arc<[Matcher]>,
+        rules: Rules,
         forward: Forward,
         metrics: DeployMetrics,
         requests: usize,
@@ -121,7 +133,7 @@ impl Deployer {
             registry,
             placements,
             recipes,
-            matchers,
+            rules,
             circuits: Circuits::new(metrics.circuits.clone()),
             releases: Releases::new(forward.clone()),
             forward,
@@ -132,11 +144,17 @@ impl Deployer {
         }
     }
 
-    /// The cloudlets that a request would try, best first, at most this many.
-    pub(crate) fn candidates(&self, request: &DeployRequest, most: usize) -> Vec<Candidate> {
+    /// The cloudlets that a request for this recipe would try, best first, at most this many.
+    pub(crate) fn candidates(
+        &self,
+        request: &DeployRequest,
+        recipe: &Recipe,
+        most: usize,
+    ) -> Vec<Candidate> {
         let remembered = self.remembered(request.recipe, &request.key);
         let wish = Wish {
             recipe: request.recipe,
+            policy: &recipe.policy,
             key: &request.key,
             client: request.client,
             only: request.query.cloudlet,
@@ -144,7 +162,20 @@ impl Deployer {
             remembered: &remembered,
             circuits: &self.circuits,
         };
-        candidates::candidates(&self.registry.snapshot(), &wish, &self.matchers, most)
+        let snapshot = self.registry.snapshot();
+        let ranking = self.rank(&snapshot, &wish);
+        candidates::candidates(&snapshot, &ranking, most)
+    }
+
+    /// Ranks the cloudlets of a snapshot by the rules of the moment.
+    pub(crate) fn rank<'a>(&self, snapshot: &'a [Arc<Known>], wish: &Wish<'_>) -> Ranking<'a> {
+        let policy = self.rules.policy.load();
+        let rules = RankingRules {
+            matchers: &self.rules.matchers,
+            policy: &policy,
+            shortlist: self.rules.shortlist,
+        };
+        candidates::rank(snapshot, wish, rules, Timestamp::now())
     }
 
     /// The endpoints of the cloudlets that serve a recipe and key, the one renewed last first.
@@ -199,18 +230,21 @@ impl Deployer {
         request: &DeployRequest,
         is_awaited: impl Fn() -> bool,
     ) -> Decision<Delivery> {
-        if let Err(problem) = self.recipe(request).await {
-            self.metrics.decided(Outcome::NoRecipe);
-            return Decision::refused(problem);
-        }
+        let recipe = match self.recipe(request).await {
+            Ok(recipe) => recipe,
+            Err(problem) => {
+                self.metrics.decided(Outcome::NoRecipe);
+                return Decision::refused(problem);
+            }
+        };
         self.avoid_excluded(request);
-        let candidates = self.candidates(request, SHORTLIST);
+        let candidates = self.candidates(request, &recipe, self.rules.shortlist);
         if candidates.is_empty() {
             self.metrics.decided(Outcome::NoCloudlet);
             let detail = request.without_candidates();
             return Decision::refused(Problem::unavailable(detail, REPORTS_APART));
         }
-        let rules = Rules {
+        let rules = RaceRules {
             wanted: request
                 .query
                 .results
@@ -227,11 +261,11 @@ impl Deployer {
         }
     }
 
-    /// Makes sure that there is such a recipe, before a cloudlet is asked for it.
-    async fn recipe(&self, request: &DeployRequest) -> Result<(), Problem> {
+    /// Looks the recipe up, before a cloudlet is asked for it.
+    async fn recipe(&self, request: &DeployRequest) -> Result<Arc<Recipe>, Problem> {
         let left = request.budget.left(request.started.elapsed());
         match tokio::time::timeout(left, self.recipes.get(request.recipe)).await {
-            Ok(found) => found.map(drop).map_err(Problem::from),
+            Ok(found) => found.map_err(Problem::from),
             Err(_) => Err(RecipeLookupError::Unavailable {
                 recipe: request.recipe,
                 retry_after: 1,

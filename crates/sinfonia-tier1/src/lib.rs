@@ -10,11 +10,13 @@ pub mod geoip;
 mod in_flight;
 mod metrics;
 pub mod placements;
+pub mod policy_file;
 pub mod registry;
 pub mod report_access;
 pub mod routes;
 pub mod settings;
 pub mod surroundings;
+pub mod tally;
 mod tier1;
 
 pub use tier1::{StartError, Tier1};

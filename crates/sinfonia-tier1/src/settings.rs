@@ -1,10 +1,12 @@
 //! The command line of Tier 1.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{Args, Parser};
 use clap_complete::Shell;
+use sinfonia_core::load::{Threshold, ThresholdError, Thresholds};
 use sinfonia_core::network::Network;
 use sinfonia_core::ranking::Matcher;
 use sinfonia_service::recipes::RecipeSource;
@@ -17,6 +19,11 @@ use crate::report_access::AnonymousReports;
 /// A cloudlet installs some 6 deployments per second, each of which a client awaits for up to 10 seconds; and of the requests that may
 /// wait for cloudlets, one that hangs has no more than a tenth.
 const MAX_IN_FLIGHT_PER_CLOUDLET: usize = 64;
+/// Length of the shortlist unless told otherwise: an outage must not make each request ask all the world.
+const SHORTLIST: NonZeroUsize = match NonZeroUsize::new(64) {
+    Some(length) => length,
+    None => NonZeroUsize::MIN,
+};
 
 /// What follows the short help.
 const EXAMPLE: &str = "\
@@ -34,6 +41,10 @@ Examples:
     sinfonia-tier1 --report-tokens reports.txt
     curl 'http://localhost:5000/api/v1/explain?client=192.0.2.7'
 
+  Choose by more than distance, for example the cheapest cloudlet with a GPU that is not busy:
+    sinfonia-tier1 --cloudlets cloudlets.yaml --policy policy.yaml
+    with: {requires: resources.gpu_ratio < 0.8, prefer: -double(cloudlet.labels.price)}
+
   Let existing cloudlets report that know no tokens, from one network:
     sinfonia-tier1 --allow-anonymous-reports=10.0.0.0/8
 
@@ -41,7 +52,7 @@ Examples:
     sinfonia-tier1 -c cloudlets.yaml --trusted-proxies 10.0.0.0/8
 
 Lists are repeated, comma-separated or JSON: -m network -m random, -m network,random, SINFONIA_MATCHERS='[\"network\",\"random\"]'.
-Cloudlet and token files are read again when they change; a bad new one is told in the log and the old one stays.
+Cloudlet, policy and token files are read again when they change; a bad new one is told in the log and the old one stays.
 Of --max-requests, deployments take at most five eighths and calls for existing ones two, so that reports and lists get through.";
 
 /// Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy
@@ -110,6 +121,21 @@ pub struct RankingArgs {
     /// Print the matchers, and end
     #[arg(long)]
     pub list_matchers: bool,
+    /// File with what you require of cloudlets and prefer (YAML with requires and prefer, CEL expressions), for every recipe
+    #[arg(long, env = "SINFONIA_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// How many of the first cloudlets are compared by what is preferred and by measured round trips; a request falls over to no more
+    #[arg(long, env = "SINFONIA_SHORTLIST", value_name = "N", default_value_t = SHORTLIST)]
+    pub shortlist: NonZeroUsize,
+    /// Measurements above which a cloudlet counts as overloaded and comes after all that do not, until they are below 0.9 of that; placements
+    /// count as load before reports show them; repeatable, [] for none
+    #[arg(
+        long,
+        env = "SINFONIA_OVERLOAD",
+        value_name = "NAME=LIMIT",
+        default_value = "cpu_ratio=0.9,mem_ratio=0.9,gpu_ratio=0.95"
+    )]
+    pub overload: Vec<List<Threshold>>,
     /// Database of places (mmdb) for addresses [default: where geoipupdate puts it, if it is there]
     #[arg(long, env = "SINFONIA_GEOIP", value_name = "FILE")]
     pub geoip: Option<PathBuf>,
@@ -180,6 +206,14 @@ pub fn matcher_list() -> String {
 }
 
 impl RankingArgs {
+    /// Above which measurements cloudlets count as overloaded.
+    ///
+    /// # Errors
+    /// A measurement is named twice, or too many are.
+    pub fn thresholds(&self) -> Result<Thresholds, ThresholdError> {
+        Thresholds::new(flatten(&self.overload))
+    }
+
     /// The matchers, in their order; all of them where none is named.
     pub fn matchers(&self) -> Vec<Matcher> {
         let matchers = flatten(&self.matchers);

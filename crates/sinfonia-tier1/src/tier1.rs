@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use prometheus_client::registry::Registry as Metrics;
+use sinfonia_core::load::ThresholdError;
+use sinfonia_core::policy::Policy;
 use sinfonia_service::admin;
 use sinfonia_service::client::{self, ClientError, ClientSettings};
 use sinfonia_service::front::{Front, RequestLimits};
@@ -25,19 +27,22 @@ use sinfonia_service::tokens::{TokenFileError, Tokens};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::background::{expire_cloudlets, tidy_circuits, watch_folder};
+use crate::background::{expire, tidy_circuits, watch_folder};
 use crate::callers::{Callers, Rules};
 use crate::cloudlets_file::{CloudletsError, CloudletsFollower};
-use crate::deploy::{Budget, Deployer};
+use crate::deploy::{Budget, Deployer, Rules as RankingRules};
 use crate::forward::Forward;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::metrics::{DeployMetrics, register_cloudlets};
 use crate::placements::Placements;
+use crate::policy_file::{self, UnreadablePolicy};
 use crate::registry::Registry;
 use crate::report_access::{ReportAccess, ReportTokens};
 use crate::routes::cloudlets::{CloudletsState, ReportMetrics};
 use crate::routes::{AppState, router};
-use crate::settings::{CloudletLimitArgs, EndpointArgs, OperatorArgs, ReportArgs, Settings};
+use crate::settings::{
+    CloudletLimitArgs, EndpointArgs, OperatorArgs, RankingArgs, ReportArgs, Settings,
+};
 use crate::surroundings::{survey, system_lookup};
 
 /// The name that others see.
@@ -69,6 +74,12 @@ pub enum StartError {
         #[source]
         source: ReloadError<TokenFileError>,
     },
+    /// The policy cannot be used.
+    #[error("cannot use the policy of --policy")]
+    Policy(#[source] ReloadError<UnreadablePolicy>),
+    /// The thresholds of load do not go together.
+    #[error("cannot use --overload")]
+    Overload(#[source] ThresholdError),
     /// The certificates that were given cannot be used.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -113,19 +124,21 @@ impl Tier1 {
         let asking = asking(&client);
 
         let geoip = GeoIp::load(ranking.geoip.as_deref())?;
-        let registry = Registry::new();
+        let thresholds = ranking.thresholds().map_err(StartError::Overload)?;
+        let registry = Registry::with_thresholds(thresholds);
+        let placements = Arc::new(Placements::new(LEASE, MOST_PLACEMENTS));
         let file = ranking.cloudlets.as_deref();
         cloudlets(file, client.insecure_http, &registry, &mut background).await?;
         background.spawn(survey(registry.clone(), geoip.clone(), system_lookup));
-        background.spawn(expire_cloudlets(registry.clone()));
+        background.spawn(expire(registry.clone(), Arc::clone(&placements)));
         register_cloudlets(&mut metrics, registry.clone());
 
         let recipes = recipes(&ranking.recipes, &asking, &readiness, &mut background)?;
         let deployer = Deployer::new(
             registry.clone(),
-            Arc::new(Placements::new(LEASE, MOST_PLACEMENTS)),
+            placements,
             recipes.clone(),
-            ranking.matchers().into(),
+            ranking_rules(&ranking, &mut background).await?,
             forward(&asking, &endpoints, &cloudlet_limits)?,
             DeployMetrics::register(&mut metrics),
             limits.max_requests,
@@ -216,12 +229,33 @@ fn recipes(
     readiness: &Readiness,
     background: &mut JoinSet<()>,
 ) -> Result<RecipeRepository, ClientError> {
-    let recipes = RecipeRepository::new(source.clone(), client::build(asking)?);
+    let recipes = RecipeRepository::new(source.clone(), client::build(asking)?).with_policies();
     if let RecipeSource::Folder(folder) = source {
         let condition = readiness.condition("recipes");
         background.spawn(watch_folder(recipes.clone(), folder.clone(), condition));
     }
     Ok(recipes)
+}
+
+/// How cloudlets are ranked, with the operator's policy, which is read again when it changes.
+async fn ranking_rules(
+    ranking: &RankingArgs,
+    background: &mut JoinSet<()>,
+) -> Result<RankingRules, StartError> {
+    let policy = match &ranking.policy {
+        None => Reloaded::fixed(Policy::default()),
+        Some(path) => {
+            let opened = Reloaded::open(path, policy_file::parse).await;
+            let (policy, follower) = opened.map_err(StartError::Policy)?;
+            background.spawn(follower.run(INTERVAL, |_| ()));
+            policy
+        }
+    };
+    Ok(RankingRules {
+        matchers: ranking.matchers().into(),
+        policy,
+        shortlist: ranking.shortlist.get(),
+    })
 }
 
 /// How cloudlets and repositories are asked.

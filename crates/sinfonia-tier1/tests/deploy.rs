@@ -16,8 +16,12 @@ mod deployments;
 mod explain;
 #[path = "deploy/fall_over.rs"]
 mod fall_over;
+#[path = "deploy/load.rs"]
+mod load;
 #[path = "deploy/overload.rs"]
 mod overload;
+#[path = "deploy/policy.rs"]
+mod policy;
 #[path = "deploy/program.rs"]
 mod program;
 #[path = "deploy/release.rs"]

@@ -15,12 +15,14 @@ use super::verdict::{Failure, Verdict, judge};
 use super::{DeployRequest, Deployer};
 use crate::circuits::Circuits;
 use crate::forward::Call;
+use crate::tally::Counted;
 
 /// A deployment that a cloudlet made for a request.
 pub(super) struct Placed {
     pub(super) deployment: CloudletDeployment,
     pub(super) endpoint: Endpoint,
     pub(super) claim: Claim,
+    pub(super) counted: Counted,
 }
 
 impl Deployer {
@@ -45,6 +47,7 @@ impl Deployer {
         time: TryTime,
     ) -> Verdict<Placed> {
         let cloudlet = &candidate.known.cloudlet;
+        let counted = candidate.known.tally.count(candidate.order.remembered);
         let call = request.call(candidate);
         let claim = self.releases.claim(call.clone());
         let asking = self.forward.deploy(&call, time.prefer_wait());
@@ -62,6 +65,7 @@ impl Deployer {
                     deployment,
                     endpoint: cloudlet.endpoint.clone(),
                     claim,
+                    counted,
                 })
             }
             Verdict::ToClient(problem) => {

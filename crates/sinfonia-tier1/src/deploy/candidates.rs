@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sinfonia_core::client::ClientInfo;
-use sinfonia_core::cloudlet::{CandidateInfo, Cloudlet};
+use sinfonia_core::cloudlet::CandidateInfo;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PublicKey;
-use sinfonia_core::ranking::{self, Matcher, OrderKey, Ranking, RankingRequest};
+use sinfonia_core::policy::Policy;
+use sinfonia_core::ranking::{
+    self, Conditions, Matcher, OrderKey, Ranking, RankingRequest, RankingRules,
+};
 use uuid::Uuid;
 
 use crate::circuits::{self, Circuits};
@@ -17,6 +21,8 @@ use crate::registry::Known;
 pub(crate) struct Wish<'a> {
     /// The recipe.
     pub(crate) recipe: Uuid,
+    /// What the recipe requires and prefers.
+    pub(crate) policy: &'a Policy,
     /// The device's key.
     pub(crate) key: &'a PublicKey,
     /// The device.
@@ -44,42 +50,53 @@ pub(crate) struct Candidate {
     pub(crate) order: OrderKey,
 }
 
-/// Ranks the cloudlets of a snapshot for a wish.
+/// Ranks the cloudlets of a snapshot, as they are now, for a wish.
 pub(crate) fn rank<'a>(
     snapshot: &'a [Arc<Known>],
     wish: &Wish<'_>,
-    matchers: &[Matcher],
+    rules: RankingRules<'_>,
+    now: Timestamp,
 ) -> Ranking<'a> {
-    let cloudlets = || snapshot.iter().map(|known| &known.cloudlet);
-    let is_remembered = |cloudlet: &&Cloudlet| wish.remembered.contains(&cloudlet.endpoint);
+    let is_remembered = |known: &&Arc<Known>| wish.remembered.contains(&known.cloudlet.endpoint);
     let remembered: Vec<Uuid> = if wish.remembered.is_empty() {
         Vec::new()
     } else {
-        let remembered = cloudlets().filter(is_remembered);
-        remembered.map(|cloudlet| cloudlet.uuid).collect()
+        let remembered = snapshot.iter().filter(is_remembered);
+        remembered.map(|known| known.cloudlet.uuid).collect()
     };
     let request = RankingRequest {
         recipe: wish.recipe,
+        policy: wish.policy,
         key: wish.key,
         client: wish.client,
         remembered: &remembered,
     };
-    let may_get_it = |cloudlet: &&Cloudlet| {
-        wish.only.is_none_or(|only| only == cloudlet.uuid) && !wish.exclude.contains(&cloudlet.uuid)
+    let may_get_it = |known: &&Arc<Known>| {
+        let uuid = known.cloudlet.uuid;
+        wish.only.is_none_or(|only| only == uuid) && !wish.exclude.contains(&uuid)
     };
-    let now = circuits::now();
-    let class = |cloudlet: &Cloudlet| wish.circuits.class(cloudlet, now);
-    ranking::rank_in_classes(&request, cloudlets().filter(may_get_it), matchers, class)
+    let (cloudlets, instant) = (snapshot.iter().filter(may_get_it), circuits::now());
+    let cloudlets = cloudlets.map(|known| {
+        let conditions = known.conditions(now);
+        let endpoint = &known.cloudlet.endpoint;
+        let class = wish.circuits.class(conditions.class, endpoint, instant);
+        (
+            &known.cloudlet,
+            Conditions {
+                class,
+                ..conditions
+            },
+        )
+    });
+    ranking::rank(request, rules, cloudlets)
 }
 
 /// The first cloudlets of a ranking, best first, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
 pub(crate) fn candidates(
     snapshot: &[Arc<Known>],
-    wish: &Wish<'_>,
-    matchers: &[Matcher],
+    ranking: &Ranking<'_>,
     most: usize,
 ) -> Vec<Candidate> {
-    let ranking = rank(snapshot, wish, matchers);
     let best = ranking.candidates.iter().take(most);
     best.filter_map(|candidate| {
         let endpoint = &candidate.cloudlet.endpoint;
