@@ -1,5 +1,4 @@
 use proptest::prelude::*;
-use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
 use tokio::time::advance;
 
 use super::*;
