@@ -9,7 +9,8 @@ use sinfonia_core::cloudlet::{Cloudlet, Surroundings};
 use sinfonia_core::cloudlet_file::CloudletFile;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::location::Location;
-use sinfonia_core::ranking::{Matcher, RankingRequest, rank};
+use sinfonia_core::policy::Policy;
+use sinfonia_core::ranking::{Conditions, Matcher, RankingRequest, RankingRules, rank};
 use uuid::Uuid;
 
 const KEY: PublicKey = PublicKey::from_bytes([7; 32]);
@@ -34,6 +35,12 @@ fn parse_file(criterion: &mut Criterion) {
 
 fn rank_fleet(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rank for one client");
+    let policy = Policy::default();
+    let rules = RankingRules {
+        matchers: &Matcher::ALL,
+        policy: &policy,
+        shortlist: 64,
+    };
     for size in [100, 1_000, 10_000, 100_000] {
         let fleet = fleet(size);
         group
@@ -41,7 +48,10 @@ fn rank_fleet(criterion: &mut Criterion) {
             .sample_size(10);
         group.bench_with_input(BenchmarkId::new("rank", size), &fleet, |bencher, fleet| {
             bencher.iter(|| {
-                rank(black_box(&request()), fleet, &Matcher::ALL)
+                let conditions = fleet
+                    .iter()
+                    .map(|cloudlet| (cloudlet, Conditions::default()));
+                rank(black_box(request(&policy)), rules, conditions)
                     .candidates
                     .len()
             });
@@ -62,11 +72,12 @@ criterion_main!(benches);
 
 const PITTSBURGH: (f64, f64) = (40.44, -79.99);
 
-fn request() -> RankingRequest<'static> {
+fn request(policy: &Policy) -> RankingRequest<'_> {
     let location = Location::new(PITTSBURGH.0, PITTSBURGH.1).ok();
     let client = ClientInfo::new([128, 2, 3, 4].into(), location);
     RankingRequest {
         recipe: Uuid::nil(),
+        policy,
         key: &KEY,
         client,
         remembered: &[],

@@ -1,95 +1,71 @@
 //! Which cloudlets serve a client, best first, and why.
 //!
-//! First cloudlets are excluded, each with the rule that did it; then those left are ordered. The order is that of one sort key,
-//! [`OrderKey`], so that every decision can be told from its parts: `GET` shows it, `POST` follows it, `/explain` prints it.
+//! Each cloudlet is judged by itself: it is excluded, with the rule that did it, or becomes a candidate with a sort key, [`OrderKey`].
+//! Candidates are ordered by their keys; the first of them, the shortlist, are then refined by what recipe and operator prefer and by
+//! measured round trips. So every decision can be told from its parts: `GET` shows it, `POST` follows it, `/explain` prints it.
 
 mod exclusion;
 mod explanation;
+mod matcher;
 mod order;
+mod refinement;
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::exclusion::Exclusion;
-pub use self::explanation::{ExplainedCandidate, ExplainedClient, ExplainedExclusion, Explanation};
-pub use self::order::OrderKey;
+pub use self::exclusion::{Exclusion, Owner};
+pub use self::explanation::{
+    ExplainedCandidate, ExplainedClient, ExplainedExclusion, ExplainedParts, Explanation,
+};
+pub use self::matcher::{Matcher, UnknownMatcher};
+pub use self::order::{OrderKey, order};
+pub use self::refinement::Refinement;
 use crate::client::ClientInfo;
 use crate::cloudlet::Cloudlet;
 use crate::key::PublicKey;
-
-/// What orders cloudlets. The answer is the concatenation of what each yields of those that earlier ones left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Matcher {
-    /// Yields the cloudlets whose `local_networks` hold the client.
-    Network,
-    /// Yields the cloudlets whose distance to the client is known, nearest first.
-    Location,
-    /// Yields every cloudlet, in an order that is random between requests and equal for equal ones.
-    Random,
-}
-
-impl Matcher {
-    /// All matchers, in the order of `--list-matchers`, which is the default order too.
-    pub const ALL: [Self; 3] = [Self::Network, Self::Location, Self::Random];
-
-    /// What it does, in a line.
-    pub const fn description(self) -> &'static str {
-        match self {
-            Self::Network => "cloudlets whose local_networks hold the client",
-            Self::Location => "cloudlets by distance from the client, nearest first",
-            Self::Random => "whatever is left, in an order that is the same for the same request",
-        }
-    }
-}
-
-impl fmt::Display for Matcher {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Network => "network",
-            Self::Location => "location",
-            Self::Random => "random",
-        })
-    }
-}
-
-/// A name that is none of a matcher.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a matcher: expected network, location or random")]
-pub struct UnknownMatcher(String);
-
-impl FromStr for Matcher {
-    type Err = UnknownMatcher;
-
-    fn from_str(text: &str) -> Result<Self, UnknownMatcher> {
-        let found = Self::ALL
-            .into_iter()
-            .find(|matcher| matcher.to_string() == text);
-        found.ok_or_else(|| UnknownMatcher(text.escape_default().take(40).collect()))
-    }
-}
+use crate::policy::{Facts, Policy};
 
 /// How willing a cloudlet is; a worse class comes after every better one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// Nothing speaks against it.
+    #[default]
     Normal,
+    /// It is busier than the operator wants a cloudlet to be.
+    Overloaded,
+    /// It failed lately, and is tried again only where nobody else is left.
+    CircuitOpen,
     /// It says that it takes no new deployments.
     Draining,
 }
 
-impl Class {
-    const fn of(cloudlet: &Cloudlet) -> Self {
-        if cloudlet.draining {
-            Self::Draining
-        } else {
-            Self::Normal
-        }
+impl fmt::Display for Class {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Normal => "normal",
+            Self::Overloaded => "overloaded",
+            Self::CircuitOpen => "circuit open",
+            Self::Draining => "draining",
+        })
     }
+}
+
+/// How a cloudlet is at the moment, for one client. What is not known is neutral.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Conditions {
+    /// How willing it is, as far as the ranker has to be told: that it drains it says itself.
+    pub class: Class,
+    /// The round trip that the client measured, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Deployments that were placed there since its last report.
+    pub deployments: Option<f64>,
+    /// Seconds since its last report; `None` where it never did, so that its measurements, if there are any, are always good.
+    pub age_s: Option<f64>,
 }
 
 /// What is asked for, and by whom.
@@ -97,6 +73,8 @@ impl Class {
 pub struct RankingRequest<'a> {
     /// The recipe.
     pub recipe: Uuid,
+    /// What the recipe requires and prefers.
+    pub policy: &'a Policy,
     /// The device's key.
     pub key: &'a PublicKey,
     /// The device.
@@ -105,17 +83,32 @@ pub struct RankingRequest<'a> {
     pub remembered: &'a [Uuid],
 }
 
+/// How the operator wants requests to be ranked.
+#[derive(Debug, Clone, Copy)]
+pub struct RankingRules<'a> {
+    /// The matchers in use, in their order.
+    pub matchers: &'a [Matcher],
+    /// What the operator requires and prefers.
+    pub policy: &'a Policy,
+    /// How many of the first candidates are refined.
+    pub shortlist: usize,
+}
+
 /// A cloudlet that may serve the client, with what decided its place.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate<'a> {
     /// The cloudlet.
     pub cloudlet: &'a Cloudlet,
+    /// How it is.
+    pub conditions: Conditions,
     /// The matcher that yielded it.
     pub matcher: Matcher,
     /// Kilometres from the client to its closest location, where both are known.
     pub distance_km: Option<f64>,
-    /// Its place among the others.
+    /// Its place among all others.
     pub order: OrderKey,
+    /// Its place within the shortlist.
+    pub refinement: Refinement,
 }
 
 /// Who may serve a client, and why the others may not.
@@ -127,62 +120,158 @@ pub struct Ranking<'a> {
     pub excluded: Vec<(&'a Cloudlet, Exclusion)>,
 }
 
+/// Judges cloudlets one by one for a request, and refines the first of them.
+#[derive(Debug, Clone)]
+pub struct Ranker<'a> {
+    request: RankingRequest<'a>,
+    rules: RankingRules<'a>,
+    hash: order::RendezvousHash,
+}
+
 /// Ranks cloudlets for a request. Each cloudlet is in exactly one of the two lists, once, whatever the order of the input.
 pub fn rank<'a>(
-    request: &RankingRequest<'_>,
-    cloudlets: impl IntoIterator<Item = &'a Cloudlet>,
-    matchers: &[Matcher],
+    request: RankingRequest<'_>,
+    rules: RankingRules<'_>,
+    cloudlets: impl IntoIterator<Item = (&'a Cloudlet, Conditions)>,
 ) -> Ranking<'a> {
-    let hash = order::RendezvousHash::new(request.recipe, request.key);
+    let ranker = Ranker::new(request, rules);
     let mut ranking = Ranking::default();
-    for cloudlet in cloudlets {
-        match judge(request, cloudlet, matchers, &hash) {
+    for (cloudlet, conditions) in cloudlets {
+        match ranker.judge(cloudlet, conditions) {
             Ok(candidate) => ranking.candidates.push(candidate),
             Err(exclusion) => ranking.excluded.push((cloudlet, exclusion)),
         }
     }
-    ranking.candidates.sort_unstable_by(|a, b| {
-        a.order
-            .cmp(&b.order)
-            .then_with(|| a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint))
-    });
+    order(&mut ranking.candidates);
+    ranker.refine(&mut ranking.candidates);
     ranking
 }
 
-fn judge<'a>(
-    request: &RankingRequest<'_>,
-    cloudlet: &'a Cloudlet,
-    matchers: &[Matcher],
-    hash: &order::RendezvousHash,
-) -> Result<Candidate<'a>, Exclusion> {
-    exclusion::check(request.client.address(), cloudlet)?;
-    let distance_km = request
-        .client
-        .location()
-        .and_then(|location| cloudlet.distance_km(&location));
-    let yields = |matcher: &Matcher| match matcher {
-        Matcher::Network => exclusion::is_local(request.client.address(), cloudlet),
-        Matcher::Location => distance_km.is_some(),
-        Matcher::Random => true,
-    };
-    let group = matchers
-        .iter()
-        .position(yields)
-        .ok_or(Exclusion::NoMatcher)?;
-    let matcher = matchers[group];
-    let order = OrderKey {
-        remembered: request.remembered.contains(&cloudlet.uuid),
-        class: Class::of(cloudlet),
-        group,
-        distance_km: distance_km.filter(|_| matcher != Matcher::Random),
-        hash: hash.of(&cloudlet.endpoint),
-    };
-    Ok(Candidate {
-        cloudlet,
-        matcher,
-        distance_km,
-        order,
-    })
+impl<'a> Ranker<'a> {
+    /// Prepares to judge cloudlets for a request.
+    pub fn new(request: RankingRequest<'a>, rules: RankingRules<'a>) -> Self {
+        let hash = order::RendezvousHash::new(request.recipe, request.key);
+        Self {
+            request,
+            rules,
+            hash,
+        }
+    }
+
+    /// Makes a cloudlet a candidate, or excludes it.
+    ///
+    /// # Errors
+    /// The first rule that excludes it; those of expressions come last, because they take longest.
+    pub fn judge<'c>(
+        &self,
+        cloudlet: &'c Cloudlet,
+        conditions: Conditions,
+    ) -> Result<Candidate<'c>, Exclusion> {
+        let location = self.request.client.location();
+        self.judge_at(cloudlet, conditions, || cloudlet.distance_km(&location?))
+    }
+
+    /// Makes a cloudlet a candidate, or excludes it, where its distance in kilometres is known or is found out in another way.
+    ///
+    /// # Errors
+    /// Those of [`Ranker::judge`].
+    pub fn judge_at<'c>(
+        &self,
+        cloudlet: &'c Cloudlet,
+        conditions: Conditions,
+        distance_km: impl FnOnce() -> Option<f64>,
+    ) -> Result<Candidate<'c>, Exclusion> {
+        exclusion::check_networks(self.request.client.address(), cloudlet)?;
+        exclusion::check_recipes(self.request.recipe, cloudlet)?;
+        let distance_km = distance_km();
+        let (group, matcher) = self
+            .yielded(cloudlet, distance_km)
+            .ok_or(Exclusion::NoMatcher)?;
+        self.check_policies(cloudlet, distance_km, conditions)?;
+        let order = OrderKey {
+            remembered: self.request.remembered.contains(&cloudlet.uuid),
+            class: class(cloudlet, conditions),
+            group,
+            distance_km: distance_km.filter(|_| matcher != Matcher::Random),
+            hash: self.hash.of(&cloudlet.endpoint),
+        };
+        Ok(Candidate {
+            cloudlet,
+            conditions,
+            matcher,
+            distance_km,
+            order,
+            refinement: Refinement::default(),
+        })
+    }
+
+    /// Sorts the first of ordered candidates anew, by what is preferred and measured. Takes all candidates or at least the shortlist.
+    pub fn refine(&self, candidates: &mut [Candidate<'_>]) {
+        let length = self.rules.shortlist.min(candidates.len());
+        let (shortlist, _) = candidates.split_at_mut(length);
+        let policies = [self.request.policy, self.rules.policy];
+        refinement::refine(shortlist, policies, |policy, candidate| {
+            policy.preference(&self.facts(
+                candidate.cloudlet,
+                candidate.distance_km,
+                candidate.conditions,
+            ))
+        });
+    }
+
+    /// The first matcher that yields a cloudlet, with its place among those in use.
+    fn yielded(&self, cloudlet: &Cloudlet, distance_km: Option<f64>) -> Option<(usize, Matcher)> {
+        let yields = |matcher: Matcher| match matcher {
+            Matcher::Network => exclusion::is_local(self.request.client.address(), cloudlet),
+            Matcher::Location => distance_km.is_some(),
+            Matcher::Random => true,
+        };
+        let mut matchers = self.rules.matchers.iter().copied().enumerate();
+        matchers.find(|(_, matcher)| yields(*matcher))
+    }
+
+    fn check_policies(
+        &self,
+        cloudlet: &Cloudlet,
+        distance_km: Option<f64>,
+        conditions: Conditions,
+    ) -> Result<(), Exclusion> {
+        let policies = [
+            (Owner::Recipe, self.request.policy),
+            (Owner::Operator, self.rules.policy),
+        ];
+        policies.into_iter().try_for_each(|(owner, policy)| {
+            let facts = self.facts(cloudlet, distance_km, conditions);
+            policy.check(&facts).map_err(|unmet| Exclusion::Unmet {
+                owner,
+                unmet: Box::new(unmet),
+            })
+        })
+    }
+
+    fn facts<'f>(
+        &'f self,
+        cloudlet: &'f Cloudlet,
+        distance_km: Option<f64>,
+        conditions: Conditions,
+    ) -> Facts<'f> {
+        Facts {
+            cloudlet,
+            client: &self.request.client,
+            distance_km,
+            rtt_ms: conditions.rtt_ms,
+            deployments: conditions.deployments,
+            age_s: conditions.age_s,
+        }
+    }
+}
+
+fn class(cloudlet: &Cloudlet, conditions: Conditions) -> Class {
+    if cloudlet.draining {
+        Class::Draining
+    } else {
+        conditions.class
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::isolation::Wishes;
+use crate::policy::{Policy, PolicyError};
 use crate::text;
 use crate::tunnel::HostPort;
 use crate::yaml::{self, YamlError};
@@ -20,7 +21,7 @@ use crate::yaml::{self, YamlError};
 pub const HELLOWORLD: Uuid = Uuid::nil();
 
 /// The fields of a recipe file that this version reads.
-const KNOWN_FIELDS: [&str; 7] = [
+const KNOWN_FIELDS: [&str; 9] = [
     "chart",
     "version",
     "description",
@@ -28,6 +29,8 @@ const KNOWN_FIELDS: [&str; 7] = [
     "restricted",
     "sandbox",
     "isolation",
+    "requires",
+    "prefer",
 ];
 
 /// Why a recipe was refused.
@@ -36,6 +39,9 @@ pub enum RecipeError {
     /// The file is no YAML, lacks a field or holds a malformed one.
     #[error(transparent)]
     File(#[from] YamlError),
+    /// What is required or preferred of cloudlets cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The chart would leave the repository, or is reached in a way that is not allowed.
     #[error(
         "`{0}` is not a chart reference: expected a path below the repository, such as charts/example, or an https:// or oci:// URL"
@@ -161,6 +167,9 @@ pub struct Recipe {
     /// What its deployments need beside what every deployment gets, as it was written; only a cluster has to make sense of it.
     #[serde(default, skip_serializing)]
     pub isolation: Option<Value>,
+    /// What it requires and prefers of cloudlets; empty where it was read by somebody who chooses none.
+    #[serde(skip)]
+    pub policy: Policy,
 }
 
 /// What stands in for a chart where there is no cluster to install it in.
@@ -179,6 +188,17 @@ impl Recipe {
     /// The file is no YAML, lacks `chart` or `version`, or holds a malformed field.
     pub fn parse(text: &str) -> Result<Self, RecipeError> {
         Ok(yaml::document(text)?)
+    }
+
+    /// Reads a recipe file as [`Recipe::parse`] does, and what it requires and prefers of cloudlets, for those who choose one.
+    ///
+    /// # Errors
+    /// Those of [`Recipe::parse`], and an expression that cannot be used, with its place in the text.
+    pub fn parse_with_policy(text: &str) -> Result<Self, RecipeError> {
+        Ok(Self {
+            policy: Policy::of_recipe(text)?,
+            ..Self::parse(text)?
+        })
     }
 
     /// What stands in for the chart in a sandbox; nothing, where the recipe says nothing.
@@ -260,12 +280,36 @@ mod tests {
 
     #[test]
     fn fields_of_others_are_no_error_but_told() {
-        let text = "chart: example\nversion: 0.1.0\nprefer: 1.0\nrequires: [true]\n";
+        let text = "chart: example\nversion: 0.1.0\nprice: 1.0\nowners: [me]\n";
 
         assert!(Recipe::parse(text).is_ok());
+        assert_eq!(Recipe::ignored_fields(text).unwrap(), ["owners", "price"]);
+    }
+
+    #[test]
+    fn what_is_required_and_preferred_is_read_by_those_who_choose_cloudlets() {
+        let text = "chart: example\nversion: 0.1.0\nrequires: [resources.gpu_ratio < 0.8]\nprefer: -distance_km\n";
+
+        let recipe = Recipe::parse_with_policy(text).unwrap();
+
+        assert_eq!(recipe.policy, Policy::of_recipe(text).unwrap());
+        assert!(Recipe::parse(text).unwrap().policy.is_empty());
+        assert_eq!(Recipe::ignored_fields(text).unwrap(), [""; 0]);
         assert_eq!(
-            Recipe::ignored_fields(text).unwrap(),
-            ["prefer", "requires"]
+            serde_json::to_value(&recipe).unwrap(),
+            json!({"chart": "example", "version": "0.1.0"})
+        );
+    }
+
+    #[test]
+    fn an_expression_that_cannot_be_used_is_the_trouble_of_those_who_choose_cloudlets_alone() {
+        let text = "chart: example\nversion: 0.1.0\nprefer: nonsense\n";
+
+        assert!(Recipe::parse(text).is_ok());
+        let error = Recipe::parse_with_policy(text).unwrap_err().to_string();
+        assert_eq!(
+            error.lines().next(),
+            Some("document 1, line 3, column 9: prefer: there is no variable `nonsense`")
         );
     }
 

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde::{Deserialize, Serialize};
 
 /// Where something stands in a stream of YAML documents. Lines, columns and documents are counted from 1.
@@ -82,6 +84,60 @@ pub fn to_text<T: Serialize>(value: &T) -> Result<String, YamlError> {
 
 /// Where the value of a top-level field stands, for errors that only show when documents are compared with each other.
 pub fn position_of(text: &str, document: usize, field: &str) -> Position {
+    position_of_value(text, document, field, None)
+}
+
+/// Where an item, counted from 0, of the list in a top-level field stands.
+pub fn position_of_item(text: &str, document: usize, field: &str, item: usize) -> Position {
+    position_of_value(text, document, field, Some(item))
+}
+
+/// Where a character, counted from 0, of a scalar's value stands, if the scalar begins at `start`. Blanks may be written differently in
+/// the file than they are read (line breaks, indentation), so places are found by what stands between them. `None` where the file writes
+/// the value in another way, for example with escapes.
+pub fn locate_in_scalar(
+    text: &str,
+    start: Position,
+    value: &str,
+    offset: usize,
+) -> Option<Position> {
+    let mut wanted = value
+        .chars()
+        .take(offset + 1)
+        .filter(|character| !character.is_whitespace());
+    let mut expected = wanted.next()?;
+    let mut written = written_from(text, start)?
+        .skip_while(|(_, character)| character.is_whitespace())
+        .peekable();
+    match written.peek()?.1 {
+        '"' | '\'' => {
+            written.next();
+        }
+        '|' | '>' => {
+            let line = written.peek()?.0.line;
+            while written.peek()?.0.line == line {
+                written.next();
+            }
+        }
+        _ => {}
+    }
+    let mut written = written.filter(|(_, character)| !character.is_whitespace());
+    loop {
+        let (mut place, mut character) = written.next()?;
+        if character != expected && matches!(character, '\\' | '\'') {
+            (place, character) = written.next()?;
+        }
+        if character != expected {
+            return None;
+        }
+        match wanted.next() {
+            Some(next) => expected = next,
+            None => return Some(place),
+        }
+    }
+}
+
+fn position_of_value(text: &str, document: usize, field: &str, item: Option<usize>) -> Position {
     let unknown = Position {
         document,
         line: None,
@@ -94,12 +150,38 @@ pub fn position_of(text: &str, document: usize, field: &str) -> Position {
     let error = deserializer
         .deserialize_map(StopAt {
             field,
+            item,
             reached: &reached,
         })
         .err();
     error
         .filter(|_| reached.get())
         .map_or(unknown, |error| position(document, &error))
+}
+
+/// The characters of a text from a position on, each with its own.
+fn written_from(text: &str, start: Position) -> Option<impl Iterator<Item = (Position, char)>> {
+    let (first_line, first_column) = (start.line?, start.column?);
+    let lines = text
+        .split_inclusive('\n')
+        .zip(1..)
+        .skip(first_line.checked_sub(1)?);
+    Some(lines.flat_map(move |(content, line)| {
+        let skipped = if line == first_line {
+            first_column.saturating_sub(1)
+        } else {
+            0
+        };
+        let characters = content.chars().zip(1..).skip(skipped);
+        characters.map(move |(character, column)| {
+            let position = Position {
+                line: Some(line),
+                column: Some(column),
+                ..start
+            };
+            (position, character)
+        })
+    }))
 }
 
 fn yaml_error(document: usize, error: &serde_yaml::Error) -> YamlError {
@@ -127,9 +209,10 @@ fn position(document: usize, error: &serde_yaml::Error) -> Position {
     }
 }
 
-/// Walks a mapping and fails at the value of one field: the failure carries the place, which the parser tells in no other way.
+/// Walks a mapping and fails at the value of one field, or at one item of it: the failure carries the place, which the parser tells in no other way.
 struct StopAt<'a> {
     field: &'a str,
+    item: Option<usize>,
     reached: &'a Cell<bool>,
 }
 
@@ -143,11 +226,45 @@ impl<'de> Visitor<'de> for StopAt<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
             if name == self.field {
-                return map.next_value_seed(Stop(self.reached));
+                return match self.item {
+                    None => map.next_value_seed(Stop(self.reached)),
+                    Some(item) => map.next_value_seed(StopAtItem {
+                        item,
+                        reached: self.reached,
+                    }),
+                };
             }
             map.next_value::<IgnoredAny>()?;
         }
         Ok(())
+    }
+}
+
+struct StopAtItem<'a> {
+    item: usize,
+    reached: &'a Cell<bool>,
+}
+
+impl<'de> DeserializeSeed<'de> for StopAtItem<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for StopAtItem<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        for _ in 0..self.item {
+            items.next_element::<IgnoredAny>()?;
+        }
+        items.next_element_seed(Stop(self.reached)).map(|_| ())
     }
 }
 

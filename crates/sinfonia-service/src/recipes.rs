@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moka::future::Cache;
-use sinfonia_core::recipe::Recipe;
+use sinfonia_core::recipe::{Recipe, RecipeError};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use self::source::{Fetched, Parsed, Read, SourceError};
+use self::source::{Parsed, Read, SourceError};
 pub use self::source::{RecipeSource, RecipeSourceError};
 #[cfg(feature = "server")]
 use crate::problem::Problem;
@@ -53,8 +53,12 @@ pub enum RecipeLookupError {
 pub struct RecipeRepository {
     source: Arc<RecipeSource>,
     client: reqwest::Client,
+    parse: Parse,
     slots: Cache<Uuid, Arc<Slot>>,
 }
+
+/// What makes a recipe of a text.
+type Parse = fn(&str) -> Result<Recipe, RecipeError>;
 
 /// One uuid.
 #[derive(Default)]
@@ -85,7 +89,18 @@ impl RecipeRepository {
         Self {
             source: Arc::new(source),
             client,
+            parse: Recipe::parse,
             slots: Cache::new(CAPACITY),
+        }
+    }
+
+    /// The same repository for somebody who chooses cloudlets: what a recipe requires and prefers of them is read, kept with it, and makes
+    /// the recipe malformed where it cannot be used.
+    #[must_use]
+    pub fn with_policies(self) -> Self {
+        Self {
+            parse: Recipe::parse_with_policy,
+            ..self
         }
     }
 
@@ -127,11 +142,11 @@ impl RecipeRepository {
 
     /// Asks the source, on a task of its own: what it says is kept even if nobody waits for it any more.
     fn ask(&self, recipe: Uuid, slot: Arc<Slot>, turn: OwnedMutexGuard<()>) -> JoinHandle<()> {
-        let (source, client) = (Arc::clone(&self.source), self.client.clone());
+        let (source, client, parse) = (Arc::clone(&self.source), self.client.clone(), self.parse);
         let asking = async move {
             let etag = slot.known().etag();
             let fetched = source.fetch(recipe, etag.as_deref(), &client).await;
-            let read = fetched.and_then(Fetched::parse);
+            let read = fetched.and_then(|fetched| fetched.parse(parse));
             slot.known().take(recipe, read, &source);
             drop(turn);
         };

@@ -17,9 +17,12 @@ use sinfonia_core::client::ClientInfo;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PublicKey;
-use sinfonia_core::ranking::Matcher;
+use sinfonia_core::policy::Policy;
+use sinfonia_core::ranking::{Matcher, Ranking, RankingRules};
+use sinfonia_core::recipe::Recipe;
 use sinfonia_service::problem::Problem;
 use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
+use sinfonia_service::reload::Reloaded;
 use sinfonia_service::request_id::RequestId;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::trace_parent::TraceParent;
@@ -30,20 +33,18 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub(crate) use self::budget::Budget;
-pub(crate) use self::candidates::{Candidate, Wish, rank};
+pub(crate) use self::candidates::{Candidate, Wish};
 use self::delivery::Delivery;
 pub(crate) use self::query::{DeployQuery, count, identity, malformed, pairs};
-use self::race::{Rules, race};
+use self::race::{Rules as RaceRules, race};
 use self::release::Releases;
 use crate::forward::Forward;
 use crate::metrics::{DeployMetrics, Outcome};
 use crate::placements::Placements;
-use crate::registry::Registry;
+use crate::registry::{Known, Registry};
 
 /// Most deployments that one request gets.
 const MOST_RESULTS: usize = 3;
-/// Most cloudlets that one request falls over to: an outage must not make each request ask all the world.
-const SHORTLIST: usize = 64;
 /// Seconds after which another cloudlet may have reported.
 const REPORTS_APART: u64 = 15;
 /// Seconds after which some of the requests that run may be done.
@@ -70,6 +71,17 @@ pub(crate) struct DeployRequest {
     pub(crate) trace: TraceParent,
 }
 
+/// How the operator wants cloudlets to be ranked. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    /// What orders the cloudlets.
+    pub(crate) matchers: Arc<[Matcher]>,
+    /// What is required of them and preferred.
+    pub(crate) policy: Reloaded<Policy>,
+    /// How many of the first are refined, and asked at most.
+    pub(crate) shortlist: usize,
+}
+
 /// Has cloudlets deploy. Clones share its work.
 #[derive(Clone)]
 pub(crate) struct Deployer {
@@ -79,8 +91,8 @@ pub(crate) struct Deployer {
     pub(crate) placements: Arc<Placements>,
     /// What can be deployed.
     pub(crate) recipes: RecipeRepository,
-    /// What orders the cloudlets.
-    pub(crate) matchers: Arc<[Matcher]>,
+    /// How they are ranked.
+    pub(crate) rules: Rules,
     /// What asks them.
     pub(crate) forward: Forward,
     releases: Releases,
@@ -109,7 +121,7 @@ impl Deployer {
         registry: Registry,
         placements: Arc<Placements>,
         recipes: RecipeRepository,
-        matchers: Arc<[Matcher]>,
+        rules: Rules,
         forward: Forward,
         metrics: DeployMetrics,
         most: usize,
@@ -118,7 +130,7 @@ impl Deployer {
             registry,
             placements,
             recipes,
-            matchers,
+            rules,
             releases: Releases::new(forward.clone()),
             forward,
             metrics,
@@ -128,18 +140,37 @@ impl Deployer {
         }
     }
 
-    /// The cloudlets that a request would try, best first, at most this many.
-    pub(crate) fn candidates(&self, request: &DeployRequest, most: usize) -> Vec<Candidate> {
+    /// The cloudlets that a request for this recipe would try, best first, at most this many.
+    pub(crate) fn candidates(
+        &self,
+        request: &DeployRequest,
+        recipe: &Recipe,
+        most: usize,
+    ) -> Vec<Candidate> {
         let remembered = self.remembered(request.recipe, &request.key);
         let wish = Wish {
             recipe: request.recipe,
+            policy: &recipe.policy,
             key: &request.key,
             client: request.client,
             only: request.query.cloudlet,
             exclude: &request.query.exclude,
             remembered: &remembered,
         };
-        candidates::candidates(&self.registry.snapshot(), &wish, &self.matchers, most)
+        let snapshot = self.registry.snapshot();
+        let ranking = self.rank(&snapshot, &wish);
+        candidates::candidates(&snapshot, &ranking, most)
+    }
+
+    /// Ranks the cloudlets of a snapshot by the rules of the moment.
+    pub(crate) fn rank<'a>(&self, snapshot: &'a [Arc<Known>], wish: &Wish<'_>) -> Ranking<'a> {
+        let policy = self.rules.policy.load();
+        let rules = RankingRules {
+            matchers: &self.rules.matchers,
+            policy: &policy,
+            shortlist: self.rules.shortlist,
+        };
+        candidates::rank(snapshot, wish, rules)
     }
 
     /// The endpoints of the cloudlets that serve a recipe and key, the one renewed last first.
@@ -190,12 +221,15 @@ impl Deployer {
         request: &DeployRequest,
         is_awaited: impl Fn() -> bool,
     ) -> Result<Delivery, Problem> {
-        if let Err(problem) = self.recipe(request).await {
-            self.metrics.decided(Outcome::NoRecipe);
-            return Err(problem);
-        }
+        let recipe = match self.recipe(request).await {
+            Ok(recipe) => recipe,
+            Err(problem) => {
+                self.metrics.decided(Outcome::NoRecipe);
+                return Err(problem);
+            }
+        };
         self.avoid_excluded(request);
-        let candidates = self.candidates(request, SHORTLIST);
+        let candidates = self.candidates(request, &recipe, self.rules.shortlist);
         if candidates.is_empty() {
             self.metrics.decided(Outcome::NoCloudlet);
             return Err(Problem::unavailable(
@@ -203,7 +237,7 @@ impl Deployer {
                 REPORTS_APART,
             ));
         }
-        let rules = Rules {
+        let rules = RaceRules {
             wanted: request
                 .query
                 .results
@@ -217,11 +251,11 @@ impl Deployer {
         self.conclude(race, &candidates)
     }
 
-    /// Makes sure that there is such a recipe, before a cloudlet is asked for it.
-    async fn recipe(&self, request: &DeployRequest) -> Result<(), Problem> {
+    /// Looks the recipe up, before a cloudlet is asked for it.
+    async fn recipe(&self, request: &DeployRequest) -> Result<Arc<Recipe>, Problem> {
         let left = request.budget.left(request.started.elapsed());
         match tokio::time::timeout(left, self.recipes.get(request.recipe)).await {
-            Ok(found) => found.map(drop).map_err(Problem::from),
+            Ok(found) => found.map_err(Problem::from),
             Err(_) => Err(RecipeLookupError::Unavailable {
                 recipe: request.recipe,
                 retry_after: 1,

@@ -8,6 +8,7 @@ mod forward;
 pub mod geoip;
 mod metrics;
 pub mod placements;
+pub mod policy_file;
 pub mod registry;
 pub mod report_access;
 pub mod routes;

@@ -1,5 +1,6 @@
 //! The command line of Tier 1.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
@@ -13,6 +14,12 @@ use sinfonia_service::settings::{
 };
 
 use crate::report_access::AnonymousReports;
+
+/// Length of the shortlist unless told otherwise: an outage must not make each request ask all the world.
+const SHORTLIST: NonZeroUsize = match NonZeroUsize::new(64) {
+    Some(length) => length,
+    None => NonZeroUsize::MIN,
+};
 
 /// What follows the short help.
 const EXAMPLE: &str = "\
@@ -30,6 +37,10 @@ Examples:
     sinfonia-tier1 --report-tokens reports.txt
     curl 'http://localhost:5000/api/v1/explain?client=192.0.2.7'
 
+  Choose by more than distance, for example the cheapest cloudlet with a GPU that is not busy:
+    sinfonia-tier1 --cloudlets cloudlets.yaml --policy policy.yaml
+    with: {requires: resources.gpu_ratio < 0.8, prefer: -double(cloudlet.labels.price)}
+
   Let existing cloudlets report that know no tokens, from one network:
     sinfonia-tier1 --allow-anonymous-reports=10.0.0.0/8
 
@@ -37,7 +48,7 @@ Examples:
     sinfonia-tier1 -c cloudlets.yaml --trusted-proxies 10.0.0.0/8
 
 Lists are repeated, comma-separated or JSON: -m network -m random, -m network,random, SINFONIA_MATCHERS='[\"network\",\"random\"]'.
-Cloudlet and token files are read again when they change; a bad new one is told in the log and the old one stays.";
+Cloudlet, policy and token files are read again when they change; a bad new one is told in the log and the old one stays.";
 
 /// Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy
 #[derive(Debug, Clone, Parser)]
@@ -102,6 +113,12 @@ pub struct RankingArgs {
     /// Print the matchers, and end
     #[arg(long)]
     pub list_matchers: bool,
+    /// File with what you require of cloudlets and prefer (YAML with requires and prefer, CEL expressions), for every recipe
+    #[arg(long, env = "SINFONIA_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// How many of the first cloudlets are compared by what is preferred and by measured round trips; a request falls over to no more
+    #[arg(long, env = "SINFONIA_SHORTLIST", value_name = "N", default_value_t = SHORTLIST)]
+    pub shortlist: NonZeroUsize,
     /// Database of places (mmdb) for addresses [default: where geoipupdate puts it, if it is there]
     #[arg(long, env = "SINFONIA_GEOIP", value_name = "FILE")]
     pub geoip: Option<PathBuf>,

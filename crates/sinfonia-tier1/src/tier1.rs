@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use prometheus_client::registry::Registry as Metrics;
+use sinfonia_core::policy::Policy;
 use sinfonia_service::admin;
 use sinfonia_service::client::{self, ClientError, ClientSettings};
 use sinfonia_service::front::{Front, RequestLimits};
@@ -28,16 +29,17 @@ use tokio::time::Instant;
 use crate::background::{expire_cloudlets, watch_folder};
 use crate::callers::{Callers, Rules};
 use crate::cloudlets_file::{CloudletsError, CloudletsFollower};
-use crate::deploy::{Budget, Deployer};
+use crate::deploy::{Budget, Deployer, Rules as RankingRules};
 use crate::forward::Forward;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::metrics::{DeployMetrics, register_cloudlets};
 use crate::placements::Placements;
+use crate::policy_file::{self, UnreadablePolicy};
 use crate::registry::Registry;
 use crate::report_access::{ReportAccess, ReportTokens};
 use crate::routes::cloudlets::{CloudletsState, ReportMetrics};
 use crate::routes::{AppState, router};
-use crate::settings::{EndpointArgs, OperatorArgs, ReportArgs, Settings};
+use crate::settings::{EndpointArgs, OperatorArgs, RankingArgs, ReportArgs, Settings};
 use crate::surroundings::{survey, system_lookup};
 
 /// The name that others see.
@@ -69,6 +71,9 @@ pub enum StartError {
         #[source]
         source: ReloadError<TokenFileError>,
     },
+    /// The policy cannot be used.
+    #[error("cannot use the policy of --policy")]
+    Policy(#[source] ReloadError<UnreadablePolicy>),
     /// The certificates that were given cannot be used.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -124,7 +129,7 @@ impl Tier1 {
             registry.clone(),
             Arc::new(Placements::new(LEASE, MOST_PLACEMENTS)),
             recipes.clone(),
-            ranking.matchers().into(),
+            ranking_rules(&ranking, &mut background).await?,
             Forward::new(&asking, guard(&endpoints))?,
             DeployMetrics::register(&mut metrics),
             limits.max_requests,
@@ -214,12 +219,33 @@ fn recipes(
     readiness: &Readiness,
     background: &mut JoinSet<()>,
 ) -> Result<RecipeRepository, ClientError> {
-    let recipes = RecipeRepository::new(source.clone(), client::build(asking)?);
+    let recipes = RecipeRepository::new(source.clone(), client::build(asking)?).with_policies();
     if let RecipeSource::Folder(folder) = source {
         let condition = readiness.condition("recipes");
         background.spawn(watch_folder(recipes.clone(), folder.clone(), condition));
     }
     Ok(recipes)
+}
+
+/// How cloudlets are ranked, with the operator's policy, which is read again when it changes.
+async fn ranking_rules(
+    ranking: &RankingArgs,
+    background: &mut JoinSet<()>,
+) -> Result<RankingRules, StartError> {
+    let policy = match &ranking.policy {
+        None => Reloaded::fixed(Policy::default()),
+        Some(path) => {
+            let opened = Reloaded::open(path, policy_file::parse).await;
+            let (policy, follower) = opened.map_err(StartError::Policy)?;
+            background.spawn(follower.run(INTERVAL, |_| ()));
+            policy
+        }
+    };
+    Ok(RankingRules {
+        matchers: ranking.matchers().into(),
+        policy,
+        shortlist: ranking.shortlist.get(),
+    })
 }
 
 /// How cloudlets and repositories are asked.

@@ -1,14 +1,17 @@
 //! Which cloudlets may not serve a client. A rule may only exclude; what is left is ordered elsewhere.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::cloudlet::Cloudlet;
 use crate::network::Network;
+use crate::policy::Unmet;
 
 /// The rule that excluded a cloudlet, with its values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Exclusion {
     /// Its `rejected_clients` hold the client.
     Rejected {
@@ -22,8 +25,29 @@ pub enum Exclusion {
         /// The client.
         client: IpAddr,
     },
+    /// It says which recipes it offers, and this is none of them.
+    NotOffered {
+        /// The recipe.
+        recipe: Uuid,
+    },
     /// None of the matchers in use yields it.
     NoMatcher,
+    /// It does not meet a requirement.
+    Unmet {
+        /// Who requires it.
+        owner: Owner,
+        /// The requirement and why it is not met.
+        unmet: Box<Unmet>,
+    },
+}
+
+/// Who says what is required and preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The recipe.
+    Recipe,
+    /// The operator.
+    Operator,
 }
 
 impl Exclusion {
@@ -32,7 +56,16 @@ impl Exclusion {
         match self {
             Self::Rejected { .. } => "rejected_clients",
             Self::NotAccepted { .. } => "accepted_clients",
+            Self::NotOffered { .. } => "recipes",
             Self::NoMatcher => "matchers",
+            Self::Unmet {
+                owner: Owner::Recipe,
+                ..
+            } => "recipe_requires",
+            Self::Unmet {
+                owner: Owner::Operator,
+                ..
+            } => "operator_requires",
         }
     }
 
@@ -43,12 +76,34 @@ impl Exclusion {
                 vec![("client", json!(client)), ("network", json!(network))]
             }
             Self::NotAccepted { client } => vec![("client", json!(client))],
+            Self::NotOffered { recipe } => vec![("recipe", json!(recipe))],
             Self::NoMatcher => vec![],
+            Self::Unmet { unmet, .. } => {
+                let mut values = unmet.values().clone();
+                values.insert("requires".to_owned(), json!(unmet.requirement()));
+                return values;
+            }
         };
         pairs
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
+    }
+}
+
+impl fmt::Display for Exclusion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected { client, network } => {
+                write!(formatter, "rejects {network}, which holds {client}")
+            }
+            Self::NotAccepted { client } => {
+                write!(formatter, "accepts other clients than {client}")
+            }
+            Self::NotOffered { recipe } => write!(formatter, "does not offer {recipe}"),
+            Self::NoMatcher => formatter.write_str("is yielded by none of the matchers"),
+            Self::Unmet { unmet, .. } => unmet.fmt(formatter),
+        }
     }
 }
 
@@ -60,8 +115,16 @@ pub(super) fn is_local(client: IpAddr, cloudlet: &Cloudlet) -> bool {
         .any(|network| network.contains(client))
 }
 
-/// Lets a cloudlet pass, or names the first rule that excludes it. `rejected_clients` win over everything.
-pub(super) fn check(client: IpAddr, cloudlet: &Cloudlet) -> Result<(), Exclusion> {
+/// Lets a cloudlet pass that offers the recipe or does not say what it offers.
+pub(super) fn check_recipes(recipe: Uuid, cloudlet: &Cloudlet) -> Result<(), Exclusion> {
+    match &cloudlet.recipes {
+        Some(offered) if !offered.contains(&recipe) => Err(Exclusion::NotOffered { recipe }),
+        _ => Ok(()),
+    }
+}
+
+/// Lets a cloudlet pass that serves clients of this address. `rejected_clients` win over everything.
+pub(super) fn check_networks(client: IpAddr, cloudlet: &Cloudlet) -> Result<(), Exclusion> {
     if let Some(network) = cloudlet
         .rejected_clients
         .iter()

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Class, Matcher, OrderKey, Ranking};
+use super::{Candidate, Class, Matcher, OrderKey, Ranking, Refinement};
 use crate::client::ClientInfo;
 use crate::deployment::CloudletReference;
 use crate::location::Location;
@@ -32,10 +32,24 @@ pub struct ExplainedCandidate {
     /// Kilometres to the client, where both places are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance_km: Option<f64>,
+    /// The round trip that the client measured, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
     /// How willing it is.
     pub class: Class,
-    /// The parts of its sort key, the first that differs decides.
-    pub parts: OrderKey,
+    /// The parts of its sort key.
+    pub parts: ExplainedParts,
+}
+
+/// What decided a candidate's place: the first part that differs, where those of the refinement come before the distance.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ExplainedParts {
+    /// Its place among all others.
+    #[serde(flatten)]
+    pub order: OrderKey,
+    /// Its place within the shortlist; nothing where it did not come to that.
+    #[serde(flatten)]
+    pub refinement: Refinement,
 }
 
 /// A cloudlet that was left out, and why.
@@ -47,6 +61,9 @@ pub struct ExplainedExclusion {
     pub rule: String,
     /// What the rule looked at.
     pub values: Map<String, Value>,
+    /// The same in words, which complete "the cloudlet …".
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// Who would get a client, and why not the others.
@@ -60,6 +77,9 @@ pub struct Explanation {
     pub excluded: Vec<ExplainedExclusion>,
     /// How many were left out in all; `excluded` may hold fewer.
     pub excluded_total: usize,
+    /// Why it may not be the whole truth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Explanation {
@@ -70,14 +90,7 @@ impl Explanation {
             .iter()
             .zip(1..)
             .take(limit)
-            .map(|(candidate, rank)| ExplainedCandidate {
-                rank,
-                cloudlet: CloudletReference::from(candidate.cloudlet),
-                matcher: candidate.matcher,
-                distance_km: candidate.distance_km,
-                class: candidate.order.class,
-                parts: candidate.order,
-            });
+            .map(|(candidate, rank)| ExplainedCandidate::new(candidate, rank));
         let excluded = ranking
             .excluded
             .iter()
@@ -86,6 +99,7 @@ impl Explanation {
                 cloudlet: CloudletReference::from(*cloudlet),
                 rule: exclusion.rule().to_owned(),
                 values: exclusion.values(),
+                reason: exclusion.to_string(),
             });
         Self {
             client: ExplainedClient {
@@ -95,6 +109,24 @@ impl Explanation {
             candidates: candidates.collect(),
             excluded: excluded.collect(),
             excluded_total: ranking.excluded.len(),
+            note: None,
+        }
+    }
+}
+
+impl ExplainedCandidate {
+    fn new(candidate: &Candidate<'_>, rank: usize) -> Self {
+        Self {
+            rank,
+            cloudlet: CloudletReference::from(candidate.cloudlet),
+            matcher: candidate.matcher,
+            distance_km: candidate.distance_km,
+            rtt_ms: candidate.conditions.rtt_ms,
+            class: candidate.order.class,
+            parts: ExplainedParts {
+                order: candidate.order,
+                refinement: candidate.refinement,
+            },
         }
     }
 }

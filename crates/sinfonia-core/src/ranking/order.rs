@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Class;
+use super::{Candidate, Class};
 use crate::endpoint::Endpoint;
 use crate::key::PublicKey;
 
@@ -47,8 +47,17 @@ impl Ord for OrderKey {
     }
 }
 
+/// Sorts candidates by their keys. A collision of hashes leaves the order to their endpoints, so that it never depends on the input's.
+pub fn order(candidates: &mut [Candidate<'_>]) {
+    candidates.sort_unstable_by(|a, b| {
+        let by_endpoint = || a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint);
+        a.order.cmp(&b.order).then_with(by_endpoint)
+    });
+}
+
 /// Rendezvous hashing (Thaler and Ravishankar, 1996) of a request over endpoints: equal requests get equal orders, also after a restart
 /// and at another replica, and a cloudlet that comes or goes moves nobody else's placement.
+#[derive(Debug, Clone)]
 pub(super) struct RendezvousHash(Sha256);
 
 impl RendezvousHash {

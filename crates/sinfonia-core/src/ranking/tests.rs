@@ -1,9 +1,12 @@
+mod fleet;
+mod policies;
+mod refining;
+
 use proptest::prelude::*;
 use rstest::rstest;
 
+use self::fleet::*;
 use super::*;
-use crate::cloudlet::{CloudletInfo, Surroundings};
-use crate::location::Location;
 use crate::network::Network;
 
 const PITTSBURGH: (f64, f64) = (40.44, -79.99);
@@ -17,11 +20,7 @@ fn matchers_are_concatenated_in_their_order() {
         cloudlet("local").local("128.2.0.0/16").build(),
     ];
 
-    let ranking = rank(
-        &request("128.2.3.4").at(PITTSBURGH).as_ref(),
-        &fleet,
-        &Matcher::ALL,
-    );
+    let ranking = ranked(&request("128.2.3.4").at(PITTSBURGH), &fleet, &Matcher::ALL);
 
     assert_eq!(names(&ranking), ["local", "near", "far", "nowhere"]);
     let matchers: Vec<Matcher> = ranking
@@ -47,8 +46,8 @@ fn the_operator_may_put_location_before_network() {
         cloudlet("near").at(40.4, -80.0).build(),
     ];
 
-    let ranking = rank(
-        &request("128.2.3.4").at(PITTSBURGH).as_ref(),
+    let ranking = ranked(
+        &request("128.2.3.4").at(PITTSBURGH),
         &fleet,
         &[Matcher::Location, Matcher::Network],
     );
@@ -63,7 +62,7 @@ fn rejected_clients_win_over_local_networks() {
         .rejecting("128.2.3.0/24")
         .build()];
 
-    let ranking = rank(&request("128.2.3.4").as_ref(), &fleet, &Matcher::ALL);
+    let ranking = ranked(&request("128.2.3.4"), &fleet, &Matcher::ALL);
 
     let expected = Exclusion::Rejected {
         client: "128.2.3.4".parse().unwrap(),
@@ -86,7 +85,7 @@ fn one_entry_that_holds_the_client_is_enough(#[case] client: &str, #[case] eligi
         .local("172.16.0.0/12")
         .build()];
 
-    let ranking = rank(&request(client).as_ref(), &fleet, &Matcher::ALL);
+    let ranking = ranked(&request(client), &fleet, &Matcher::ALL);
 
     assert_eq!(!ranking.candidates.is_empty(), eligible);
 }
@@ -97,7 +96,7 @@ fn everyone_is_accepted_by_default_over_both_families() {
 
     for client in ["8.8.8.8", "2001:db8::1"] {
         assert_eq!(
-            names(&rank(&request(client).as_ref(), &fleet, &Matcher::ALL)),
+            names(&ranked(&request(client), &fleet, &Matcher::ALL)),
             ["open"]
         );
     }
@@ -112,11 +111,7 @@ fn overlapping_local_networks_yield_a_cloudlet_once() {
         .at(0.0, 0.0)
         .build()];
 
-    let ranking = rank(
-        &request("128.2.3.4").at(PITTSBURGH).as_ref(),
-        &fleet,
-        &Matcher::ALL,
-    );
+    let ranking = ranked(&request("128.2.3.4").at(PITTSBURGH), &fleet, &Matcher::ALL);
 
     assert_eq!(names(&ranking), ["overlapping"]);
 }
@@ -125,8 +120,8 @@ fn overlapping_local_networks_yield_a_cloudlet_once() {
 fn what_no_matcher_yields_is_left_out_with_that_reason() {
     let fleet = [cloudlet("elsewhere").local("10.0.0.0/8").build()];
 
-    let ranking = rank(
-        &request("128.2.3.4").as_ref(),
+    let ranking = ranked(
+        &request("128.2.3.4"),
         &fleet,
         &[Matcher::Network, Matcher::Location],
     );
@@ -139,7 +134,7 @@ fn what_no_matcher_yields_is_left_out_with_that_reason() {
 fn a_client_of_unknown_place_is_passed_over_by_location() {
     let fleet = [cloudlet("somewhere").at(40.4, -80.0).build()];
 
-    let ranking = rank(&request("8.8.8.8").as_ref(), &fleet, &Matcher::ALL);
+    let ranking = ranked(&request("8.8.8.8"), &fleet, &Matcher::ALL);
 
     assert_eq!(ranking.candidates[0].matcher, Matcher::Random);
     assert_eq!(ranking.candidates[0].distance_km, None);
@@ -159,11 +154,7 @@ fn the_nearest_is_the_nearest_on_the_globe(
         cloudlet("near").at(near.0, near.1).build(),
     ];
 
-    let ranking = rank(
-        &request("8.8.8.8").at(client).as_ref(),
-        &fleet,
-        &Matcher::ALL,
-    );
+    let ranking = ranked(&request("8.8.8.8").at(client), &fleet, &Matcher::ALL);
 
     assert_eq!(names(&ranking), ["near", "far"]);
 }
@@ -175,11 +166,7 @@ fn the_closest_of_several_locations_counts() {
         cloudlet("two sites").at(0.0, 0.0).at(40.44, -79.98).build(),
     ];
 
-    let ranking = rank(
-        &request("8.8.8.8").at(PITTSBURGH).as_ref(),
-        &fleet,
-        &Matcher::ALL,
-    );
+    let ranking = ranked(&request("8.8.8.8").at(PITTSBURGH), &fleet, &Matcher::ALL);
 
     assert_eq!(names(&ranking), ["two sites", "one site"]);
 }
@@ -193,7 +180,7 @@ fn a_remembered_cloudlet_comes_first_even_when_it_drains() {
     let mut request = request("128.2.3.4");
     request.remembered = vec![fleet[1].uuid];
 
-    let ranking = rank(&request.as_ref(), &fleet, &Matcher::ALL);
+    let ranking = ranked(&request, &fleet, &Matcher::ALL);
 
     assert_eq!(names(&ranking), ["remembered", "local"]);
 }
@@ -204,10 +191,7 @@ fn a_remembered_cloudlet_that_rejects_the_client_stays_out() {
     let mut request = request("128.2.3.4");
     request.remembered = vec![fleet[0].uuid];
 
-    assert_eq!(
-        rank(&request.as_ref(), &fleet, &Matcher::ALL).candidates,
-        []
-    );
+    assert_eq!(ranked(&request, &fleet, &Matcher::ALL).candidates, []);
 }
 
 #[test]
@@ -220,7 +204,7 @@ fn a_draining_cloudlet_comes_after_every_other() {
         cloudlet("any").build(),
     ];
 
-    let ranking = rank(&request("128.2.3.4").as_ref(), &fleet, &Matcher::ALL);
+    let ranking = ranked(&request("128.2.3.4"), &fleet, &Matcher::ALL);
 
     assert_eq!(names(&ranking), ["any", "draining"]);
 }
@@ -228,7 +212,7 @@ fn a_draining_cloudlet_comes_after_every_other() {
 #[test]
 fn no_cloudlets_is_an_empty_ranking() {
     assert_eq!(
-        rank(&request("8.8.8.8").as_ref(), &[], &Matcher::ALL),
+        ranked(&request("8.8.8.8"), &[], &Matcher::ALL),
         Ranking::default()
     );
 }
@@ -240,7 +224,7 @@ fn random_follows_the_published_hash() {
     let mut request = request("8.8.8.8");
     request.key = PublicKey::from_bytes([0; 32]);
 
-    let ranking = rank(&request.as_ref(), &fleet, &[Matcher::Random]);
+    let ranking = ranked(&request, &fleet, &[Matcher::Random]);
 
     assert_eq!(ranking.candidates[0].order.hash, 0xf035_25d5_2499_0f6b);
 }
@@ -253,7 +237,7 @@ fn random_orders_by_the_largest_hash_wherever_cloudlets_are() {
         .collect();
 
     let request = request("8.8.8.8").at((0.0, 0.0));
-    let ranking = rank(&request.as_ref(), &fleet, &[Matcher::Random]);
+    let ranking = ranked(&request, &fleet, &[Matcher::Random]);
 
     let hashes: Vec<u64> = ranking
         .candidates
@@ -267,10 +251,27 @@ fn random_orders_by_the_largest_hash_wherever_cloudlets_are() {
 fn an_explanation_names_the_parts_of_each_place() {
     let fleet = [
         cloudlet("near").at(40.44, -79.99).build(),
+        cloudlet("idle")
+            .at(41.0, -80.0)
+            .measuring("cpu_ratio", 0.25)
+            .build(),
+        cloudlet("beyond")
+            .at(48.86, 2.35)
+            .measuring("cpu_ratio", 0.25)
+            .build(),
         cloudlet("strict").rejecting("128.2.0.0/16").build(),
+        cloudlet("busy").measuring("cpu_ratio", 0.95).build(),
+        cloudlet("of others").offering(Uuid::from_u128(1)).build(),
     ];
-    let request = request("128.2.3.4").at(PITTSBURGH);
-    let ranking = rank(&request.as_ref(), &fleet, &Matcher::ALL);
+    let request = request("128.2.3.4")
+        .at(PITTSBURGH)
+        .requiring("!has(resources.cpu_ratio) || resources.cpu_ratio < 0.9")
+        .preferring("1.0 - resources.cpu_ratio");
+    let ranking = Fleet::of(&fleet)
+        .preferring("cloudlet.name == 'near' ? 1.0 : 0.0")
+        .shortlist(2)
+        .rtt(1, 12.5)
+        .rank(&request);
 
     let explanation = Explanation::new(&request.client, &ranking, 10);
 
@@ -280,7 +281,7 @@ fn an_explanation_names_the_parts_of_each_place() {
 proptest! {
     #[test]
     fn every_cloudlet_is_ranked_or_excluded_exactly_once(fleet in fleets(), client: std::net::IpAddr, place in places()) {
-        let ranking = rank(&request(&client.to_string()).at(place).as_ref(), &fleet, &Matcher::ALL);
+        let ranking = ranked(&request(&client.to_string()).at(place), &fleet, &Matcher::ALL);
 
         let mut seen: Vec<&str> = names(&ranking);
         seen.extend(ranking.excluded.iter().map(|(cloudlet, _)| cloudlet.name.as_str()));
@@ -298,13 +299,13 @@ proptest! {
         shuffled.reverse();
         let request = request("10.1.2.3").at(place);
 
-        prop_assert_eq!(names(&rank(&request.as_ref(), &fleet, &Matcher::ALL)), names(&rank(&request.as_ref(), &shuffled, &Matcher::ALL)));
+        prop_assert_eq!(names(&ranked(&request, &fleet, &Matcher::ALL)), names(&ranked(&request, &shuffled, &Matcher::ALL)));
     }
 
     #[test]
     fn no_ineligible_cloudlet_is_ever_a_candidate(fleet in fleets(), client: std::net::Ipv4Addr) {
         let address = client.into();
-        let ranking = rank(&request(&client.to_string()).as_ref(), &fleet, &Matcher::ALL);
+        let ranking = ranked(&request(&client.to_string()), &fleet, &Matcher::ALL);
 
         for candidate in ranking.candidates {
             let holds = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
@@ -312,141 +313,4 @@ proptest! {
             prop_assert!(holds(&candidate.cloudlet.local_networks) || holds(&candidate.cloudlet.accepted_clients));
         }
     }
-}
-
-struct CloudletBuilder(CloudletInfo);
-
-fn cloudlet(name: &str) -> CloudletBuilder {
-    let endpoint = format!("http://{}.example/api/v1/deploy", name.replace(' ', "-"));
-    let mut info = CloudletInfo::at(endpoint.parse().unwrap());
-    info.name = Some(name.parse().unwrap());
-    CloudletBuilder(info)
-}
-
-impl CloudletBuilder {
-    fn at(mut self, latitude: f64, longitude: f64) -> Self {
-        self.0
-            .locations
-            .get_or_insert_default()
-            .push(Location::new(latitude, longitude).unwrap());
-        self
-    }
-
-    fn local(mut self, network: &str) -> Self {
-        self.0
-            .local_networks
-            .get_or_insert_default()
-            .push(network.parse().unwrap());
-        self
-    }
-
-    fn accepting(mut self, network: &str) -> Self {
-        self.0
-            .accepted_clients
-            .get_or_insert_default()
-            .push(network.parse().unwrap());
-        self
-    }
-
-    fn rejecting(mut self, network: &str) -> Self {
-        self.0
-            .rejected_clients
-            .get_or_insert_default()
-            .push(network.parse().unwrap());
-        self
-    }
-
-    fn draining(mut self) -> Self {
-        self.0.draining = Some(true);
-        self
-    }
-
-    fn build(self) -> Cloudlet {
-        Cloudlet::new(self.0, &Surroundings::default())
-    }
-}
-
-struct OwnedRequest {
-    key: PublicKey,
-    client: ClientInfo,
-    remembered: Vec<Uuid>,
-}
-
-fn request(client: &str) -> OwnedRequest {
-    let client = ClientInfo::new(client.parse().unwrap(), None);
-    OwnedRequest {
-        key: PublicKey::from_bytes([7; 32]),
-        client,
-        remembered: vec![],
-    }
-}
-
-impl OwnedRequest {
-    fn at(mut self, place: (f64, f64)) -> Self {
-        self.client = ClientInfo::new(
-            self.client.address(),
-            Some(Location::new(place.0, place.1).unwrap()),
-        );
-        self
-    }
-
-    fn as_ref(&self) -> RankingRequest<'_> {
-        RankingRequest {
-            recipe: Uuid::nil(),
-            key: &self.key,
-            client: self.client,
-            remembered: &self.remembered,
-        }
-    }
-}
-
-fn names<'a>(ranking: &Ranking<'a>) -> Vec<&'a str> {
-    ranking
-        .candidates
-        .iter()
-        .map(|candidate| candidate.cloudlet.name.as_str())
-        .collect()
-}
-
-fn places() -> impl Strategy<Value = (f64, f64)> {
-    (-90.0..=90.0, -180.0..=180.0)
-}
-
-fn fleets() -> impl Strategy<Value = Vec<Cloudlet>> {
-    let networks = || prop::collection::vec((0u8..4, 0u8..=16), 0..3);
-    let one = (
-        prop::collection::vec(places(), 0..3),
-        networks(),
-        networks(),
-        networks(),
-        any::<bool>(),
-    );
-    prop::collection::vec(one, 0..12).prop_map(|fleet| {
-        let network = |(octet, prefix): (u8, u8)| format!("{}.1.0.0/{prefix}", 9 + octet);
-        let numbered = fleet.into_iter().enumerate();
-        numbered
-            .map(|(number, (places, local, accepted, rejected, draining))| {
-                let mut builder = cloudlet(&format!("cloudlet-{number}"));
-                builder = places
-                    .into_iter()
-                    .fold(builder, |builder, (latitude, longitude)| {
-                        builder.at(latitude, longitude)
-                    });
-                builder = local
-                    .into_iter()
-                    .fold(builder, |builder, entry| builder.local(&network(entry)));
-                builder = accepted
-                    .into_iter()
-                    .fold(builder, |builder, entry| builder.accepting(&network(entry)));
-                builder = rejected
-                    .into_iter()
-                    .fold(builder, |builder, entry| builder.rejecting(&network(entry)));
-                if draining {
-                    builder.draining().build()
-                } else {
-                    builder.build()
-                }
-            })
-            .collect()
-    })
 }

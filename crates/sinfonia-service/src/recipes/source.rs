@@ -14,6 +14,7 @@ use sinfonia_core::recipe::{Recipe, RecipeError};
 use url::Url;
 use uuid::Uuid;
 
+use super::Parse;
 use crate::client::{ANSWER_BYTES, ReadError, read_bounded};
 
 /// Time that a repository has for one recipe.
@@ -156,7 +157,7 @@ impl RecipeSource {
 }
 
 impl Fetched {
-    pub(super) fn parse(self) -> Result<Parsed, SourceError> {
+    pub(super) fn parse(self, parse: Parse) -> Result<Parsed, SourceError> {
         let (text, etag) = match self {
             Self::NotModified => return Ok(Parsed::NotModified),
             Self::Missing => return Ok(Parsed::Missing),
@@ -164,7 +165,7 @@ impl Fetched {
         };
         let text = std::str::from_utf8(&text).map_err(SourceError::Text)?;
         Ok(Parsed::Recipe(Read {
-            recipe: Arc::new(Recipe::parse(text).map_err(SourceError::Malformed)?),
+            recipe: Arc::new(parse(text).map_err(SourceError::Malformed)?),
             etag,
             ignored: Recipe::ignored_fields(text).map_err(SourceError::Malformed)?,
         }))

@@ -31,6 +31,38 @@ async fn a_recipe_that_is_not_in_the_folder_is_unknown() {
 }
 
 #[tokio::test]
+async fn an_expression_that_cannot_be_used_troubles_only_those_who_choose_cloudlets() {
+    let folder = TempDir::new().unwrap();
+    let text = format!("{GOOD}requires: nonsense\n");
+    fs::write(folder.path().join(format!("{UUID}.yaml")), text).unwrap();
+
+    let read = at_folder(&folder).get(UUID).await;
+    let chosen_by = at_folder(&folder).with_policies().get(UUID).await;
+
+    assert!(read.unwrap().policy.is_empty());
+    assert!(matches!(
+        chosen_by,
+        Err(RecipeLookupError::Unavailable { .. })
+    ));
+}
+
+#[tokio::test]
+async fn what_a_recipe_requires_is_kept_with_it() {
+    let folder = TempDir::new().unwrap();
+    let text = format!("{GOOD}requires: distance_km < 100.0\n");
+    fs::write(folder.path().join(format!("{UUID}.yaml")), text).unwrap();
+    let repository = at_folder(&folder).with_policies();
+
+    let (first, second) = (
+        repository.get(UUID).await.unwrap(),
+        repository.get(UUID).await.unwrap(),
+    );
+
+    assert!(!first.policy.is_empty());
+    assert!(Arc::ptr_eq(&first, &second));
+}
+
+#[tokio::test]
 async fn a_folder_that_is_not_there_is_unavailable() {
     let folder = TempDir::new().unwrap();
     let repository = repository(folder.path().join("nowhere").to_str().unwrap());

@@ -6,7 +6,8 @@ use sinfonia_core::client::ClientInfo;
 use sinfonia_core::cloudlet::{CandidateInfo, Cloudlet};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PublicKey;
-use sinfonia_core::ranking::{self, Matcher, Ranking, RankingRequest};
+use sinfonia_core::policy::Policy;
+use sinfonia_core::ranking::{self, Conditions, Matcher, Ranking, RankingRequest, RankingRules};
 use uuid::Uuid;
 
 use crate::registry::Known;
@@ -16,6 +17,8 @@ use crate::registry::Known;
 pub(crate) struct Wish<'a> {
     /// The recipe.
     pub(crate) recipe: Uuid,
+    /// What the recipe requires and prefers.
+    pub(crate) policy: &'a Policy,
     /// The device's key.
     pub(crate) key: &'a PublicKey,
     /// The device.
@@ -43,7 +46,7 @@ pub(crate) struct Candidate {
 pub(crate) fn rank<'a>(
     snapshot: &'a [Arc<Known>],
     wish: &Wish<'_>,
-    matchers: &[Matcher],
+    rules: RankingRules<'_>,
 ) -> Ranking<'a> {
     let cloudlets = || snapshot.iter().map(|known| &known.cloudlet);
     let is_remembered = |cloudlet: &&Cloudlet| wish.remembered.contains(&cloudlet.endpoint);
@@ -55,6 +58,7 @@ pub(crate) fn rank<'a>(
     };
     let request = RankingRequest {
         recipe: wish.recipe,
+        policy: wish.policy,
         key: wish.key,
         client: wish.client,
         remembered: &remembered,
@@ -62,17 +66,20 @@ pub(crate) fn rank<'a>(
     let may_get_it = |cloudlet: &&Cloudlet| {
         wish.only.is_none_or(|only| only == cloudlet.uuid) && !wish.exclude.contains(&cloudlet.uuid)
     };
-    ranking::rank(&request, cloudlets().filter(may_get_it), matchers)
+    let conditions = |cloudlet| (cloudlet, Conditions::default());
+    ranking::rank(
+        request,
+        rules,
+        cloudlets().filter(may_get_it).map(conditions),
+    )
 }
 
 /// The first cloudlets of a ranking, best first, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
 pub(crate) fn candidates(
     snapshot: &[Arc<Known>],
-    wish: &Wish<'_>,
-    matchers: &[Matcher],
+    ranking: &Ranking<'_>,
     most: usize,
 ) -> Vec<Candidate> {
-    let ranking = rank(snapshot, wish, matchers);
     let best = ranking.candidates.iter().take(most);
     best.filter_map(|candidate| {
         let endpoint = &candidate.cloudlet.endpoint;

@@ -37,12 +37,12 @@ pub(super) async fn candidates(
     Extension(trace): Extension<TraceParent>,
 ) -> Result<Json<Vec<CandidateInfo>>, Problem> {
     let request = request(path, query.as_deref(), &sender, request_id, trace)?;
-    deployer.recipes.get(request.recipe).await?;
+    let recipe = deployer.recipes.get(request.recipe).await?;
     let most = request
         .query
         .results
         .map_or(usize::MAX, |results| results.get());
-    let candidates = deployer.candidates(&request, most);
+    let candidates = deployer.candidates(&request, &recipe, most);
     if candidates.is_empty() {
         return Err(Problem::not_found(request.without_candidates()));
     }

@@ -6,6 +6,7 @@ use axum::extract::{RawQuery, State};
 use sinfonia_core::client::ClientInfo;
 use sinfonia_core::key::{KEY_BYTES, PublicKey};
 use sinfonia_core::location::Location;
+use sinfonia_core::policy::Policy;
 use sinfonia_core::ranking::Explanation;
 use sinfonia_core::recipe::HELLOWORLD;
 use sinfonia_service::json::Json;
@@ -13,7 +14,7 @@ use sinfonia_service::problem::Problem;
 use uuid::Uuid;
 
 use crate::callers::{Callers, Sender};
-use crate::deploy::{Deployer, Wish, count, identity, malformed, pairs, rank};
+use crate::deploy::{Deployer, Wish, count, identity, malformed, pairs};
 
 /// How many candidates, and as many exclusions, are told unless the query says otherwise.
 const LIMIT: usize = 64;
@@ -44,8 +45,17 @@ pub(super) async fn explain(
     let question = Question::parse(query.as_deref())?;
     let client = question.client(&sender, &callers);
     let remembered = deployer.remembered(question.recipe, &question.key);
+    // Where there is no such recipe it is told for one that requires and prefers nothing.
+    let (policy, note) = match deployer.recipes.get(question.recipe).await {
+        Ok(recipe) => (recipe.policy.clone(), None),
+        Err(error) => {
+            let note = format!("{error}: told without what it requires and prefers");
+            (Policy::default(), Some(note))
+        }
+    };
     let wish = Wish {
         recipe: question.recipe,
+        policy: &policy,
         key: &question.key,
         client,
         only: None,
@@ -53,8 +63,11 @@ pub(super) async fn explain(
         remembered: &remembered,
     };
     let snapshot = deployer.registry.snapshot();
-    let ranking = rank(&snapshot, &wish, &deployer.matchers);
-    Ok(Json(Explanation::new(&client, &ranking, question.limit)))
+    let ranking = deployer.rank(&snapshot, &wish);
+    Ok(Json(Explanation {
+        note,
+        ..Explanation::new(&client, &ranking, question.limit)
+    }))
 }
 
 impl Question {

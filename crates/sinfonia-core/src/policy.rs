@@ -1,0 +1,169 @@
+//! What an application needs of a cloudlet and what it prefers, written as data: CEL expressions over what is known of the cloudlet.
+//!
+//! `requires` are predicates that must all hold, `prefer` is a number of which more is better. Recipes may carry both, and so may the
+//! operator's policy. An expression is checked and compiled when its file is read, so that a ranking evaluates it without looking at text.
+
+mod compile;
+mod expression;
+mod facts;
+mod fault;
+mod variable;
+mod written;
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use self::expression::Preference;
+pub use self::expression::{Failure, Requirement, Unmet};
+pub use self::facts::Facts;
+pub use self::fault::ExpressionError;
+use self::written::{Place, WrittenExpression, WrittenRequirements};
+use crate::yaml::{self, YamlError};
+
+/// Why a policy was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// The file is no YAML, or a field is unknown or holds something else than it should.
+    #[error("{0}{hint}", hint = of_quotes(.0))]
+    File(#[from] YamlError),
+    /// An expression cannot be used.
+    #[error(transparent)]
+    Expression(#[from] Box<ExpressionError>),
+}
+
+/// Compiled needs and preferences. Clones share the expressions.
+#[derive(Clone, Default, PartialEq)]
+pub struct Policy {
+    requires: Vec<Requirement>,
+    prefer: Option<Preference>,
+}
+
+/// The operator's policy as a file holds it.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping with requires, prefer and description"
+)]
+struct PolicyFile {
+    #[serde(default)]
+    requires: WrittenRequirements,
+    prefer: Option<WrittenExpression>,
+    #[serde(rename = "description")]
+    _description: Option<String>,
+}
+
+/// The part of a recipe that is a policy.
+#[derive(Deserialize)]
+#[serde(expecting = "a mapping with the fields of a recipe")]
+struct RecipePart {
+    #[serde(default)]
+    requires: WrittenRequirements,
+    prefer: Option<WrittenExpression>,
+}
+
+impl Policy {
+    /// Reads an operator's policy: a YAML mapping with `requires`, one predicate or a list of them, `prefer` and `description`, all optional.
+    ///
+    /// # Errors
+    /// The text is no such mapping, or the first expression that cannot be used, with its place in the text.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let PolicyFile {
+            requires, prefer, ..
+        } = yaml::document(text)?;
+        Self::compile(text, &requires, prefer.as_ref())
+    }
+
+    /// Reads `requires` and `prefer` of a recipe, and ignores its other fields.
+    ///
+    /// # Errors
+    /// The text is no mapping, or the first expression that cannot be used, with its place in the text.
+    pub fn of_recipe(text: &str) -> Result<Self, PolicyError> {
+        let RecipePart { requires, prefer } = yaml::document(text)?;
+        Self::compile(text, &requires, prefer.as_ref())
+    }
+
+    fn compile(
+        text: &str,
+        requires: &WrittenRequirements,
+        prefer: Option<&WrittenExpression>,
+    ) -> Result<Self, PolicyError> {
+        let requirement = |(place, expression): (Place, &WrittenExpression)| {
+            Requirement::compile(expression.as_str())
+                .map_err(|fault| fault.within(text, place, expression.as_str()))
+        };
+        let preference = |expression: &WrittenExpression| {
+            Preference::compile(expression.as_str())
+                .map_err(|fault| fault.within(text, Place::of("prefer"), expression.as_str()))
+        };
+        Ok(Self {
+            requires: requires
+                .places()
+                .map(requirement)
+                .collect::<Result<_, _>>()?,
+            prefer: prefer.map(preference).transpose()?,
+        })
+    }
+
+    /// Whether it says nothing, so that evaluating it can be spared.
+    pub fn is_empty(&self) -> bool {
+        self.requires.is_empty() && self.prefer.is_none()
+    }
+
+    /// Whether it prefers some cloudlets to others.
+    pub fn has_preference(&self) -> bool {
+        self.prefer.is_some()
+    }
+
+    /// Lets a cloudlet pass, or tells the first requirement that it does not meet, and why.
+    ///
+    /// # Errors
+    /// A requirement is not met.
+    pub fn check(&self, facts: &Facts<'_>) -> Result<(), Unmet> {
+        self.requires
+            .iter()
+            .try_for_each(|requirement| requirement.check(facts))
+    }
+
+    /// How much it prefers a cloudlet; more is better. `None` where it prefers none, where something that it asks about is not known, or
+    /// where the number is not finite.
+    pub fn preference(&self, facts: &Facts<'_>) -> Option<f64> {
+        self.prefer.as_ref()?.value(facts)
+    }
+}
+
+/// What to do where YAML takes a part of an expression for its own.
+fn of_quotes(error: &YamlError) -> &'static str {
+    let of_syntax = [
+        "mapping values",
+        "mapping keys",
+        "did not find",
+        "while scanning",
+        "while parsing",
+    ];
+    if of_syntax.iter().any(|words| error.message.contains(words)) {
+        "\nhint: an expression that begins with `!`, `[` or a quote, or in which a blank follows `:`, stands in quotes as a whole"
+    } else {
+        ""
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Policy")
+            .field(
+                "requires",
+                &self
+                    .requires
+                    .iter()
+                    .map(Requirement::text)
+                    .collect::<Vec<_>>(),
+            )
+            .field("prefer", &self.prefer.as_ref().map(Preference::text))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
