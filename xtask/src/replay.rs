@@ -8,16 +8,19 @@ mod summary;
 mod trace;
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anstream::{eprintln, println};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use sinfonia_core::ranking::Matcher;
+use sinfonia_core::policy::Policy;
+use sinfonia_core::ranking::{Matcher, RankingRules};
 
-use self::simulation::{Rules, simulate};
+use self::fleet::Site;
+use self::simulation::{Record, simulate};
 use self::summary::Summary;
-use self::trace::Format;
+use self::trace::{Format, Request};
 
 /// What the run without a policy is called.
 const NO_POLICY: &str = "none";
@@ -25,13 +28,13 @@ const NO_POLICY: &str = "none";
 /// What follows the help.
 const EXAMPLES: &str = "\
 Examples:
-  Make a fleet and a trace, and see what becomes of them:
-    cargo xtask replay generate /tmp/example --seed 7
-    cargo xtask replay --trace /tmp/example/trace.csv --fleet /tmp/example/fleet.yaml
+  Compare two policies with none, and see what they save and cost:
+    cd examples/replay
+    cargo xtask replay --trace trace.csv --fleet fleet.yaml --policy cheapest.yaml \\
+      --policy greenest.yaml --mean price --mean carbon --draw drawings
 
-  What it costs to let chance choose, with drawings:
-    cargo xtask replay --trace /tmp/example/trace.csv --fleet /tmp/example/fleet.yaml \\
-      -m random --mean price --draw /tmp/example";
+  Make another fleet and another trace:
+    cargo xtask replay generate /tmp/example --seed 7";
 
 /// What to do.
 #[derive(Args)]
@@ -72,6 +75,9 @@ struct ReplayOptions {
     /// The cloudlets: a file as Tier 1 reads it, each with the deployments that it holds at once, `resources: {capacity: 40}`.
     #[arg(long, value_name = "FILE")]
     fleet: PathBuf,
+    /// A policy as sinfonia-tier1 reads it, to be compared with the run without one; repeatable.
+    #[arg(long = "policy", value_name = "FILE")]
+    policies: Vec<PathBuf>,
     /// Matchers that order the cloudlets, as those of sinfonia-tier1; repeatable.
     #[arg(
         short,
@@ -81,6 +87,9 @@ struct ReplayOptions {
         default_value = "network,location,random"
     )]
     matchers: Vec<Matcher>,
+    /// How many of the first cloudlets a policy orders, and a request is tried at.
+    #[arg(long, value_name = "COUNT", default_value = "64")]
+    shortlist: NonZero<usize>,
     /// Adds a column with the mean of this resource of the file over all that are placed; repeatable.
     #[arg(long, value_name = "RESOURCE")]
     mean: Vec<String>,
@@ -103,7 +112,10 @@ enum Output {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match (&options.task, &options.replay) {
         (Some(Task::Generate(options)), _) => generate(options),
-        (None, Some(options)) => replay(options),
+        (None, Some(options)) => {
+            println!("{}", replay(options)?);
+            Ok(())
+        }
         (None, None) => bail!("there is nothing to replay\nhint: cargo xtask replay --help"),
     }
 }
@@ -120,34 +132,75 @@ fn generate(options: &GenerateOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn replay(options: &ReplayOptions) -> anyhow::Result<()> {
+/// Replays, draws where that is asked for, and tells the comparison.
+fn replay(options: &ReplayOptions) -> anyhow::Result<String> {
     let ReplayOptions {
         trace,
         fleet,
-        matchers,
+        policies,
         mean,
         output,
         draw,
+        ..
     } = options;
     let trace = read(trace, |text| trace::parse(text, Format::of(trace)?))?;
     let fleet = read(fleet, fleet::parse)?;
+    let policies = read_policies(policies)?;
     for warning in &fleet.warnings {
         eprintln!("warning: {warning}");
     }
     if let Some(folder) = draw {
         make_folder(folder)?;
     }
-    let record = simulate(&trace, &fleet.sites, Rules { matchers });
-    let runs = [(NO_POLICY, &record)];
+    let runs = compare(&trace, &fleet.sites, &policies, options);
     if let Some(folder) = draw {
         drawing::draw(folder, &runs)?;
     }
-    let summaries = runs.map(|(name, record)| Summary::new(name, record, &fleet.sites, mean));
-    match output {
-        Output::Table => println!("{}", summary::table(&summaries)),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&summaries)?),
+    let summaries = runs
+        .iter()
+        .map(|(name, record)| Summary::new(name, record, &fleet.sites, mean));
+    told(&summaries.collect::<Vec<_>>(), *output)
+}
+
+/// The policies to compare, each with its name; the first is none.
+fn read_policies(files: &[PathBuf]) -> anyhow::Result<Vec<(String, Policy)>> {
+    let mut policies = vec![(NO_POLICY.to_owned(), Policy::default())];
+    for file in files {
+        let name = file.file_stem().unwrap_or(file.as_os_str());
+        let name = name.to_string_lossy().into_owned();
+        ensure!(
+            policies.iter().all(|(earlier, _)| *earlier != name),
+            "there is a policy `{name}` already\nhint: name {} differently",
+            file.display()
+        );
+        policies.push((name, read(file, |text| Ok(Policy::parse(text)?))?));
     }
-    Ok(())
+    Ok(policies)
+}
+
+/// Plays the trace once for each policy.
+fn compare<'a>(
+    trace: &[Request],
+    fleet: &[Site],
+    policies: &'a [(String, Policy)],
+    options: &ReplayOptions,
+) -> Vec<(&'a str, Record)> {
+    let run = |(name, policy): &'a (String, Policy)| {
+        let rules = RankingRules {
+            matchers: &options.matchers,
+            policy,
+            shortlist: options.shortlist.get(),
+        };
+        (name.as_str(), simulate(trace, fleet, rules))
+    };
+    policies.iter().map(run).collect()
+}
+
+fn told(summaries: &[Summary], output: Output) -> anyhow::Result<String> {
+    Ok(match output {
+        Output::Table => summary::table(summaries),
+        Output::Json => serde_json::to_string_pretty(summaries)?,
+    })
 }
 
 /// Reads a file and makes sense of it.
@@ -160,3 +213,6 @@ fn read<T>(file: &Path, parse: impl FnOnce(&str) -> anyhow::Result<T>) -> anyhow
 fn make_folder(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
+
+#[cfg(test)]
+mod tests;

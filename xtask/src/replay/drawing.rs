@@ -35,7 +35,7 @@ const TOP_PER_CENT: f64 = 103.0;
 const QUANTILES: usize = 200;
 
 /// What a run is called, and what happened.
-pub(crate) type Run<'a> = (&'a str, &'a Record);
+pub(crate) type Run<'a> = (&'a str, Record);
 
 /// What a drawing shows besides its axes' scales.
 struct Chart {
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn each_run_has_its_lines_and_its_name_as_it_is() {
         let (near, far) = (record(&[1.5, 3.0, 0.0]), record(&[700.0]));
-        let runs = [("<none>", &near), ("cheapest", &far)];
+        let runs = [("<none>", near), ("cheapest", far)];
 
         let (distance, utilisation) = (distance(&runs).unwrap(), utilisation(&runs).unwrap());
 
@@ -248,11 +248,11 @@ mod tests {
 
     #[test]
     fn what_placed_nobody_at_once_is_drawn_too() {
-        let nothing = record(&[]);
+        let runs = [("none", record(&[]))];
 
-        assert_eq!(legend(&distance(&[("none", &nothing)]).unwrap()), ["none"]);
+        assert_eq!(legend(&distance(&runs).unwrap()), ["none"]);
         assert_eq!(
-            legend(&utilisation(&[("none", &nothing)]).unwrap()),
+            legend(&utilisation(&runs).unwrap()),
             ["none, mean", "none, highest"]
         );
     }

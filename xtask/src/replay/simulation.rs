@@ -6,7 +6,7 @@ mod tier1;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
-use sinfonia_core::ranking::Matcher;
+use sinfonia_core::ranking::RankingRules;
 
 use self::site::{Answer, Holder, SiteState};
 use self::tier1::Tier1;
@@ -17,13 +17,6 @@ use super::trace::Request;
 const REPORT_INTERVAL_S: f64 = 15.0;
 /// Points in time at which the utilisation is noted, besides the start: more than a drawing can show, and few enough for any trace.
 const SAMPLES: u32 = 240;
-
-/// How Tier 1 decides.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules<'a> {
-    /// What orders the cloudlets.
-    pub(crate) matchers: &'a [Matcher],
-}
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +99,7 @@ enum What {
 }
 
 /// Plays a trace, whose requests are ordered by time, on a fleet.
-pub(crate) fn simulate(trace: &[Request], fleet: &[Site], rules: Rules<'_>) -> Record {
+pub(crate) fn simulate(trace: &[Request], fleet: &[Site], rules: RankingRules<'_>) -> Record {
     let end_s = trace.last().map_or(0.0, |request| request.time_s);
     let mut world = World::new(trace, fleet, rules, end_s);
     while let Some(Reverse(event)) = world.events.pop()
@@ -136,7 +129,7 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     /// All cloudlets are idle, and each has said so within the last interval; whose reports come one after the other.
-    fn new(trace: &'a [Request], fleet: &[Site], rules: Rules<'a>, end_s: f64) -> Self {
+    fn new(trace: &'a [Request], fleet: &[Site], rules: RankingRules<'a>, end_s: f64) -> Self {
         let mut world = Self {
             trace,
             sites: fleet

@@ -1,4 +1,6 @@
 use proptest::prelude::*;
+use sinfonia_core::policy::Policy;
+use sinfonia_core::ranking::Matcher;
 
 use super::*;
 use crate::replay::fleet;
@@ -73,10 +75,36 @@ fn a_shorter_wish_does_not_end_a_deployment_earlier() {
 fn matchers_order_as_in_tier_1() {
     let trace = requests("0,198.18.7.7,1,60\n");
     let fleet = fleet::parse(TWO).unwrap().sites;
-    let place = |matchers: &[Matcher]| places(&simulate(&trace, &fleet, Rules { matchers }));
+    let policy = Policy::default();
+    let place = |matchers: &[Matcher]| places(&simulate(&trace, &fleet, rules(matchers, &policy)));
 
     assert_eq!(place(&[Matcher::Network, Matcher::Location]), [Some(EAST)]);
     assert_eq!(place(&[Matcher::Location, Matcher::Network]), [Some(WEST)]);
+}
+
+#[test]
+fn a_policy_chooses_and_leaves_out() {
+    let lines = "0,192.0.2.1,1,60\n1,192.0.2.2,1,60\n2,192.0.2.3,1,60\n";
+
+    let preferring = play_by("prefer: resources.capacity", lines);
+    let requiring = play_by("requires: distance_km < 500.0", lines);
+
+    assert_eq!(places(&preferring), [Some(EAST), Some(EAST), Some(WEST)]);
+    assert_eq!(places(&requiring), [Some(WEST), None, None]);
+    assert_eq!(tries(&requiring), [1, 1, 1]);
+}
+
+#[test]
+fn policies_know_the_last_report_and_what_was_placed_since_then() {
+    let lines = "0,192.0.2.1,9,60\n1,192.0.2.2,9,60\n16,192.0.2.3,9,60\n";
+
+    let reported = play_by("requires: resources.deployments < 1.0", lines);
+    let placed = play_by("requires: deployments < 1.0", lines);
+    let aged = play_by("requires: age_s < 1.0", lines);
+
+    assert_eq!(places(&reported), [Some(EAST), Some(EAST), Some(WEST)]);
+    assert_eq!(places(&placed), [Some(EAST), Some(WEST), Some(EAST)]);
+    assert_eq!(places(&aged), [Some(WEST), None, None]);
 }
 
 #[test]
@@ -120,7 +148,7 @@ proptest! {
     ) {
         let (trace, fleet) = (random_trace(&trace), random_fleet(&capacities));
 
-        let record = simulate(&trace, &fleet, RULES);
+        let record = simulate(&trace, &fleet, rules(&Matcher::ALL, &Policy::default()));
 
         prop_assert_eq!(record.outcomes.len(), trace.len());
         for outcome in &record.outcomes {
@@ -132,7 +160,7 @@ proptest! {
         for utilisation in &record.utilisation {
             prop_assert!((0.0..=1.0 + 1e-9).contains(utilisation));
         }
-        prop_assert_eq!(simulate(&trace, &fleet, RULES), record);
+        prop_assert_eq!(simulate(&trace, &fleet, rules(&Matcher::ALL, &Policy::default())), record);
     }
 
     #[test]
@@ -142,18 +170,29 @@ proptest! {
     ) {
         let (trace, fleet) = (random_trace(&trace), random_fleet(&vec![1000; cloudlets]));
 
-        let record = simulate(&trace, &fleet, RULES);
+        let record = simulate(&trace, &fleet, rules(&Matcher::ALL, &Policy::default()));
 
         prop_assert!(record.outcomes.iter().all(|outcome| outcome.placement.is_some() && outcome.tries == 1));
     }
 }
 
-const RULES: Rules<'_> = Rules {
-    matchers: &Matcher::ALL,
-};
+fn rules<'a>(matchers: &'a [Matcher], policy: &'a Policy) -> RankingRules<'a> {
+    RankingRules {
+        matchers,
+        policy,
+        shortlist: 64,
+    }
+}
 
 fn play(lines: &str) -> Record {
-    simulate(&requests(lines), &fleet::parse(TWO).unwrap().sites, RULES)
+    play_by("", lines)
+}
+
+/// Plays lines on the two, by a policy.
+fn play_by(policy: &str, lines: &str) -> Record {
+    let policy = Policy::parse(&format!("description: of a test\n{policy}")).unwrap();
+    let fleet = fleet::parse(TWO).unwrap().sites;
+    simulate(&requests(lines), &fleet, rules(&Matcher::ALL, &policy))
 }
 
 /// Lines of time, client, longitude and duration.
