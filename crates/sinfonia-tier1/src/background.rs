@@ -1,23 +1,26 @@
 //! What Tier 1 does beside requests, each for ever.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sinfonia_service::readiness::Condition;
 use sinfonia_service::recipes::RecipeRepository;
 
+use crate::placements::Placements;
 use crate::registry::Registry;
 
-/// Time between two looks for cloudlets that fell silent; small beside the 5 minutes that they have.
+/// Time between two looks for cloudlets that fell silent and placements that ended; small beside the 5 minutes that both have.
 const EXPIRIES: Duration = Duration::from_secs(5);
 /// Time between two looks at the recipe folder.
 const FOLDER_CHECKS: Duration = Duration::from_secs(10);
 
-/// Forgets cloudlets that fell silent.
-pub(crate) async fn expire_cloudlets(registry: Registry) {
+/// Forgets cloudlets that fell silent, and placements that ended.
+pub(crate) async fn expire(registry: Registry, placements: Arc<Placements>) {
     loop {
         tokio::time::sleep(EXPIRIES).await;
+        placements.expire(Timestamp::now());
         let expired = registry.expire(Timestamp::now());
         for endpoint in expired.dropped {
             tracing::info!(%endpoint, "cloudlet fell silent and is no longer known");

@@ -170,7 +170,7 @@ impl Deployer {
             policy: &policy,
             shortlist: self.rules.shortlist,
         };
-        candidates::rank(snapshot, wish, rules)
+        candidates::rank(snapshot, wish, rules, Timestamp::now())
     }
 
     /// The endpoints of the cloudlets that serve a recipe and key, the one renewed last first.

@@ -14,6 +14,7 @@ pub mod report_access;
 pub mod routes;
 pub mod settings;
 pub mod surroundings;
+pub mod tally;
 mod tier1;
 
 pub use tier1::{StartError, Tier1};

@@ -8,6 +8,8 @@ use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PublicKey;
 use uuid::Uuid;
 
+use crate::tally::Counted;
+
 /// Most cloudlets that are remembered for one recipe and key: as many as one request can ask for.
 const MOST_CLOUDLETS: usize = 3;
 
@@ -43,6 +45,8 @@ struct Record {
 struct Placement {
     endpoint: Endpoint,
     renewed: Timestamp,
+    /// Counts for as long as it is remembered.
+    _counted: Counted,
 }
 
 impl Placements {
@@ -57,14 +61,21 @@ impl Placements {
 
     /// Remembers that these cloudlets, best first, have just agreed to serve. Others that served before stay until their lease ends, at
     /// most three in all.
-    pub fn remember(&self, recipe: Uuid, key: &PublicKey, endpoints: &[Endpoint], now: Timestamp) {
+    pub fn remember(
+        &self,
+        recipe: Uuid,
+        key: &PublicKey,
+        served: impl IntoIterator<Item = (Endpoint, Counted)>,
+        now: Timestamp,
+    ) {
         let holder = (recipe, *key);
         let mut records = self.records();
         let earlier = records.remove(&holder).unwrap_or_default();
         let mut placements: Vec<Placement> = Vec::with_capacity(MOST_CLOUDLETS);
-        let new = endpoints.iter().map(|endpoint| Placement {
-            endpoint: endpoint.clone(),
+        let new = served.into_iter().map(|(endpoint, counted)| Placement {
+            endpoint,
             renewed: now,
+            _counted: counted,
         });
         let current = earlier
             .into_iter()
@@ -108,6 +119,24 @@ impl Placements {
         }
     }
 
+    /// Forgets what nobody has renewed for a lease, so that it counts no more.
+    pub fn expire(&self, now: Timestamp) {
+        let mut records = self.records();
+        let is_over = |record: &Record| {
+            !record
+                .placements
+                .iter()
+                .any(|placement| self.is_current(placement, now))
+        };
+        while let Some(holder) = records
+            .oldest()
+            .filter(|(_, oldest)| is_over(oldest))
+            .map(|(holder, _)| *holder)
+        {
+            records.remove(&holder);
+        }
+    }
+
     fn is_current(&self, placement: &Placement, now: Timestamp) -> bool {
         placement.renewed.duration_until(now) < self.lease
     }
@@ -133,6 +162,12 @@ impl Records {
         let record = self.by_holder.remove(holder)?;
         self.by_renewal.remove(&record.renewal);
         Some(record.placements)
+    }
+
+    /// The record that was renewed longest ago, and whose it is.
+    fn oldest(&self) -> Option<(&Holder, &Record)> {
+        self.by_holder
+            .get_key_value(self.by_renewal.values().next()?)
     }
 
     fn shrink_to(&mut self, capacity: usize) {

@@ -14,6 +14,7 @@ use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::load::Thresholds;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -32,6 +33,8 @@ pub struct Registry(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
+    /// Above which measurements a cloudlet counts as overloaded.
+    thresholds: Thresholds,
     /// All cloudlets as they are; `None` after a change until somebody asks.
     snapshot: ArcSwapOption<Vec<Arc<Known>>>,
     /// Told whenever an entry may have come whose surroundings are not known.
@@ -64,15 +67,23 @@ impl Expired {
 }
 
 impl Registry {
-    /// Knows no cloudlet.
+    /// Knows no cloudlet, and has the default thresholds.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Knows no cloudlet, and will take those for overloaded of which a measurement is above its threshold.
+    pub fn with_thresholds(thresholds: Thresholds) -> Self {
+        Self(Arc::new(Shared {
+            thresholds,
+            ..Shared::default()
+        }))
     }
 
     /// Makes these, in this order, the cloudlets of the file: entries come and go, and what was reported stays.
     pub fn replace_file(&self, cloudlets: Vec<FileCloudlet>) {
         let mut state = self.state();
-        state.replace_file(cloudlets);
+        state.replace_file(cloudlets, &self.0.thresholds);
         self.changed();
         drop(state);
         self.0.arrivals.notify_one();
@@ -89,7 +100,7 @@ impl Registry {
         now: Timestamp,
     ) -> Result<Reported, ReportRefusal> {
         let mut state = self.state();
-        let reported = state.report(info, authority, now)?;
+        let reported = state.report(info, authority, &self.0.thresholds, now)?;
         self.changed();
         drop(state);
         if reported == Reported::First {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser};
 use clap_complete::Shell;
+use sinfonia_core::load::{Threshold, ThresholdError, Thresholds};
 use sinfonia_core::network::Network;
 use sinfonia_core::ranking::Matcher;
 use sinfonia_service::recipes::RecipeSource;
@@ -119,6 +120,15 @@ pub struct RankingArgs {
     /// How many of the first cloudlets are compared by what is preferred and by measured round trips; a request falls over to no more
     #[arg(long, env = "SINFONIA_SHORTLIST", value_name = "N", default_value_t = SHORTLIST)]
     pub shortlist: NonZeroUsize,
+    /// Measurements above which a cloudlet counts as overloaded and comes after all that do not, until they are below 0.9 of that; placements
+    /// count as load before reports show them; repeatable, [] for none
+    #[arg(
+        long,
+        env = "SINFONIA_OVERLOAD",
+        value_name = "NAME=LIMIT",
+        default_value = "cpu_ratio=0.9,mem_ratio=0.9,gpu_ratio=0.95"
+    )]
+    pub overload: Vec<List<Threshold>>,
     /// Database of places (mmdb) for addresses [default: where geoipupdate puts it, if it is there]
     #[arg(long, env = "SINFONIA_GEOIP", value_name = "FILE")]
     pub geoip: Option<PathBuf>,
@@ -174,6 +184,14 @@ pub fn matcher_list() -> String {
 }
 
 impl RankingArgs {
+    /// Above which measurements cloudlets count as overloaded.
+    ///
+    /// # Errors
+    /// A measurement is named twice, or too many are.
+    pub fn thresholds(&self) -> Result<Thresholds, ThresholdError> {
+        Thresholds::new(flatten(&self.overload))
+    }
+
     /// The matchers, in their order; all of them where none is named.
     pub fn matchers(&self) -> Vec<Matcher> {
         let matchers = flatten(&self.matchers);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use prometheus_client::registry::Registry as Metrics;
+use sinfonia_core::load::ThresholdError;
 use sinfonia_core::policy::Policy;
 use sinfonia_service::admin;
 use sinfonia_service::client::{self, ClientError, ClientSettings};
@@ -26,7 +27,7 @@ use sinfonia_service::tokens::{TokenFileError, Tokens};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::background::{expire_cloudlets, watch_folder};
+use crate::background::{expire, watch_folder};
 use crate::callers::{Callers, Rules};
 use crate::cloudlets_file::{CloudletsError, CloudletsFollower};
 use crate::deploy::{Budget, Deployer, Rules as RankingRules};
@@ -74,6 +75,9 @@ pub enum StartError {
     /// The policy cannot be used.
     #[error("cannot use the policy of --policy")]
     Policy(#[source] ReloadError<UnreadablePolicy>),
+    /// The thresholds of load do not go together.
+    #[error("cannot use --overload")]
+    Overload(#[source] ThresholdError),
     /// The certificates that were given cannot be used.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -117,17 +121,19 @@ impl Tier1 {
         let asking = asking(&client);
 
         let geoip = GeoIp::load(ranking.geoip.as_deref())?;
-        let registry = Registry::new();
+        let thresholds = ranking.thresholds().map_err(StartError::Overload)?;
+        let registry = Registry::with_thresholds(thresholds);
+        let placements = Arc::new(Placements::new(LEASE, MOST_PLACEMENTS));
         let file = ranking.cloudlets.as_deref();
         cloudlets(file, client.insecure_http, &registry, &mut background).await?;
         background.spawn(survey(registry.clone(), geoip.clone(), system_lookup));
-        background.spawn(expire_cloudlets(registry.clone()));
+        background.spawn(expire(registry.clone(), Arc::clone(&placements)));
         register_cloudlets(&mut metrics, registry.clone());
 
         let recipes = recipes(&ranking.recipes, &asking, &readiness, &mut background)?;
         let deployer = Deployer::new(
             registry.clone(),
-            Arc::new(Placements::new(LEASE, MOST_PLACEMENTS)),
+            placements,
             recipes.clone(),
             ranking_rules(&ranking, &mut background).await?,
             Forward::new(&asking, guard(&endpoints))?,

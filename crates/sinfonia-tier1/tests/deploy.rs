@@ -14,6 +14,8 @@ mod deployments;
 mod explain;
 #[path = "deploy/fall_over.rs"]
 mod fall_over;
+#[path = "deploy/load.rs"]
+mod load;
 #[path = "deploy/policy.rs"]
 mod policy;
 #[path = "deploy/program.rs"]

@@ -12,12 +12,14 @@ use super::release::Claim;
 use super::verdict::{Verdict, judge};
 use super::{DeployRequest, Deployer};
 use crate::forward::Call;
+use crate::tally::Counted;
 
 /// A deployment that a cloudlet made for a request.
 pub(super) struct Placed {
     pub(super) deployment: CloudletDeployment,
     pub(super) endpoint: Endpoint,
     pub(super) claim: Claim,
+    pub(super) counted: Counted,
 }
 
 impl Deployer {
@@ -29,6 +31,7 @@ impl Deployer {
         time: TryTime,
     ) -> Verdict<Placed> {
         let cloudlet = &candidate.known.cloudlet;
+        let counted = candidate.known.tally.count(candidate.remembered);
         let call = request.call(&candidate);
         let claim = self.releases.claim(call.clone());
         let result = self.forward.deploy(&call, time.prefer_wait()).await;
@@ -43,6 +46,7 @@ impl Deployer {
                     deployment,
                     endpoint: cloudlet.endpoint.clone(),
                     claim,
+                    counted,
                 })
             }
             Verdict::ToClient(problem) => {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sinfonia_core::client::ClientInfo;
-use sinfonia_core::cloudlet::{CandidateInfo, Cloudlet};
+use sinfonia_core::cloudlet::CandidateInfo;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::policy::Policy;
-use sinfonia_core::ranking::{self, Conditions, Matcher, Ranking, RankingRequest, RankingRules};
+use sinfonia_core::ranking::{self, Matcher, Ranking, RankingRequest, RankingRules};
 use uuid::Uuid;
 
 use crate::registry::Known;
@@ -40,21 +41,23 @@ pub(crate) struct Candidate {
     pub(crate) matcher: Matcher,
     /// Kilometres to the client, where both places are known.
     pub(crate) distance_km: Option<f64>,
+    /// Whether it serves this recipe and key already.
+    pub(crate) remembered: bool,
 }
 
-/// Ranks the cloudlets of a snapshot for a wish.
+/// Ranks the cloudlets of a snapshot, as they are now, for a wish.
 pub(crate) fn rank<'a>(
     snapshot: &'a [Arc<Known>],
     wish: &Wish<'_>,
     rules: RankingRules<'_>,
+    now: Timestamp,
 ) -> Ranking<'a> {
-    let cloudlets = || snapshot.iter().map(|known| &known.cloudlet);
-    let is_remembered = |cloudlet: &&Cloudlet| wish.remembered.contains(&cloudlet.endpoint);
+    let is_remembered = |known: &&Arc<Known>| wish.remembered.contains(&known.cloudlet.endpoint);
     let remembered: Vec<Uuid> = if wish.remembered.is_empty() {
         Vec::new()
     } else {
-        let remembered = cloudlets().filter(is_remembered);
-        remembered.map(|cloudlet| cloudlet.uuid).collect()
+        let remembered = snapshot.iter().filter(is_remembered);
+        remembered.map(|known| known.cloudlet.uuid).collect()
     };
     let request = RankingRequest {
         recipe: wish.recipe,
@@ -63,15 +66,13 @@ pub(crate) fn rank<'a>(
         client: wish.client,
         remembered: &remembered,
     };
-    let may_get_it = |cloudlet: &&Cloudlet| {
-        wish.only.is_none_or(|only| only == cloudlet.uuid) && !wish.exclude.contains(&cloudlet.uuid)
+    let may_get_it = |known: &&Arc<Known>| {
+        let uuid = known.cloudlet.uuid;
+        wish.only.is_none_or(|only| only == uuid) && !wish.exclude.contains(&uuid)
     };
-    let conditions = |cloudlet| (cloudlet, Conditions::default());
-    ranking::rank(
-        request,
-        rules,
-        cloudlets().filter(may_get_it).map(conditions),
-    )
+    let cloudlets = snapshot.iter().filter(may_get_it);
+    let cloudlets = cloudlets.map(|known| (&known.cloudlet, known.conditions(now)));
+    ranking::rank(request, rules, cloudlets)
 }
 
 /// The first cloudlets of a ranking, best first, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
@@ -88,6 +89,7 @@ pub(crate) fn candidates(
             known: Arc::clone(snapshot.get(place.ok()?)?),
             matcher: candidate.matcher,
             distance_km: candidate.distance_km,
+            remembered: candidate.order.remembered,
         })
     })
     .collect()

@@ -66,15 +66,16 @@ impl Deployer {
         for endpoint in &delivery.failed {
             self.placements.forget(recipe, key, endpoint);
         }
-        let endpoint = |placed: &Placed| placed.endpoint.clone();
-        let endpoints: Vec<Endpoint> = delivery.placed.iter().map(endpoint).collect();
-        self.placements
-            .remember(recipe, key, &endpoints, Timestamp::now());
-        let hand_over = |placed: Placed| {
+        let mut deployments = Vec::with_capacity(delivery.placed.len());
+        let mut served = Vec::with_capacity(delivery.placed.len());
+        for placed in delivery.placed {
             placed.claim.settle();
-            placed.deployment
-        };
-        delivery.placed.into_iter().map(hand_over).collect()
+            served.push((placed.endpoint, placed.counted.keep()));
+            deployments.push(placed.deployment);
+        }
+        self.placements
+            .remember(recipe, key, served, Timestamp::now());
+        deployments
     }
 
     /// Counts a race, and tells the log who got the client.

@@ -3,6 +3,7 @@ use std::iter;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tally::Tally;
 
 const LEASE: i64 = 300;
 const RECIPE: Uuid = Uuid::from_u128(1);
@@ -11,7 +12,7 @@ const RECIPE: Uuid = Uuid::from_u128(1);
 fn a_placement_is_remembered_for_one_lease() {
     let placements = placements(10);
 
-    placements.remember(RECIPE, &key(1), &[endpoint("a")], at(0));
+    remember(&placements, RECIPE, &key(1), &[endpoint("a")], at(0));
 
     assert_eq!(remembered(&placements, 1, LEASE - 1), ["a"]);
     assert_eq!(remembered(&placements, 1, LEASE), [""; 0]);
@@ -21,8 +22,8 @@ fn a_placement_is_remembered_for_one_lease() {
 fn each_success_renews_the_lease() {
     let placements = placements(10);
 
-    placements.remember(RECIPE, &key(1), &[endpoint("a")], at(0));
-    placements.remember(RECIPE, &key(1), &[endpoint("a")], at(200));
+    remember(&placements, RECIPE, &key(1), &[endpoint("a")], at(0));
+    remember(&placements, RECIPE, &key(1), &[endpoint("a")], at(200));
 
     assert_eq!(remembered(&placements, 1, LEASE + 199), ["a"]);
 }
@@ -30,9 +31,15 @@ fn each_success_renews_the_lease() {
 #[test]
 fn a_success_renews_only_those_that_served() {
     let placements = placements(10);
-    placements.remember(RECIPE, &key(1), &[endpoint("a"), endpoint("b")], at(0));
+    remember(
+        &placements,
+        RECIPE,
+        &key(1),
+        &[endpoint("a"), endpoint("b")],
+        at(0),
+    );
 
-    placements.remember(RECIPE, &key(1), &[endpoint("b")], at(200));
+    remember(&placements, RECIPE, &key(1), &[endpoint("b")], at(200));
 
     assert_eq!(remembered(&placements, 1, LEASE - 1), ["b", "a"]);
     assert_eq!(remembered(&placements, 1, LEASE), ["b"]);
@@ -41,9 +48,21 @@ fn a_success_renews_only_those_that_served() {
 #[test]
 fn at_most_three_are_remembered_the_newest_first() {
     let placements = placements(10);
-    placements.remember(RECIPE, &key(1), &[endpoint("a"), endpoint("b")], at(0));
+    remember(
+        &placements,
+        RECIPE,
+        &key(1),
+        &[endpoint("a"), endpoint("b")],
+        at(0),
+    );
 
-    placements.remember(RECIPE, &key(1), &[endpoint("c"), endpoint("d")], at(1));
+    remember(
+        &placements,
+        RECIPE,
+        &key(1),
+        &[endpoint("c"), endpoint("d")],
+        at(1),
+    );
 
     assert_eq!(remembered(&placements, 1, 2), ["c", "d", "a"]);
 }
@@ -53,9 +72,9 @@ fn each_recipe_and_key_has_its_own() {
     let placements = placements(10);
     let other = Uuid::from_u128(2);
 
-    placements.remember(RECIPE, &key(1), &[endpoint("a")], at(0));
-    placements.remember(RECIPE, &key(2), &[endpoint("b")], at(0));
-    placements.remember(other, &key(1), &[endpoint("c")], at(0));
+    remember(&placements, RECIPE, &key(1), &[endpoint("a")], at(0));
+    remember(&placements, RECIPE, &key(2), &[endpoint("b")], at(0));
+    remember(&placements, other, &key(1), &[endpoint("c")], at(0));
 
     assert_eq!(remembered(&placements, 1, 1), ["a"]);
     assert_eq!(remembered(&placements, 2, 1), ["b"]);
@@ -68,7 +87,13 @@ fn each_recipe_and_key_has_its_own() {
 #[test]
 fn one_cloudlet_is_forgotten_and_the_others_stay() {
     let placements = placements(10);
-    placements.remember(RECIPE, &key(1), &[endpoint("a"), endpoint("b")], at(0));
+    remember(
+        &placements,
+        RECIPE,
+        &key(1),
+        &[endpoint("a"), endpoint("b")],
+        at(0),
+    );
 
     placements.forget(RECIPE, &key(1), &endpoint("a"));
     placements.forget(RECIPE, &key(1), &endpoint("c"));
@@ -80,11 +105,11 @@ fn one_cloudlet_is_forgotten_and_the_others_stay() {
 #[test]
 fn beyond_the_capacity_the_one_renewed_longest_ago_goes() {
     let placements = placements(2);
-    placements.remember(RECIPE, &key(1), &[endpoint("a")], at(0));
-    placements.remember(RECIPE, &key(2), &[endpoint("b")], at(1));
-    placements.remember(RECIPE, &key(1), &[endpoint("a")], at(2));
+    remember(&placements, RECIPE, &key(1), &[endpoint("a")], at(0));
+    remember(&placements, RECIPE, &key(2), &[endpoint("b")], at(1));
+    remember(&placements, RECIPE, &key(1), &[endpoint("a")], at(2));
 
-    placements.remember(RECIPE, &key(3), &[endpoint("c")], at(3));
+    remember(&placements, RECIPE, &key(3), &[endpoint("c")], at(3));
 
     let left: Vec<_> = (1..=3)
         .map(|device| remembered(&placements, device, 4))
@@ -95,11 +120,32 @@ fn beyond_the_capacity_the_one_renewed_longest_ago_goes() {
 #[test]
 fn what_succeeded_nowhere_is_not_remembered() {
     let placements = placements(1);
-    placements.remember(RECIPE, &key(1), &[endpoint("a")], at(0));
+    remember(&placements, RECIPE, &key(1), &[endpoint("a")], at(0));
 
-    placements.remember(RECIPE, &key(2), &[], at(1));
+    remember(&placements, RECIPE, &key(2), &[], at(1));
 
     assert_eq!(remembered(&placements, 1, 2), ["a"]);
+}
+
+#[test]
+fn placements_count_until_they_are_forgotten_or_their_lease_has_passed() {
+    let (placements, tally) = (placements(10), Tally::default());
+    let alive = || tally.placed().alive;
+    let place = |device, second, was_there| {
+        let served = [(endpoint("a"), tally.count(was_there).keep())];
+        placements.remember(RECIPE, &key(device), served, at(second));
+    };
+
+    (1..4).for_each(|device| place(device, i64::from(device), false));
+    place(3, 100, true);
+    let placed = alive();
+    placements.forget(RECIPE, &key(1), &endpoint("a"));
+    let forgotten = alive();
+    placements.expire(at(LEASE + 2));
+    let expired = alive();
+    placements.expire(at(LEASE + 100));
+
+    assert_eq!([placed, forgotten, expired, alive()], [3, 2, 1, 0]);
 }
 
 proptest! {
@@ -113,7 +159,7 @@ proptest! {
             let endpoints: Vec<Endpoint> = cloudlets.iter().map(|number| endpoint(&number.to_string())).collect();
             match (forgets, endpoints.first()) {
                 (true, Some(endpoint)) => placements.forget(RECIPE, &key(device), endpoint),
-                _ => placements.remember(RECIPE, &key(device), &endpoints, at(second)),
+                _ => remember(&placements, RECIPE, &key(device), &endpoints, at(second)),
             }
             let records = placements.records();
             prop_assert!(records.by_holder.len() <= capacity);
@@ -134,6 +180,19 @@ fn placements(capacity: usize) -> Placements {
 }
 
 /// Names of the cloudlets that serve a device at this second.
+fn remember(
+    placements: &Placements,
+    recipe: Uuid,
+    key: &PublicKey,
+    endpoints: &[Endpoint],
+    now: Timestamp,
+) {
+    let served = endpoints
+        .iter()
+        .map(|endpoint| (endpoint.clone(), Tally::default().count(false).keep()));
+    placements.remember(recipe, key, served, now);
+}
+
 fn remembered(placements: &Placements, device: u8, second: i64) -> Vec<String> {
     let endpoints = placements.remembered(RECIPE, &key(device), at(second));
     endpoints

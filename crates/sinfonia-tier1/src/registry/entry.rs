@@ -5,10 +5,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use sinfonia_core::cloudlet::{Cloudlet, CloudletInfo, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::load::{Load, Placed, Thresholds};
 use sinfonia_service::tokens::OwnToken;
 use uuid::Uuid;
 
 use super::known::{Known, Origin};
+use crate::tally::Tally;
 
 /// Time after which a cloudlet that does not report any more counts as silent. It reports every 15 s.
 pub const SILENCE: SignedDuration = SignedDuration::from_mins(5);
@@ -46,10 +48,18 @@ pub(super) enum Source {
     Joined(Box<FileSide>, ReportSide),
 }
 
+/// What an entry is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) source: Source,
+    pub(super) surroundings: Arc<Surroundings>,
+    pub(super) load: Load,
+    pub(super) tally: Tally,
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
-    source: Source,
-    surroundings: Arc<Surroundings>,
+    parts: Parts,
     known: Arc<Known>,
 }
 
@@ -150,18 +160,40 @@ impl Source {
     }
 }
 
-impl Entry {
-    pub(super) fn new(source: Source, surroundings: Arc<Surroundings>) -> Self {
-        let known = Arc::new(know(&source, &surroundings));
+impl Parts {
+    /// Those of an entry of which nothing was known.
+    pub(super) fn new(source: Source) -> Self {
         Self {
             source,
-            surroundings,
-            known,
+            surroundings: Arc::default(),
+            load: Load::default(),
+            tally: Tally::default(),
         }
     }
 
+    /// Takes over the load of a report, or that which the file states of a cloudlet that does not report.
+    #[must_use]
+    pub(super) fn measured(self, thresholds: &Thresholds, silence_s: Option<f64>) -> Self {
+        let resources = self.source.info().resources.unwrap_or_default();
+        let (before, placed) = match self.source.report() {
+            Some(_) => (self.load, self.tally.report()),
+            None => (Load::default(), Placed::default()),
+        };
+        Self {
+            load: before.reported(thresholds, &resources, placed, silence_s),
+            ..self
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn new(parts: Parts) -> Self {
+        let known = Arc::new(know(&parts));
+        Self { parts, known }
+    }
+
     pub(super) fn source(&self) -> &Source {
-        &self.source
+        &self.parts.source
     }
 
     pub(super) fn known(&self) -> &Arc<Known> {
@@ -176,32 +208,34 @@ impl Entry {
         self.known.cloudlet.uuid
     }
 
-    pub(super) fn into_parts(self) -> (Source, Arc<Surroundings>) {
-        (self.source, self.surroundings)
+    pub(super) fn into_parts(self) -> Parts {
+        self.parts
     }
 
     /// Whether it was reported with a token, lately or not.
     pub(super) fn belongs_to_token(&self) -> bool {
-        self.source.report().is_some_and(|report| report.with_token)
+        self.source()
+            .report()
+            .is_some_and(|report| report.with_token)
     }
 
     /// Whether somebody with a token reports it at the moment.
     pub(super) fn is_held(&self, now: Timestamp) -> bool {
-        let report = self.source.report();
+        let report = self.source().report();
         report.is_some_and(|report| report.with_token && report.is_live(now))
     }
 
     /// Takes from a silent entry what was only good while it reported.
     pub(super) fn fall_silent(&mut self) {
-        if let Some(report) = self.source.report_mut() {
+        if let Some(report) = self.parts.source.report_mut() {
             report.silent = true;
-            self.known = Arc::new(know(&self.source, &self.surroundings));
+            self.known = Arc::new(know(&self.parts));
         }
     }
 
     /// Whether its place or its networks have to be found out from its endpoint.
     pub(super) fn wants_surroundings(&self) -> bool {
-        let said = match &self.source {
+        let said = match self.source() {
             Source::File(file) | Source::Joined(file, _) => &file.cloudlet.info,
             Source::Report(report) => &report.info,
         };
@@ -210,21 +244,24 @@ impl Entry {
 
     /// Takes over what was found out; tells whether it is news.
     pub(super) fn set_surroundings(&mut self, surroundings: &Arc<Surroundings>) -> bool {
-        if Arc::ptr_eq(&self.surroundings, surroundings) || self.surroundings == *surroundings {
+        let before = &mut self.parts.surroundings;
+        if Arc::ptr_eq(before, surroundings) || before == surroundings {
             return false;
         }
-        self.surroundings = Arc::clone(surroundings);
-        self.known = Arc::new(know(&self.source, &self.surroundings));
+        *before = Arc::clone(surroundings);
+        self.known = Arc::new(know(&self.parts));
         true
     }
 }
 
-fn know(source: &Source, surroundings: &Surroundings) -> Known {
-    let file = source.file();
+fn know(parts: &Parts) -> Known {
+    let file = parts.source.file();
     Known {
-        cloudlet: Cloudlet::new(source.info(), surroundings),
-        origin: source.origin(),
+        cloudlet: Cloudlet::new(parts.source.info(), &parts.surroundings),
+        origin: parts.source.origin(),
         file_place: file.map(|file| file.place),
         token: file.and_then(|file| file.cloudlet.token.clone()),
+        load: parts.load.clone(),
+        tally: parts.tally.clone(),
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::load::Thresholds;
 use uuid::Uuid;
 
 use super::authority::{self, ReportAuthority, ReportRefusal};
-use super::entry::{Entry, FileCloudlet, FileSide, ReportSide, Source};
+use super::entry::{Entry, FileCloudlet, FileSide, Parts, ReportSide, Source};
 use super::{Expired, Reported};
 
 /// All cloudlets by endpoint. Every uuid belongs to one of them, and those that the file gives stay with their entries.
@@ -41,22 +42,24 @@ impl State {
     }
 
     /// Makes these the cloudlets of the file. What was reported stays, unless the file now gives its uuid to another.
-    pub(super) fn replace_file(&mut self, cloudlets: Vec<FileCloudlet>) {
+    pub(super) fn replace_file(&mut self, cloudlets: Vec<FileCloudlet>, thresholds: &Thresholds) {
         let mut before = std::mem::take(self);
         for (place, cloudlet) in cloudlets.into_iter().enumerate() {
             let endpoint = cloudlet.info.endpoint.clone();
             let file = Box::new(FileSide { place, cloudlet });
             self.file_uuids.insert(file.uuid(), endpoint.clone());
-            let (report, surroundings) =
-                before
-                    .entries
-                    .remove(&endpoint)
-                    .map_or_else(Default::default, |entry| {
-                        let (source, surroundings) = entry.into_parts();
-                        (source.into_sides().1, surroundings)
-                    });
-            let entry = Entry::new(join(file, report), surroundings);
-            self.entries.insert(endpoint, entry);
+            let parts = match before.entries.remove(&endpoint).map(Entry::into_parts) {
+                None => Parts::new(Source::File(file)),
+                Some(parts) => Parts {
+                    source: join(file, parts.source.into_sides().1),
+                    ..parts
+                },
+            };
+            let parts = match &parts.source {
+                Source::File(_) => parts.measured(thresholds, None),
+                Source::Joined(..) | Source::Report(_) => parts,
+            };
+            self.entries.insert(endpoint, Entry::new(parts));
         }
         self.settle_file_entries();
         self.keep_reported(before);
@@ -67,6 +70,7 @@ impl State {
         &mut self,
         info: CloudletInfo,
         authority: &ReportAuthority,
+        thresholds: &Thresholds,
         now: Timestamp,
     ) -> Result<Reported, ReportRefusal> {
         let endpoint = info.endpoint.clone();
@@ -83,14 +87,19 @@ impl State {
             Some(_) => Reported::Again,
             None => Reported::First,
         };
-        let (source, surroundings) = match before.map(Entry::into_parts) {
-            None => (Source::Report(report), Arc::default()),
-            Some((source, surroundings)) => match source.into_sides().0 {
-                None => (Source::Report(report), surroundings),
-                Some(file) => (Source::Joined(file, report), surroundings),
+        let last = before.as_ref().and_then(|entry| entry.source().report());
+        let silence_s = last.map(|last| last.at.duration_until(now).as_secs_f64());
+        let parts = match before.map(Entry::into_parts) {
+            None => Parts::new(Source::Report(report)),
+            Some(parts) => Parts {
+                source: match parts.source.into_sides().0 {
+                    None => Source::Report(report),
+                    Some(file) => Source::Joined(file, report),
+                },
+                ..parts
             },
         };
-        let entry = Entry::new(source, surroundings);
+        let entry = Entry::new(parts.measured(thresholds, silence_s));
         self.release(entry.uuid());
         self.insert(entry);
         Ok(reported)
@@ -139,11 +148,12 @@ impl State {
         let Some(holder) = self.uuids.get(&uuid).cloned() else {
             return;
         };
-        let Some((source, surroundings)) = self.remove(&holder).map(Entry::into_parts) else {
+        let Some(parts) = self.remove(&holder).map(Entry::into_parts) else {
             return;
         };
-        if let Some(file) = source.into_sides().0 {
-            self.insert(Entry::new(Source::File(file), surroundings));
+        if let Some(file) = parts.source.into_sides().0 {
+            let source = Source::File(file);
+            self.insert(Entry::new(Parts { source, ..parts }));
         }
     }
 
@@ -155,11 +165,12 @@ impl State {
             let settled = if owner.is_none_or(|owner| *owner == endpoint) {
                 entry
             } else {
-                let (source, surroundings) = entry.into_parts();
-                match source {
-                    Source::Joined(file, _) => Entry::new(Source::File(file), surroundings),
-                    other => Entry::new(other, surroundings),
-                }
+                let parts = entry.into_parts();
+                let source = match parts.source {
+                    Source::Joined(file, _) => Source::File(file),
+                    other => other,
+                };
+                Entry::new(Parts { source, ..parts })
             };
             self.uuids.insert(settled.uuid(), endpoint.clone());
             self.entries.insert(endpoint, settled);
@@ -172,14 +183,20 @@ impl State {
             .entries
             .into_values()
             .filter_map(|entry| {
-                let (source, surroundings) = entry.into_parts();
-                let report = source.into_sides().1.filter(|report| !report.silent)?;
-                Some((report, surroundings))
+                let parts = entry.into_parts();
+                let report = parts
+                    .source
+                    .into_sides()
+                    .1
+                    .filter(|report| !report.silent)?;
+                let with_token = report.with_token;
+                let source = Source::Report(report);
+                Some((with_token, Parts { source, ..parts }))
             })
             .collect();
-        reports.sort_by_key(|(report, _)| !report.with_token);
-        for (report, surroundings) in reports {
-            let entry = Entry::new(Source::Report(report), surroundings);
+        reports.sort_by_key(|(with_token, _)| !with_token);
+        for (_, parts) in reports {
+            let entry = Entry::new(parts);
             if !self.uuids.contains_key(&entry.uuid())
                 && !self.file_uuids.contains_key(&entry.uuid())
             {

@@ -11,6 +11,7 @@ mod entries;
 mod identity;
 mod joining;
 mod laws;
+mod load;
 mod silence;
 mod surroundings;
 

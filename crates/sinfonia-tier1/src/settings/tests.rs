@@ -24,6 +24,8 @@ fn without_options_the_documented_defaults_hold() {
         RecipeSource::Folder("RECIPES".into())
     );
     assert_eq!(settings.ranking.matchers(), Matcher::ALL);
+    assert_eq!(settings.ranking.thresholds(), Ok(Thresholds::default()));
+    assert_eq!(settings.ranking.shortlist.get(), 64);
     assert_eq!(
         settings.reports.allow_anonymous_reports,
         AnonymousReports::default()
@@ -41,6 +43,19 @@ fn matchers_are_taken_in_their_order(#[case] options: &[&str]) {
     assert_eq!(
         settings.ranking.matchers(),
         [Matcher::Random, Matcher::Network]
+    );
+}
+
+#[rstest]
+#[case::other(&["--overload", "queue=10,cpu_ratio=0.5"], &["queue=10", "cpu_ratio=0.5"])]
+#[case::none(&["--overload=[]"], &[])]
+fn thresholds_take_the_place_of_the_default(#[case] options: &[&str], #[case] expected: &[&str]) {
+    let settings = parse(options).unwrap();
+
+    let expected = expected.iter().map(|text| text.parse().unwrap());
+    assert_eq!(
+        settings.ranking.thresholds(),
+        Thresholds::new(expected.collect())
     );
 }
 
@@ -69,6 +84,8 @@ fn anonymous_reports_are_for_everyone_or_for_networks(
 #[case::matcher("--match=nearest")]
 #[case::recipes("--recipes=ftp://example.org/")]
 #[case::endpoints("--allow-endpoints=10.0.0.0/33")]
+#[case::overload("--overload=cpu_ratio")]
+#[case::shortlist("--shortlist=0")]
 #[case::anonymous("--allow-anonymous-reports=everyone")]
 fn what_is_malformed_is_refused(#[case] option: &str) {
     assert!(parse(&[option]).is_err());

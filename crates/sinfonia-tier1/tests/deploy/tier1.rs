@@ -150,8 +150,14 @@ impl Running {
 
     /// Reports a cloudlet without a token.
     pub(crate) async fn report(&self, endpoint: &str) -> StatusCode {
+        self.report_resources(endpoint, &serde_json::json!({}))
+            .await
+    }
+
+    /// Reports what a cloudlet measures, without a token.
+    pub(crate) async fn report_resources(&self, endpoint: &str, resources: &Value) -> StatusCode {
         let body = serde_json::json!({
-            "uuid": uuid(9), "endpoint": endpoint, "local_networks": ["192.0.2.0/24"],
+            "uuid": uuid(9), "endpoint": endpoint, "local_networks": ["192.0.2.0/24"], "resources": resources,
         });
         let url = format!("http://{}/api/v1/cloudlets/", self.address);
         let answer = self
