@@ -7,6 +7,7 @@ mod simulation;
 mod summary;
 mod trace;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -14,16 +15,20 @@ use std::path::{Path, PathBuf};
 use anstream::{eprintln, println};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use sinfonia_core::load::{Threshold, Thresholds};
 use sinfonia_core::policy::Policy;
 use sinfonia_core::ranking::{Matcher, RankingRules};
+use sinfonia_service::settings::{List, flatten};
 
-use self::fleet::Site;
-use self::simulation::{Record, simulate};
+use self::fleet::{Fleet, Site};
+use self::simulation::{Rules, simulate};
 use self::summary::Summary;
-use self::trace::{Format, Request};
+use self::trace::Format;
 
 /// What the run without a policy is called.
 const NO_POLICY: &str = "none";
+/// The measurement that tells which share of a cloudlet is in use.
+const UTILISATION: &str = "cpu_ratio";
 
 /// What follows the help.
 const EXAMPLES: &str = "\
@@ -83,13 +88,19 @@ struct ReplayOptions {
         short,
         long = "match",
         value_name = "NAME",
-        value_delimiter = ',',
         default_value = "network,location,random"
     )]
-    matchers: Vec<Matcher>,
-    /// How many of the first cloudlets a policy orders, and a request is tried at.
-    #[arg(long, value_name = "COUNT", default_value = "64")]
+    matchers: Vec<List<Matcher>>,
+    /// How many of the first cloudlets are compared by what is preferred; a request falls over to no more.
+    #[arg(long, value_name = "N", default_value = "64")]
     shortlist: NonZero<usize>,
+    /// Measurements above which a cloudlet counts as overloaded, as those of sinfonia-tier1; repeatable, [] for none.
+    #[arg(
+        long,
+        value_name = "NAME=LIMIT",
+        default_value = "cpu_ratio=0.9,mem_ratio=0.9,gpu_ratio=0.95"
+    )]
+    overload: Vec<List<Threshold>>,
     /// Adds a column with the mean of this resource of the file over all that are placed; repeatable.
     #[arg(long, value_name = "RESOURCE")]
     mean: Vec<String>,
@@ -138,27 +149,46 @@ fn replay(options: &ReplayOptions) -> anyhow::Result<String> {
         trace,
         fleet,
         policies,
+        matchers,
+        shortlist,
+        overload,
         mean,
         output,
         draw,
-        ..
     } = options;
     let trace = read(trace, |text| trace::parse(text, Format::of(trace)?))?;
-    let fleet = read(fleet, fleet::parse)?;
+    let Fleet { sites, warnings } = read(fleet, fleet::parse)?;
     let policies = read_policies(policies)?;
-    for warning in &fleet.warnings {
+    let (matchers, overload) = (flatten(matchers), flatten(overload));
+    let thresholds = Thresholds::new(overload.clone()).context("--overload")?;
+    check_resources(mean, &sites)?;
+    for warning in &warnings {
         eprintln!("warning: {warning}");
     }
     if let Some(folder) = draw {
         make_folder(folder)?;
     }
-    let runs = compare(&trace, &fleet.sites, &policies, options);
+    let run = |(name, policy)| {
+        let rules = Rules {
+            ranking: RankingRules {
+                matchers: &matchers,
+                policy,
+                shortlist: shortlist.get(),
+            },
+            thresholds: &thresholds,
+            utilisation_limit: utilisation_limit(&overload),
+        };
+        (name, simulate(&trace, &sites, rules))
+    };
+    let runs: Vec<_> = policies
+        .iter()
+        .map(|(name, policy)| run((name.as_str(), policy)))
+        .collect();
     if let Some(folder) = draw {
         drawing::draw(folder, &runs)?;
     }
-    let summaries = runs
-        .iter()
-        .map(|(name, record)| Summary::new(name, record, &fleet.sites, mean));
+    let summaries = runs.iter();
+    let summaries = summaries.map(|(name, record)| Summary::new(name, record, &sites, mean));
     told(&summaries.collect::<Vec<_>>(), *output)
 }
 
@@ -178,22 +208,26 @@ fn read_policies(files: &[PathBuf]) -> anyhow::Result<Vec<(String, Policy)>> {
     Ok(policies)
 }
 
-/// Plays the trace once for each policy.
-fn compare<'a>(
-    trace: &[Request],
-    fleet: &[Site],
-    policies: &'a [(String, Policy)],
-    options: &ReplayOptions,
-) -> Vec<(&'a str, Record)> {
-    let run = |(name, policy): &'a (String, Policy)| {
-        let rules = RankingRules {
-            matchers: &options.matchers,
-            policy,
-            shortlist: options.shortlist.get(),
-        };
-        (name.as_str(), simulate(trace, fleet, rules))
-    };
-    policies.iter().map(run).collect()
+/// Makes sure that means are of what is there.
+fn check_resources(names: &[String], fleet: &[Site]) -> anyhow::Result<()> {
+    let resources = fleet.iter().flat_map(|site| site.cloudlet.resources.keys());
+    let there: BTreeSet<&str> = resources.map(String::as_str).collect();
+    let missing = names.iter().find(|name| !there.contains(name.as_str()));
+    match missing {
+        None => Ok(()),
+        Some(name) => bail!(
+            "--mean {name}: no cloudlet says it\nhint: there are {}",
+            Vec::from_iter(there).join(", ")
+        ),
+    }
+}
+
+/// Above which utilisation the thresholds make a cloudlet overloaded.
+fn utilisation_limit(overload: &[Threshold]) -> f64 {
+    let found = overload
+        .iter()
+        .find(|threshold| threshold.resource == UTILISATION);
+    found.map_or(f64::INFINITY, |threshold| threshold.limit)
 }
 
 fn told(summaries: &[Summary], output: Output) -> anyhow::Result<String> {

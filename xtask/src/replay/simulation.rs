@@ -6,10 +6,11 @@ mod tier1;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
+use sinfonia_core::load::Thresholds;
 use sinfonia_core::ranking::RankingRules;
 
 use self::site::{Answer, Holder, SiteState};
-use self::tier1::Tier1;
+use self::tier1::{Candidate, LEASE_S, Tier1};
 use super::fleet::Site;
 use super::trace::Request;
 
@@ -17,6 +18,17 @@ use super::trace::Request;
 const REPORT_INTERVAL_S: f64 = 15.0;
 /// Points in time at which the utilisation is noted, besides the start: more than a drawing can show, and few enough for any trace.
 const SAMPLES: u32 = 240;
+
+/// How Tier 1 decides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    /// What orders the cloudlets.
+    pub(crate) ranking: RankingRules<'a>,
+    /// What makes them overloaded.
+    pub(crate) thresholds: &'a Thresholds,
+    /// The utilisation above which one is really overloaded, whatever Tier 1 knows of it.
+    pub(crate) utilisation_limit: f64,
+}
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +102,8 @@ struct Event {
 enum What {
     /// The time of a deployment may be over.
     Departure(usize, Holder),
+    /// A device that is still served asks its cloudlet to go on.
+    Renewal(usize, Holder),
     /// A cloudlet reports.
     Report(usize),
     /// A device asks: the request's place in the trace.
@@ -99,7 +113,7 @@ enum What {
 }
 
 /// Plays a trace, whose requests are ordered by time, on a fleet.
-pub(crate) fn simulate(trace: &[Request], fleet: &[Site], rules: RankingRules<'_>) -> Record {
+pub(crate) fn simulate(trace: &[Request], fleet: &[Site], rules: Rules<'_>) -> Record {
     let end_s = trace.last().map_or(0.0, |request| request.time_s);
     let mut world = World::new(trace, fleet, rules, end_s);
     while let Some(Reverse(event)) = world.events.pop()
@@ -122,14 +136,15 @@ struct World<'a> {
     trace: &'a [Request],
     sites: Vec<SiteState>,
     tier1: Tier1<'a>,
+    utilisation_limit: f64,
     events: BinaryHeap<Reverse<Event>>,
     outcomes: Vec<Outcome>,
     course: Vec<Sample>,
 }
 
 impl<'a> World<'a> {
-    /// All cloudlets are idle, and each has said so within the last interval; whose reports come one after the other.
-    fn new(trace: &'a [Request], fleet: &[Site], rules: RankingRules<'a>, end_s: f64) -> Self {
+    /// All cloudlets are idle, and each has said so within the last interval, one after the other.
+    fn new(trace: &'a [Request], fleet: &[Site], rules: Rules<'a>, end_s: f64) -> Self {
         let mut world = Self {
             trace,
             sites: fleet
@@ -137,6 +152,7 @@ impl<'a> World<'a> {
                 .map(|site| SiteState::new(site.capacity))
                 .collect(),
             tier1: Tier1::new(fleet, rules),
+            utilisation_limit: rules.utilisation_limit,
             events: BinaryHeap::new(),
             outcomes: Vec::with_capacity(trace.len()),
             course: Vec::new(),
@@ -163,6 +179,7 @@ impl<'a> World<'a> {
         let now_s = event.time_s;
         match event.what {
             What::Departure(site, holder) => self.sites[site].end(&holder, now_s),
+            What::Renewal(site, holder) => self.renew(site, holder, now_s),
             What::Report(site) => self.report(site, now_s),
             What::Arrival(place) => self.arrive(&self.trace[place], now_s),
             What::Sample => self.course.push(self.sample(now_s)),
@@ -170,37 +187,58 @@ impl<'a> World<'a> {
     }
 
     fn report(&mut self, site: usize, now_s: f64) {
-        self.tier1.take_report(site, &self.sites[site], now_s);
+        let report = self.sites[site].report(now_s);
+        self.tier1.take_report(site, report, now_s);
         self.schedule(now_s + REPORT_INTERVAL_S, What::Report(site));
     }
 
     /// Asks cloudlet after cloudlet, as Tier 1 does, until one has room.
     fn arrive(&mut self, request: &Request, now_s: f64) {
         let holder = Holder::of(request);
-        let until_s = now_s + request.duration_s;
-        let mut outcome = Outcome {
-            placement: None,
-            tries: 0,
-        };
-        for candidate in self.tier1.candidates(request, now_s) {
-            outcome.tries += 1;
-            let site = &mut self.sites[candidate.site];
-            let is_overload = self.tier1.is_overloaded(site.utilisation());
-            let answer = site.ask(holder, now_s, until_s);
-            if answer == Answer::Full {
-                continue;
-            }
-            self.schedule(until_s, What::Departure(candidate.site, holder));
-            self.tier1
-                .note_placement(candidate.site, request, answer, until_s);
-            outcome.placement = Some(Placement {
-                site: candidate.site,
-                distance_km: candidate.distance_km,
-                is_overload: is_overload && answer == Answer::Taken,
-            });
-            break;
+        let candidates = self.tier1.candidates(request, now_s);
+        let mut tried = candidates.iter();
+        let placement = tried.find_map(|candidate| self.ask(candidate, request, now_s));
+        let tries = candidates.len() - tried.len();
+        if placement.is_some() {
+            let refused = candidates.iter().take(tries - 1);
+            refused.for_each(|candidate| self.tier1.forget(holder, candidate.site));
         }
-        self.outcomes.push(outcome);
+        self.outcomes.push(Outcome { placement, tries });
+    }
+
+    /// Asks a cloudlet; `None` where it is full.
+    fn ask(&mut self, candidate: &Candidate, request: &Request, now_s: f64) -> Option<Placement> {
+        let Candidate {
+            site,
+            distance_km,
+            is_remembered,
+        } = *candidate;
+        let (holder, until_s) = (Holder::of(request), now_s + request.duration_s);
+        let counted = self.tier1.count(site, is_remembered);
+        let utilisation = self.sites[site].utilisation();
+        let answer = self.sites[site].ask(holder, now_s, until_s);
+        if answer == Answer::Full {
+            return None;
+        }
+        self.tier1.remember(holder, site, counted, now_s);
+        self.schedule(until_s, What::Departure(site, holder));
+        if answer == Answer::Taken {
+            self.schedule(now_s + f64::from(LEASE_S), What::Renewal(site, holder));
+        }
+        Some(Placement {
+            site,
+            distance_km,
+            is_overload: answer == Answer::Taken && utilisation > self.utilisation_limit,
+        })
+    }
+
+    /// Renews a lease when it is about to end, so that Tier 1 remembers a device as long as it is served.
+    fn renew(&mut self, site: usize, holder: Holder, now_s: f64) {
+        if self.sites[site].holds(&holder) {
+            let counted = self.tier1.count(site, true);
+            self.tier1.remember(holder, site, counted, now_s);
+            self.schedule(now_s + f64::from(LEASE_S), What::Renewal(site, holder));
+        }
     }
 
     fn sample(&self, time_s: f64) -> Sample {

@@ -44,9 +44,9 @@ fn the_example_comes_out_as_both_readmes_say() {
     insta::assert_snapshot!(told, @r"
     | policy   | requests | placed | rejected | fall-overs | mean km | p50 km | p95 km | fairness | highest use | on overloaded | mean carbon | mean price |
     |----------|----------|--------|----------|------------|---------|--------|--------|----------|-------------|---------------|-------------|------------|
-    | none     |     2000 |   2000 |        0 |       6225 |     189 |     19 |   1141 |    0.761 |      90.3 % |        16.4 % |         237 |      0.059 |
-    | cheapest |     2000 |   1829 |      171 |       5317 |     328 |    337 |    906 |    0.453 |      97.1 % |        43.1 % |         296 |      0.053 |
-    | greenest |     2000 |   1800 |      200 |       6290 |     188 |     33 |    783 |    0.596 |      97.1 % |        32.8 % |         149 |      0.061 |
+    | none     |     2000 |   2000 |        0 |       1109 |     225 |     20 |   1384 |    0.815 |      86.3 % |         3.6 % |         235 |      0.059 |
+    | cheapest |     2000 |   1829 |      171 |       3224 |     337 |    341 |    906 |    0.522 |      86.1 % |        11.3 % |         304 |      0.054 |
+    | greenest |     2000 |   1805 |      195 |       3595 |     199 |     33 |    787 |    0.649 |      90.9 % |        10.5 % |         156 |      0.062 |
     ");
     for readme in ["README.md", "examples/replay/README.md"] {
         let text = fs::read_to_string(workspace().join(readme)).unwrap();
@@ -135,6 +135,16 @@ fn what_cannot_be_used_is_told_with_its_file(
 
     let told = format!("{error:#}").replace(&format!("{}/", folder.path().display()), "");
     assert_eq!(told, expected);
+}
+
+#[test]
+fn a_mean_of_what_nobody_says_is_refused() {
+    let folder = folder(TRACE, FLEET);
+
+    let error = replay_in(folder.path(), &[], &["--mean=prize"]).unwrap_err();
+
+    let expected = "--mean prize: no cloudlet says it\nhint: there are capacity, price";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[rstest]

@@ -1,17 +1,22 @@
 //! A cloudlet as it really is: what it holds, and how much of it was in use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use sinfonia_core::key::PublicKey;
 use uuid::Uuid;
 
-use super::super::trace::Request;
+use super::{REPORT_INTERVAL_S, Request};
+
+/// Intervals of reports over which a report takes the mean: a minute.
+const REPORTS_IN_MEAN: usize = 4;
 
 /// Whose deployment it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Holder {
-    recipe: Uuid,
-    key: PublicKey,
+    /// What was deployed.
+    pub(super) recipe: Uuid,
+    /// The device's key.
+    pub(super) key: PublicKey,
 }
 
 /// What a cloudlet says to a request.
@@ -25,6 +30,15 @@ pub(super) enum Answer {
     Full,
 }
 
+/// What a cloudlet reports.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Report {
+    /// The share of it that was in use, 0 to 1, the mean of the last minute: so Prometheus tells a real one.
+    pub(super) cpu_ratio: f64,
+    /// Deployments that it holds.
+    pub(super) deployments: f64,
+}
+
 /// A cloudlet's deployments.
 #[derive(Debug, Clone)]
 pub(super) struct SiteState {
@@ -34,6 +48,8 @@ pub(super) struct SiteState {
     /// Deployments times the seconds for which each was there, up to `since_s`.
     used: f64,
     since_s: f64,
+    /// `used` at the last reports, the oldest first: as many as are in the time over which a report takes the mean.
+    used_before: VecDeque<f64>,
 }
 
 impl Holder {
@@ -52,12 +68,25 @@ impl SiteState {
             held: HashMap::new(),
             used: 0.0,
             since_s: 0.0,
+            used_before: VecDeque::from([0.0; REPORTS_IN_MEAN]),
         }
     }
 
-    /// How many deployments it holds.
-    pub(super) fn deployments(&self) -> usize {
-        self.held.len()
+    /// Whether it holds a deployment.
+    pub(super) fn holds(&self, holder: &Holder) -> bool {
+        self.held.contains_key(holder)
+    }
+
+    /// What it reports now. To be asked once in an interval of reports.
+    pub(super) fn report(&mut self, now_s: f64) -> Report {
+        self.count_until(now_s);
+        self.used_before.push_back(self.used);
+        let before = self.used_before.pop_front().unwrap_or(0.0);
+        let time_s = REPORT_INTERVAL_S * REPORTS_IN_MEAN as f64;
+        Report {
+            cpu_ratio: (self.used - before) / (f64::from(self.capacity) * time_s),
+            deployments: self.held.len() as f64,
+        }
     }
 
     /// The share of it that is in use, 0 to 1.

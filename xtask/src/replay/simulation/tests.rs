@@ -41,8 +41,8 @@ fn a_device_that_comes_back_within_a_lease_is_sent_where_it_was() {
         "\
 0,192.0.2.1,1,60
 1,192.0.2.2,1,9
-309.9,192.0.2.2,1,9
-619,192.0.2.2,1,9
+300.9,192.0.2.2,1,9
+601,192.0.2.2,1,9
 ",
     );
 
@@ -50,6 +50,31 @@ fn a_device_that_comes_back_within_a_lease_is_sent_where_it_was() {
         places(&record),
         [Some(WEST), Some(EAST), Some(EAST), Some(WEST)]
     );
+}
+
+#[test]
+fn a_device_is_remembered_as_long_as_it_is_served() {
+    let record = play("0,192.0.2.1,1,60\n1,192.0.2.2,1,700\n650,192.0.2.2,1,60\n");
+
+    assert_eq!(places(&record), [Some(WEST), Some(EAST), Some(EAST)]);
+}
+
+#[test]
+fn a_cloudlet_that_refused_a_device_is_no_longer_where_it_was() {
+    let record = play(
+        "\
+0,192.0.2.1,1,10
+20,192.0.2.2,1,40
+30,192.0.2.1,1,10
+100,192.0.2.1,1,10
+",
+    );
+
+    assert_eq!(
+        places(&record),
+        [Some(WEST), Some(WEST), Some(EAST), Some(EAST)]
+    );
+    assert_eq!(tries(&record), [1, 1, 2, 1]);
 }
 
 #[test]
@@ -75,8 +100,14 @@ fn a_shorter_wish_does_not_end_a_deployment_earlier() {
 fn matchers_order_as_in_tier_1() {
     let trace = requests("0,198.18.7.7,1,60\n");
     let fleet = fleet::parse(TWO).unwrap().sites;
-    let policy = Policy::default();
-    let place = |matchers: &[Matcher]| places(&simulate(&trace, &fleet, rules(matchers, &policy)));
+    let (policy, thresholds) = (Policy::default(), unlimited());
+    let place = |matchers: &[Matcher]| {
+        places(&simulate(
+            &trace,
+            &fleet,
+            rules(matchers, &policy, &thresholds),
+        ))
+    };
 
     assert_eq!(place(&[Matcher::Network, Matcher::Location]), [Some(EAST)]);
     assert_eq!(place(&[Matcher::Location, Matcher::Network]), [Some(WEST)]);
@@ -105,6 +136,57 @@ fn policies_know_the_last_report_and_what_was_placed_since_then() {
     assert_eq!(places(&reported), [Some(EAST), Some(EAST), Some(WEST)]);
     assert_eq!(places(&placed), [Some(EAST), Some(WEST), Some(EAST)]);
     assert_eq!(places(&aged), [Some(WEST), None, None]);
+}
+
+#[test]
+fn a_burst_is_spread_before_reports_tell_of_it() {
+    let fleet = random_fleet(&[100, 100]);
+    let burst: Vec<_> = (1..=90).map(|client| (7, client, 0.0, 60)).collect();
+
+    let at_the_first = |thresholds: &Thresholds| {
+        let record = play_on(&fleet, &random_trace(&burst), thresholds);
+        places(&record)
+            .iter()
+            .filter(|place| **place == Some(0))
+            .count()
+    };
+
+    assert_eq!(at_the_first(&unlimited()), 90);
+    assert!((10..80).contains(&at_the_first(&Thresholds::default())));
+}
+
+#[test]
+fn the_busy_come_last_once_they_have_reported() {
+    let fleet = random_fleet(&[10, 10]);
+    let mut devices: Vec<_> = (1..=10).map(|client| (0, client, 0.0, 600)).collect();
+    devices.push((61, 11, 0.0, 60));
+
+    let last = play_on(&fleet, &random_trace(&devices), &Thresholds::default()).outcomes[10];
+
+    assert_eq!(
+        (last.placement.map(|placement| placement.site), last.tries),
+        (Some(1), 1)
+    );
+}
+
+#[test]
+fn what_gets_more_although_it_is_overloaded_is_told() {
+    let fleet = random_fleet(&[10]);
+    let mut devices: Vec<_> = (1..=9)
+        .map(|client| (client.into(), client, 0.0, 600))
+        .collect();
+    devices.push((20, 9, 0.0, 600));
+
+    let record = play_on(&fleet, &random_trace(&devices), &Thresholds::default());
+
+    // The sixth is the first that comes to more than a half, and the last one was there.
+    let is_overload = record.placements().map(|placement| placement.is_overload);
+    assert_eq!(
+        is_overload.collect::<Vec<_>>(),
+        [
+            false, false, false, false, false, false, true, true, true, false
+        ]
+    );
 }
 
 #[test]
@@ -148,7 +230,7 @@ proptest! {
     ) {
         let (trace, fleet) = (random_trace(&trace), random_fleet(&capacities));
 
-        let record = simulate(&trace, &fleet, rules(&Matcher::ALL, &Policy::default()));
+        let record = play_on(&fleet, &trace, &Thresholds::default());
 
         prop_assert_eq!(record.outcomes.len(), trace.len());
         for outcome in &record.outcomes {
@@ -160,7 +242,7 @@ proptest! {
         for utilisation in &record.utilisation {
             prop_assert!((0.0..=1.0 + 1e-9).contains(utilisation));
         }
-        prop_assert_eq!(simulate(&trace, &fleet, rules(&Matcher::ALL, &Policy::default())), record);
+        prop_assert_eq!(play_on(&fleet, &trace, &Thresholds::default()), record);
     }
 
     #[test]
@@ -170,20 +252,25 @@ proptest! {
     ) {
         let (trace, fleet) = (random_trace(&trace), random_fleet(&vec![1000; cloudlets]));
 
-        let record = simulate(&trace, &fleet, rules(&Matcher::ALL, &Policy::default()));
+        let record = play_on(&fleet, &trace, &Thresholds::default());
 
         prop_assert!(record.outcomes.iter().all(|outcome| outcome.placement.is_some() && outcome.tries == 1));
     }
 }
 
-fn rules<'a>(matchers: &'a [Matcher], policy: &'a Policy) -> RankingRules<'a> {
-    RankingRules {
-        matchers,
-        policy,
-        shortlist: 64,
+fn rules<'a>(matchers: &'a [Matcher], policy: &'a Policy, thresholds: &'a Thresholds) -> Rules<'a> {
+    Rules {
+        ranking: RankingRules {
+            matchers,
+            policy,
+            shortlist: 64,
+        },
+        thresholds,
+        utilisation_limit: 0.5,
     }
 }
 
+/// Plays lines on the two, without a policy and without regard to load.
 fn play(lines: &str) -> Record {
     play_by("", lines)
 }
@@ -192,7 +279,25 @@ fn play(lines: &str) -> Record {
 fn play_by(policy: &str, lines: &str) -> Record {
     let policy = Policy::parse(&format!("description: of a test\n{policy}")).unwrap();
     let fleet = fleet::parse(TWO).unwrap().sites;
-    simulate(&requests(lines), &fleet, rules(&Matcher::ALL, &policy))
+    let thresholds = unlimited();
+    simulate(
+        &requests(lines),
+        &fleet,
+        rules(&Matcher::ALL, &policy, &thresholds),
+    )
+}
+
+fn play_on(fleet: &[Site], trace: &[Request], thresholds: &Thresholds) -> Record {
+    simulate(
+        trace,
+        fleet,
+        rules(&Matcher::ALL, &Policy::default(), thresholds),
+    )
+}
+
+/// No thresholds, so that no cloudlet counts as overloaded.
+fn unlimited() -> Thresholds {
+    Thresholds::new(Vec::new()).unwrap()
 }
 
 /// Lines of time, client, longitude and duration.
