@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::load::{self, Measured};
-use crate::cargo::{build_release, programs, workspace};
+use crate::cargo::{build_for_release, programs, workspace};
 
 /// How much to measure.
 #[derive(Args)]
@@ -36,7 +36,7 @@ pub(crate) struct Options {
 const FLEETS: [usize; 2] = [100, 10_000];
 
 pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
-    build_release(&["--workspace"])?;
+    build_for_release()?;
     let folder = TempDir::new()?;
     let tier2 = StandIn::start(&["instant-tier2"])?;
     let forwarder =
