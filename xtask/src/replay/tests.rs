@@ -102,7 +102,7 @@ fn drawings_go_to_a_folder_that_is_made() {
     "time,client,duration\nnoon,192.0.2.1,1\n",
     FLEET,
     &[],
-    "cannot use trace.csv: line 2: time: `noon` is not a number of seconds, 0 to 1000000000"
+    "cannot use trace.csv: line 2: time: `noon` is not a number of seconds from the start, 0 to 100000000"
 )]
 #[case::fleet(
     TRACE,

@@ -22,8 +22,8 @@ const FIELDS: [&str; 6] = [
     "uuid",
     "duration",
 ];
-/// Latest second of a trace: 30 years, far above what anyone replays, and far below what a timestamp can hold.
-const MOST_SECONDS: f64 = 1e9;
+/// Latest second of a trace, three years: more than anyone replays, and far from times of day written as seconds since 1970.
+const MOST_SECONDS: f64 = 1e8;
 /// The address of a device that does not say its own: in no local network, and accepted by those that accept everyone.
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Longest part of a wrong value that an error repeats, in characters.
@@ -159,8 +159,8 @@ fn request(fields: &Fields) -> anyhow::Result<Request> {
         None => HELLOWORLD,
     };
     let (client, key) = device(fields, recipe)?;
-    let time_s = seconds(fields, "time")?;
-    let duration_s = seconds(fields, "duration")?;
+    let time_s = seconds(fields, "time", "seconds from the start")?;
+    let duration_s = seconds(fields, "duration", "seconds")?;
     ensure!(
         duration_s > 0.0,
         "duration: `0` is too short: expected seconds above 0"
@@ -174,15 +174,15 @@ fn request(fields: &Fields) -> anyhow::Result<Request> {
     })
 }
 
-fn seconds(fields: &Fields, name: &str) -> anyhow::Result<f64> {
+fn seconds(fields: &Fields, name: &str, unit: &str) -> anyhow::Result<f64> {
     let text = fields
         .get(name)
-        .ok_or_else(|| anyhow!("{name}: missing: expected seconds"))?;
+        .ok_or_else(|| anyhow!("{name}: missing: expected {unit}"))?;
     let seconds = text.parse::<f64>().ok();
     let seconds = seconds.filter(|seconds| (0.0..=MOST_SECONDS).contains(seconds));
     seconds.ok_or_else(|| {
         anyhow!(
-            "{name}: `{}` is not a number of seconds, 0 to {MOST_SECONDS:.0}",
+            "{name}: `{}` is not a number of {unit}, 0 to {MOST_SECONDS:.0}",
             shown(text)
         )
     })

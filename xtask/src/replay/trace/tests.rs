@@ -94,19 +94,27 @@ fn the_ending_tells_the_format(#[case] file: &str, #[case] expected: Option<Form
 )]
 #[case::no_time(
     "client,duration\n192.0.2.7,1\n",
-    "line 2: time: missing: expected seconds"
+    "line 2: time: missing: expected seconds from the start"
 )]
 #[case::time_is_a_word(
     "time,client,duration\nnoon,192.0.2.7,1\n",
-    "line 2: time: `noon` is not a number of seconds, 0 to 1000000000"
+    "line 2: time: `noon` is not a number of seconds from the start, 0 to 100000000"
 )]
 #[case::time_is_negative(
     "time,client,duration\n0,192.0.2.7,1\n-1,192.0.2.7,1\n",
-    "line 3: time: `-1` is not a number of seconds, 0 to 1000000000"
+    "line 3: time: `-1` is not a number of seconds from the start, 0 to 100000000"
 )]
 #[case::time_is_not_finite(
     "time,client,duration\nNaN,192.0.2.7,1\n",
-    "line 2: time: `NaN` is not a number of seconds, 0 to 1000000000"
+    "line 2: time: `NaN` is not a number of seconds from the start, 0 to 100000000"
+)]
+#[case::time_since_1970(
+    "time,client,duration\n1795671000,192.0.2.7,1\n",
+    "line 2: time: `1795671000` is not a number of seconds from the start, 0 to 100000000"
+)]
+#[case::duration_is_a_word(
+    "time,client,duration\n0,192.0.2.7,long\n",
+    "line 2: duration: `long` is not a number of seconds, 0 to 100000000"
 )]
 #[case::no_duration(
     "time,client,duration\n0,192.0.2.7,\n",
