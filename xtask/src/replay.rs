@@ -29,6 +29,8 @@ use self::trace::Format;
 const NO_POLICY: &str = "none";
 /// The measurement that tells which share of a cloudlet is in use.
 const UTILISATION: &str = "cpu_ratio";
+/// The usual threshold of that.
+const USUAL_LIMIT: f64 = 0.9;
 
 /// What follows the help.
 const EXAMPLES: &str = "\
@@ -222,12 +224,13 @@ fn check_resources(names: &[String], fleet: &[Site]) -> anyhow::Result<()> {
     }
 }
 
-/// Above which utilisation the thresholds make a cloudlet overloaded.
+/// Above which utilisation a cloudlet is really overloaded. It is so without a threshold too, or else a run with thresholds would compare badly
+/// with one without.
 fn utilisation_limit(overload: &[Threshold]) -> f64 {
     let found = overload
         .iter()
         .find(|threshold| threshold.resource == UTILISATION);
-    found.map_or(f64::INFINITY, |threshold| threshold.limit)
+    found.map_or(USUAL_LIMIT, |threshold| threshold.limit)
 }
 
 fn told(summaries: &[Summary], output: Output) -> anyhow::Result<String> {

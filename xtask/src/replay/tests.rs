@@ -85,6 +85,17 @@ fn a_run_is_an_object_for_programs() {
 }
 
 #[test]
+fn what_is_overloaded_does_not_depend_on_whether_tier_1_looks_at_it() {
+    let share_on_overloaded = |overload| {
+        let told = replay_in(&example(), &[], &["--output=json", overload]).unwrap();
+        let runs: serde_json::Value = serde_json::from_str(&told).unwrap();
+        runs[0]["on_overloaded"].as_f64().unwrap()
+    };
+
+    assert!(share_on_overloaded("--overload=cpu_ratio=0.9") < share_on_overloaded("--overload=[]"));
+}
+
+#[test]
 fn drawings_go_to_a_folder_that_is_made() {
     let folder = folder(TRACE, FLEET);
     let drawings = folder.path().join("a/b");
