@@ -33,10 +33,10 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub(crate) use self::budget::Budget;
-pub(crate) use self::candidates::{Candidate, Wish};
+pub(crate) use self::candidates::{Choice, Excluded, Wish};
 use self::delivery::Delivery;
 pub(crate) use self::query::{DeployQuery, count, identity, malformed, pairs};
-use self::race::{Rules as RaceRules, race};
+use self::race::{Race, Rules as RaceRules, race};
 use self::release::Releases;
 use crate::forward::Forward;
 use crate::metrics::{DeployMetrics, Outcome};
@@ -140,13 +140,8 @@ impl Deployer {
         }
     }
 
-    /// The cloudlets that a request for this recipe would try, best first, at most this many.
-    pub(crate) fn candidates(
-        &self,
-        request: &DeployRequest,
-        recipe: &Recipe,
-        most: usize,
-    ) -> Vec<Candidate> {
+    /// The cloudlets that a request for this recipe would try, at most this many, and what became of the others.
+    pub(crate) fn choose(&self, request: &DeployRequest, recipe: &Recipe, most: usize) -> Choice {
         let remembered = self.remembered(request.recipe, &request.key);
         let wish = Wish {
             recipe: request.recipe,
@@ -159,7 +154,7 @@ impl Deployer {
         };
         let snapshot = self.registry.snapshot();
         let ranking = self.rank(&snapshot, &wish);
-        candidates::candidates(&snapshot, &ranking, most)
+        Choice::new(&snapshot, &ranking, most)
     }
 
     /// Ranks the cloudlets of a snapshot by the rules of the moment.
@@ -229,9 +224,11 @@ impl Deployer {
             }
         };
         self.avoid_excluded(request);
-        let candidates = self.candidates(request, &recipe, self.rules.shortlist);
-        if candidates.is_empty() {
+        let choice = self.choose(request, &recipe, self.rules.shortlist);
+        self.metrics.excluded(&choice.excluded);
+        if choice.candidates.is_empty() {
             self.metrics.decided(Outcome::NoCloudlet);
+            self.tell(request, &choice, &Race::default());
             return Err(Problem::unavailable(
                 request.without_candidates(),
                 REPORTS_APART,
@@ -246,9 +243,10 @@ impl Deployer {
             started: request.started,
         };
         let attempt = |candidate, time| self.attempt(request, candidate, time);
-        let race = race(candidates.clone(), rules, is_awaited, attempt).await;
-        self.note(request, &race);
-        self.conclude(race, &candidates)
+        let race = race(choice.candidates.clone(), rules, is_awaited, attempt).await;
+        self.count(&race);
+        self.tell(request, &choice, &race);
+        self.conclude(race, &choice.candidates)
     }
 
     /// Looks the recipe up, before a cloudlet is asked for it.

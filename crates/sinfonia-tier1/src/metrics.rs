@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry as Metrics;
 
+use crate::deploy::Excluded;
 use crate::registry::{Origin, Registry};
 
 /// Counts deployments.
@@ -17,6 +18,7 @@ pub(crate) struct DeployMetrics {
     deploys: Family<OutcomeLabels, Counter>,
     tries: Family<OutcomeLabels, Counter>,
     fall_overs: Counter,
+    excluded: Family<RuleLabels, Counter>,
 }
 
 /// What a deploy request came to.
@@ -51,6 +53,11 @@ struct OutcomeLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabels {
+    rule: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OriginLabels {
     origin: &'static str,
 }
@@ -60,7 +67,7 @@ struct OriginLabels {
 struct Cloudlets(Registry);
 
 impl DeployMetrics {
-    /// Adds `deploys_total`, `cloudlet_tries_total` and `fall_overs_total` to the registry.
+    /// Adds `deploys_total`, `cloudlet_tries_total`, `fall_overs_total` and `cloudlets_excluded_total` to the registry.
     pub(crate) fn register(metrics: &mut Metrics) -> Self {
         let new = Self::default();
         metrics.register("deploys", "Deploy requests decided", new.deploys.clone());
@@ -71,6 +78,8 @@ impl DeployMetrics {
         );
         let help = "Cloudlets asked to deploy because another one had failed";
         metrics.register("fall_overs", help, new.fall_overs.clone());
+        let help = "Cloudlets that deploy requests could not get, by the rule that excluded them";
+        metrics.register("cloudlets_excluded", help, new.excluded.clone());
         new
     }
 
@@ -95,6 +104,14 @@ impl DeployMetrics {
         };
         let counter = self.tries.get_or_create(&OutcomeLabels { outcome });
         counter.inc_by(tries as u64);
+    }
+
+    /// Counts the cloudlets that rules excluded from a request.
+    pub(crate) fn excluded(&self, excluded: &Excluded) {
+        for (rule, cloudlets) in excluded.iter() {
+            let counter = self.excluded.get_or_create(&RuleLabels { rule });
+            counter.inc_by(cloudlets as u64);
+        }
     }
 
     /// Counts cloudlets that were asked in place of others.

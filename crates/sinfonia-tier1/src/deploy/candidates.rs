@@ -1,5 +1,7 @@
 //! Which cloudlets are asked for a deployment, in which order.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,7 +10,7 @@ use sinfonia_core::cloudlet::CandidateInfo;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::policy::Policy;
-use sinfonia_core::ranking::{self, Matcher, Ranking, RankingRequest, RankingRules};
+use sinfonia_core::ranking::{self, Class, Matcher, Ranking, RankingRequest, RankingRules};
 use uuid::Uuid;
 
 use crate::registry::Known;
@@ -41,8 +43,49 @@ pub(crate) struct Candidate {
     pub(crate) matcher: Matcher,
     /// Kilometres to the client, where both places are known.
     pub(crate) distance_km: Option<f64>,
+    /// How willing it is.
+    pub(crate) class: Class,
     /// Whether it serves this recipe and key already.
     pub(crate) remembered: bool,
+}
+
+/// Who may get a deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Choice {
+    /// Those that may, best first.
+    pub(crate) candidates: Vec<Candidate>,
+    /// How many may not.
+    pub(crate) excluded: Excluded,
+}
+
+/// How many cloudlets each rule excluded from a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Excluded(BTreeMap<&'static str, usize>);
+
+impl Excluded {
+    /// Counts the exclusions of a ranking.
+    fn of(ranking: &Ranking<'_>) -> Self {
+        let mut counts = BTreeMap::new();
+        for (_, exclusion) in &ranking.excluded {
+            *counts.entry(exclusion.rule()).or_default() += 1;
+        }
+        Self(counts)
+    }
+
+    /// The rules with their counts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.0.iter().map(|(rule, count)| (*rule, *count))
+    }
+}
+
+impl fmt::Display for Excluded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<String> = self
+            .iter()
+            .map(|(rule, count)| format!("{rule}={count}"))
+            .collect();
+        formatter.write_str(&counts.join(" "))
+    }
 }
 
 /// Ranks the cloudlets of a snapshot, as they are now, for a wish.
@@ -75,24 +118,26 @@ pub(crate) fn rank<'a>(
     ranking::rank(request, rules, cloudlets)
 }
 
-/// The first cloudlets of a ranking, best first, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
-pub(crate) fn candidates(
-    snapshot: &[Arc<Known>],
-    ranking: &Ranking<'_>,
-    most: usize,
-) -> Vec<Candidate> {
-    let best = ranking.candidates.iter().take(most);
-    best.filter_map(|candidate| {
-        let endpoint = &candidate.cloudlet.endpoint;
-        let place = snapshot.binary_search_by(|known| known.cloudlet.endpoint.cmp(endpoint));
-        Some(Candidate {
-            known: Arc::clone(snapshot.get(place.ok()?)?),
-            matcher: candidate.matcher,
-            distance_km: candidate.distance_km,
-            remembered: candidate.order.remembered,
-        })
-    })
-    .collect()
+impl Choice {
+    /// The first cloudlets of a ranking, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
+    pub(crate) fn new(snapshot: &[Arc<Known>], ranking: &Ranking<'_>, most: usize) -> Self {
+        let best = ranking.candidates.iter().take(most);
+        let candidates = best.filter_map(|candidate| {
+            let endpoint = &candidate.cloudlet.endpoint;
+            let place = snapshot.binary_search_by(|known| known.cloudlet.endpoint.cmp(endpoint));
+            Some(Candidate {
+                known: Arc::clone(snapshot.get(place.ok()?)?),
+                matcher: candidate.matcher,
+                distance_km: candidate.distance_km,
+                class: candidate.order.class,
+                remembered: candidate.order.remembered,
+            })
+        });
+        Self {
+            candidates: candidates.collect(),
+            excluded: Excluded::of(ranking),
+        }
+    }
 }
 
 impl Candidate {

@@ -34,6 +34,18 @@ pub(crate) struct Race<D> {
     pub(crate) failures: Vec<(usize, Failure)>,
 }
 
+impl<D> Default for Race<D> {
+    /// A race of nobody.
+    fn default() -> Self {
+        Self {
+            finish: Finish::Failed,
+            tried: 0,
+            fall_overs: 0,
+            failures: Vec::new(),
+        }
+    }
+}
+
 /// The result of a race.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Finish<D> {
