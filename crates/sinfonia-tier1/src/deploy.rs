@@ -34,11 +34,11 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub(crate) use self::budget::Budget;
-pub(crate) use self::candidates::{Candidate, Wish};
+pub(crate) use self::candidates::{Choice, Excluded, Wish};
 pub(crate) use self::delivery::Decision;
 use self::delivery::Delivery;
 pub(crate) use self::query::{DeployQuery, count, identity, malformed, pairs};
-use self::race::{Rules as RaceRules, race};
+use self::race::{Race, Rules as RaceRules, race};
 use self::release::Releases;
 use self::shares::Shares;
 use crate::circuits::Circuits;
@@ -144,13 +144,8 @@ impl Deployer {
         }
     }
 
-    /// The cloudlets that a request for this recipe would try, best first, at most this many.
-    pub(crate) fn candidates(
-        &self,
-        request: &DeployRequest,
-        recipe: &Recipe,
-        most: usize,
-    ) -> Vec<Candidate> {
+    /// The cloudlets that a request for this recipe would try, at most this many, and what became of the others.
+    pub(crate) fn choose(&self, request: &DeployRequest, recipe: &Recipe, most: usize) -> Choice {
         let remembered = self.remembered(request.recipe, &request.key);
         let wish = Wish {
             recipe: request.recipe,
@@ -164,7 +159,7 @@ impl Deployer {
         };
         let snapshot = self.registry.snapshot();
         let ranking = self.rank(&snapshot, &wish);
-        candidates::candidates(&snapshot, &ranking, most)
+        Choice::new(&snapshot, &ranking, most)
     }
 
     /// Ranks the cloudlets of a snapshot by the rules of the moment.
@@ -238,9 +233,11 @@ impl Deployer {
             }
         };
         self.avoid_excluded(request);
-        let candidates = self.candidates(request, &recipe, self.rules.shortlist);
-        if candidates.is_empty() {
+        let choice = self.choose(request, &recipe, self.rules.shortlist);
+        self.metrics.excluded(&choice.excluded);
+        if choice.candidates.is_empty() {
             self.metrics.decided(Outcome::NoCloudlet);
+            self.tell(request, &choice, &Race::default());
             let detail = request.without_candidates();
             return Decision::refused(Problem::unavailable(detail, REPORTS_APART));
         }
@@ -253,11 +250,12 @@ impl Deployer {
             started: request.started,
         };
         let attempt = |candidate, turn| self.attempt(request, candidate, turn);
-        let race = race(candidates.clone(), rules, is_awaited, attempt).await;
-        self.note(request, &race);
+        let race = race(choice.candidates.clone(), rules, is_awaited, attempt).await;
+        self.count(&race);
+        self.tell(request, &choice, &race);
         Decision {
             tries: race.tried,
-            result: self.conclude(race, &candidates),
+            result: self.conclude(race, &choice.candidates),
         }
     }
 

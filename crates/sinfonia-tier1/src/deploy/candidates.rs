@@ -1,5 +1,7 @@
 //! Which cloudlets are asked for a deployment, in which order.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -50,6 +52,45 @@ pub(crate) struct Candidate {
     pub(crate) order: OrderKey,
 }
 
+/// Who may get a deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Choice {
+    /// Those that may, best first.
+    pub(crate) candidates: Vec<Candidate>,
+    /// How many may not.
+    pub(crate) excluded: Excluded,
+}
+
+/// How many cloudlets each rule excluded from a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Excluded(BTreeMap<&'static str, usize>);
+
+impl Excluded {
+    /// Counts the exclusions of a ranking.
+    fn of(ranking: &Ranking<'_>) -> Self {
+        let mut counts = BTreeMap::new();
+        for (_, exclusion) in &ranking.excluded {
+            *counts.entry(exclusion.rule()).or_default() += 1;
+        }
+        Self(counts)
+    }
+
+    /// The rules with their counts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.0.iter().map(|(rule, count)| (*rule, *count))
+    }
+}
+
+impl fmt::Display for Excluded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<String> = self
+            .iter()
+            .map(|(rule, count)| format!("{rule}={count}"))
+            .collect();
+        formatter.write_str(&counts.join(" "))
+    }
+}
+
 /// Ranks the cloudlets of a snapshot, as they are now, for a wish.
 pub(crate) fn rank<'a>(
     snapshot: &'a [Arc<Known>],
@@ -91,24 +132,25 @@ pub(crate) fn rank<'a>(
     ranking::rank(request, rules, cloudlets)
 }
 
-/// The first cloudlets of a ranking, best first, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
-pub(crate) fn candidates(
-    snapshot: &[Arc<Known>],
-    ranking: &Ranking<'_>,
-    most: usize,
-) -> Vec<Candidate> {
-    let best = ranking.candidates.iter().take(most);
-    best.filter_map(|candidate| {
-        let endpoint = &candidate.cloudlet.endpoint;
-        let place = snapshot.binary_search_by(|known| known.cloudlet.endpoint.cmp(endpoint));
-        Some(Candidate {
-            known: Arc::clone(snapshot.get(place.ok()?)?),
-            matcher: candidate.matcher,
-            distance_km: candidate.distance_km,
-            order: candidate.order,
-        })
-    })
-    .collect()
+impl Choice {
+    /// The first cloudlets of a ranking, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
+    pub(crate) fn new(snapshot: &[Arc<Known>], ranking: &Ranking<'_>, most: usize) -> Self {
+        let best = ranking.candidates.iter().take(most);
+        let candidates = best.filter_map(|candidate| {
+            let endpoint = &candidate.cloudlet.endpoint;
+            let place = snapshot.binary_search_by(|known| known.cloudlet.endpoint.cmp(endpoint));
+            Some(Candidate {
+                known: Arc::clone(snapshot.get(place.ok()?)?),
+                matcher: candidate.matcher,
+                distance_km: candidate.distance_km,
+                order: candidate.order,
+            })
+        });
+        Self {
+            candidates: candidates.collect(),
+            excluded: Excluded::of(ranking),
+        }
+    }
 }
 
 impl Candidate {

@@ -50,6 +50,18 @@ struct Waiting<C> {
     was_put_back: bool,
 }
 
+impl<D> Default for Race<D> {
+    /// A race of nobody.
+    fn default() -> Self {
+        Self {
+            finish: Finish::Failed,
+            tried: 0,
+            fall_overs: 0,
+            failures: Vec::new(),
+        }
+    }
+}
+
 /// The result of a race.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Finish<D> {

@@ -49,7 +49,7 @@ pub(super) async fn candidates(
         .query
         .results
         .map_or(usize::MAX, |results| results.get());
-    let candidates = deployer.candidates(&request, &recipe, most);
+    let candidates = deployer.choose(&request, &recipe, most).candidates;
     if candidates.is_empty() {
         return Err(Problem::not_found(request.without_candidates()));
     }
