@@ -65,7 +65,9 @@ const CANDIDATES_EXAMPLES: &str = "\
 Examples:
   sinfonia-tier3 candidates helloworld --location 40.44,-79.94
   sinfonia-tier3 candidates helloworld --probe      with round trips, in the order that they make
-  sinfonia-tier3 candidates helloworld --output json | jq -r '.[0].endpoint'";
+  sinfonia-tier3 candidates helloworld --explain    what decided each place, and why others are left out
+  sinfonia-tier3 candidates helloworld --output json | jq -r '.[0].endpoint'
+  sinfonia-tier3 candidates helloworld --explain --output json | jq '.excluded[] | {name: .cloudlet.name, reason}'";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -207,6 +209,9 @@ pub(crate) struct CandidatesArgs {
     /// first
     #[arg(long, env = "SINFONIA_PROBE", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with = "zeroconf", help_heading = "Placement")]
     pub(crate) probe: bool,
+    /// Tell what decided each place, and who is left out and why; for operators, unless Tier 1 explains to everyone
+    #[arg(long, env = "SINFONIA_EXPLAIN", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Output")]
+    pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]

@@ -12,12 +12,13 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use jiff::Timestamp;
 use serde::Serialize;
-use sinfonia_core::cloudlet::CandidateInfo;
 use sinfonia_core::key::PublicKey;
+use sinfonia_core::round_trip::RoundTrips;
 
 use crate::arguments::{CandidatesArgs, Cli, DeleteArgs, Output, RecipeArgs, StatusArgs};
 use crate::failure::{Call, CommandError};
-use crate::session::Session;
+use crate::printable::Printable;
+use crate::session::{self, Session};
 use crate::tier1::{AskError, Wishes};
 use crate::{output, probe};
 
@@ -28,41 +29,48 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         location,
         results,
         probe,
+        explain,
         output,
         talk,
         tier1,
     } = args;
     let session = Session::open_tier1(tier1, *application, *talk)?;
     let key = session.key()?;
-    let wishes = Wishes {
+    let mut wishes = Wishes {
         location: *location,
         results: *results,
         ..Wishes::default()
     };
-    let question = find_candidates(&session, &key.public, wishes, *probe);
-    let found = session.ask(Call::Candidates, question)?;
+    if *probe {
+        wishes.round_trips = session::run(measure(&session, &key.public, &wishes))?;
+    }
+    if *explain {
+        let question = session.tier1.explain(*application, &key.public, &wishes);
+        let explanation = session.ask(Call::Explain, question)?;
+        print(output.output, &explanation, || {
+            output::explanation(&explanation, output::width())
+        })?;
+        if let Some(note) = &explanation.note {
+            session
+                .talk
+                .note(&format!("note: {}", Printable::new(note)));
+        }
+        return Ok(());
+    }
+    let question = session.tier1.candidates(*application, &key.public, &wishes);
+    let mut found = session.ask(Call::Candidates, question)?;
+    probe::add_to_candidates(&mut found, &wishes.round_trips);
     print(output.output, &found, || {
         output::candidates(&found, output::width())
     })
 }
 
-/// The candidates in the order in which a deployment would try them, with what was measured.
-async fn find_candidates(
-    session: &Session,
-    key: &PublicKey,
-    mut wishes: Wishes,
-    probe: bool,
-) -> Result<Vec<CandidateInfo>, AskError> {
+async fn measure(session: &Session, key: &PublicKey, wishes: &Wishes) -> RoundTrips {
+    let progress = session.talk.progress("measuring round trips");
     let Session {
         tier1, application, ..
     } = session;
-    if probe {
-        let progress = session.talk.progress("measuring round trips");
-        wishes.round_trips = probe::measure(tier1, *application, key, &wishes, &progress).await;
-    }
-    let mut found = tier1.candidates(*application, key, &wishes).await?;
-    probe::add_to_candidates(&mut found, &wishes.round_trips);
-    Ok(found)
+    probe::measure(tier1, *application, key, wishes, &progress).await
 }
 
 /// `sinfonia-tier3 status`.

@@ -127,7 +127,7 @@ fn add_round_trips(
 }
 
 /// Rows below a header; where the terminal is too narrow for that, a block for each row.
-fn render(header: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
+pub(super) fn render(header: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
     let mut table = table(None);
     table.set_header(header).add_rows(rows);
     let columns = table.column_max_content_widths();
@@ -170,7 +170,7 @@ fn finish(table: &mut Table) -> String {
     format!("{}\n", table.trim_fmt())
 }
 
-fn or_unknown(text: Option<String>) -> String {
+pub(super) fn or_unknown(text: Option<String>) -> String {
     text.unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
