@@ -13,7 +13,8 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Benchmark {
-    /// Deploy requests through Tier 1 with 100 and 10,000 cloudlets, beside a bare route that forwards.
+    /// Deploy requests through Tier 1 with 100 and 10,000 cloudlets, beside a bare route that forwards; and of clients near nine of ten
+    /// cloudlets while the tenth hangs, beside the same while it answers.
     Tier1(tier1::Options),
     /// Deployments by Tier 2 on a control plane of their own, beside helm alone. Takes about ten minutes.
     Tier2(tier2::Options),

@@ -17,15 +17,9 @@ pub(crate) fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     cargo_with(arguments, &[])
 }
 
-/// Builds the programs of these packages as they are released.
-pub(crate) fn build_release(packages: &[&str]) -> anyhow::Result<()> {
-    anstream::eprintln!("building in release mode…");
-    let build = ["build", "--quiet", "--locked", "--release", "--bins"];
-    cargo(&[&build[..], packages].concat())
-}
-
 /// Builds this program and those of all tiers as they are released.
-pub(crate) fn build_all_for_release() -> anyhow::Result<()> {
+pub(crate) fn build_for_release() -> anyhow::Result<()> {
+    anstream::eprintln!("building in release mode…");
     // Always the same ones: what they have in common depends on who asks for it.
     let names = [
         "xtask",
@@ -33,7 +27,9 @@ pub(crate) fn build_all_for_release() -> anyhow::Result<()> {
         "sinfonia-tier2",
         "sinfonia-tier3",
     ];
-    build_release(&names.map(|name| ["--package", name]).concat())
+    let build = ["build", "--quiet", "--locked", "--release", "--bins"];
+    let packages = names.map(|name| ["--package", name]);
+    cargo(&[&build[..], packages.as_flattened()].concat())
 }
 
 /// Runs cargo as [`cargo`] does, with these variables in its environment.

@@ -3,6 +3,7 @@
 mod bench;
 mod cargo;
 mod quickstart;
+mod replay;
 mod soak;
 mod test;
 mod testbed;
@@ -41,6 +42,11 @@ enum Task {
     /// Ends with 1 when a device does not see its page, when anything is left of a deployment in the end, or when a process uses more and
     /// more.
     Soak(soak::Options),
+    /// Replays a trace of requests against a fleet of cloudlets, on a simulated clock, and compares placement policies.
+    ///
+    /// Nothing is started: the requests go through the ranking of Tier 1, cloudlets hold what their capacity allows and report every 15 s.
+    /// The same input gives the same output.
+    Replay(replay::Options),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
         Task::Testbed(task) => testbed::run(&task),
         Task::Bench(benchmark) => bench::run(&benchmark),
         Task::Soak(options) => soak::run(&options),
+        Task::Replay(options) => replay::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

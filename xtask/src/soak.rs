@@ -19,7 +19,7 @@ use sinfonia_testbed::{Binaries, Habits, Installation, Node, RunFolder};
 use self::report::Report;
 use self::usage::Watched;
 use self::visit::Visit;
-use crate::cargo::{build_all_for_release, programs};
+use crate::cargo::{build_for_release, programs};
 use crate::testbed::{build_missing, minutes};
 
 /// Time between two looks at the processes.
@@ -72,7 +72,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bail!("{obstacle}\nhint: run it as root, on Linux");
     }
     build_missing(true)?;
-    build_all_for_release()?;
+    build_for_release()?;
     let folder = RunFolder::new()?;
     let outcome = soak(options, folder.path());
     if outcome.is_err() {

@@ -67,6 +67,15 @@ pub struct Fleet<T> {
     by_network: Networks<T>,
 }
 
+/// Some of a fleet's cloudlets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<'a, T> {
+    /// The cloudlets.
+    pub members: Vec<&'a T>,
+    /// The place after which the others come; `None` when there are no others.
+    pub next: Option<u64>,
+}
+
 impl<T> Default for Fleet<T> {
     fn default() -> Self {
         Self {
@@ -93,6 +102,35 @@ impl<T: Member> Fleet<T> {
     /// All of them, in an order of no meaning that depends on their endpoints alone.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.by_endpoint.iter()
+    }
+
+    /// So many cloudlets after a place in the order of [`Fleet::iter`], or from its beginning, and one or the other more where several are
+    /// at one place. Whoever asks for one page after the other sees each cloudlet that is there all the time exactly once.
+    pub fn page(&self, after: Option<u64>, length: usize) -> Page<'_, T> {
+        let from = match after {
+            None => Some(0),
+            Some(after) => after.checked_add(1),
+        };
+        let from = from.filter(|from| *from <= tree::LARGEST_KEY);
+        let rest = from
+            .into_iter()
+            .flat_map(|from| self.by_endpoint.from(from));
+        let mut members = Vec::new();
+        let mut last = None;
+        for (key, member) in rest {
+            if members.len() >= length && last != Some(key) {
+                return Page {
+                    members,
+                    next: last,
+                };
+            }
+            members.push(member);
+            last = Some(key);
+        }
+        Page {
+            members,
+            next: None,
+        }
     }
 
     /// The cloudlet at this endpoint.

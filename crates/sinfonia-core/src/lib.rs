@@ -4,6 +4,7 @@
 //! and snapshots come in as arguments, decisions go out as values. That is what makes every decision of the three tiers testable in
 //! milliseconds and explainable afterwards.
 
+pub mod circuit;
 pub mod client;
 pub mod cloudlet;
 pub mod cloudlet_file;

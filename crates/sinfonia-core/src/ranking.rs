@@ -38,7 +38,7 @@ pub enum Class {
     Normal,
     /// It is busier than the operator wants a cloudlet to be.
     Overloaded,
-    /// It failed lately, and is tried again only where nobody else is left.
+    /// Requests to it keep failing, or it asked for a pause.
     CircuitOpen,
     /// It says that it takes no new deployments.
     Draining,
@@ -203,6 +203,11 @@ impl<'a> Ranker<'a> {
             order,
             refinement: Refinement::default(),
         })
+    }
+
+    /// Whether the recipe or the operator prefers some cloudlets. If not, and if no round trip was measured, refining changes nothing.
+    pub fn has_preferences(&self) -> bool {
+        self.request.policy.has_preference() || self.rules.policy.has_preference()
     }
 
     /// Sorts the first of ordered candidates anew, by what is preferred and measured. Takes all candidates or at least the shortlist.

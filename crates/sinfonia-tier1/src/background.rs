@@ -8,11 +8,15 @@ use jiff::Timestamp;
 use sinfonia_service::readiness::Condition;
 use sinfonia_service::recipes::RecipeRepository;
 
+use crate::circuits::Circuits;
+use crate::deploy::Budget;
 use crate::placements::Placements;
 use crate::registry::Registry;
 
 /// Time between two looks for cloudlets that fell silent and placements that ended; small beside the 5 minutes that both have.
 const EXPIRIES: Duration = Duration::from_secs(5);
+/// Time between two looks for circuits that can be forgotten; they are few, and small.
+const TIDIES: Duration = Duration::from_secs(60);
 /// Time between two looks at the recipe folder.
 const FOLDER_CHECKS: Duration = Duration::from_secs(10);
 
@@ -28,6 +32,16 @@ pub(crate) async fn expire(registry: Registry, placements: Arc<Placements>) {
         for endpoint in expired.silent {
             tracing::info!(%endpoint, "cloudlet of the file fell silent and has no measurements now");
         }
+    }
+}
+
+/// Forgets the circuits of cloudlets that are not known any more, and those that have nothing to tell.
+pub(crate) async fn tidy_circuits(circuits: Circuits, registry: Registry) {
+    loop {
+        tokio::time::sleep(TIDIES).await;
+        circuits.tidy(Budget::longest(), |endpoint| {
+            registry.at(endpoint).is_some()
+        });
     }
 }
 

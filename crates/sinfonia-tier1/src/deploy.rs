@@ -7,6 +7,7 @@ mod delivery;
 mod query;
 mod race;
 mod release;
+mod shares;
 mod verdict;
 
 use std::sync::Arc;
@@ -26,29 +27,30 @@ use sinfonia_service::reload::Reloaded;
 use sinfonia_service::request_id::RequestId;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::trace_parent::TraceParent;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
 
 pub(crate) use self::budget::Budget;
-pub(crate) use self::candidates::{Candidate, Wish};
+pub(crate) use self::candidates::{Choice, Excluded, Wish};
+pub(crate) use self::delivery::Decision;
 use self::delivery::Delivery;
 pub(crate) use self::query::{DeployQuery, count, identity, malformed, pairs};
-use self::race::{Rules as RaceRules, race};
+use self::race::{Race, Rules as RaceRules, race};
 use self::release::Releases;
+use self::shares::Shares;
+use crate::circuits::Circuits;
 use crate::forward::Forward;
 use crate::metrics::{DeployMetrics, Outcome};
 use crate::placements::Placements;
-use crate::registry::{Known, Registry};
+use crate::registry::{Known, Registry, Roster};
 
 /// Most deployments that one request gets.
 const MOST_RESULTS: usize = 3;
 /// Seconds after which another cloudlet may have reported.
 const REPORTS_APART: u64 = 15;
-/// Seconds after which some of the requests that run may be done.
-const RETRY_BUSY: u64 = 1;
 
 /// A request for a deployment.
 #[derive(Debug, Clone)]
@@ -93,14 +95,25 @@ pub(crate) struct Deployer {
     pub(crate) recipes: RecipeRepository,
     /// How they are ranked.
     pub(crate) rules: Rules,
+    /// Which of them are asked after others.
+    pub(crate) circuits: Circuits,
     /// What asks them.
     pub(crate) forward: Forward,
     releases: Releases,
     metrics: DeployMetrics,
     running: TaskTracker,
-    /// What limits the requests that run: those of clients that have gone go on, so counting connections does not.
-    places: Arc<Semaphore>,
+    shares: Shares,
     stopping: CancellationToken,
+}
+
+impl Rules {
+    fn with<'a>(&'a self, policy: &'a Policy) -> RankingRules<'a> {
+        RankingRules {
+            matchers: &self.matchers,
+            policy,
+            shortlist: self.shortlist,
+        }
+    }
 }
 
 impl DeployRequest {
@@ -115,8 +128,8 @@ impl DeployRequest {
 }
 
 impl Deployer {
-    /// Deploys to the cloudlets of the registry, as ordered by the matchers, for at most `most` requests at once. Must be called within a
-    /// runtime.
+    /// Deploys to the cloudlets of the registry, as ordered by the matchers, where this many requests of any kind may run at once. Must be
+    /// called within a runtime.
     pub(crate) fn new(
         registry: Registry,
         placements: Arc<Placements>,
@@ -124,29 +137,25 @@ impl Deployer {
         rules: Rules,
         forward: Forward,
         metrics: DeployMetrics,
-        most: usize,
+        requests: usize,
     ) -> Self {
         Self {
             registry,
             placements,
             recipes,
             rules,
+            circuits: Circuits::new(metrics.circuits.clone()),
             releases: Releases::new(forward.clone()),
             forward,
             metrics,
             running: TaskTracker::new(),
-            places: Arc::new(Semaphore::new(most)),
+            shares: Shares::of(requests),
             stopping: CancellationToken::new(),
         }
     }
 
-    /// The cloudlets that a request for this recipe would try, best first, at most this many.
-    pub(crate) fn candidates(
-        &self,
-        request: &DeployRequest,
-        recipe: &Recipe,
-        most: usize,
-    ) -> Vec<Candidate> {
+    /// The cloudlets that a request for this recipe would try, at most this many, and what became of the others.
+    pub(crate) fn choose(&self, request: &DeployRequest, recipe: &Recipe, most: usize) -> Choice {
         let remembered = self.remembered(request.recipe, &request.key);
         let wish = Wish {
             recipe: request.recipe,
@@ -156,21 +165,24 @@ impl Deployer {
             only: request.query.cloudlet,
             exclude: &request.query.exclude,
             remembered: &remembered,
+            circuits: &self.circuits,
         };
-        let snapshot = self.registry.snapshot();
-        let ranking = self.rank(&snapshot, &wish);
-        candidates::candidates(&snapshot, &ranking, most)
+        let policy = self.rules.policy.load();
+        let rules = self.rules.with(&policy);
+        let roster = self.registry.roster();
+        Choice::new(&roster, &wish, rules, Timestamp::now(), most)
     }
 
-    /// Ranks the cloudlets of a snapshot by the rules of the moment.
-    pub(crate) fn rank<'a>(&self, snapshot: &'a [Arc<Known>], wish: &Wish<'_>) -> Ranking<'a> {
+    /// Ranks all cloudlets of a roster, which the snapshot holds, by the rules of the moment.
+    pub(crate) fn rank<'a>(
+        &self,
+        roster: &Roster,
+        snapshot: &'a [Arc<Known>],
+        wish: &Wish<'_>,
+    ) -> Ranking<'a> {
         let policy = self.rules.policy.load();
-        let rules = RankingRules {
-            matchers: &self.rules.matchers,
-            policy: &policy,
-            shortlist: self.rules.shortlist,
-        };
-        candidates::rank(snapshot, wish, rules, Timestamp::now())
+        let rules = self.rules.with(&policy);
+        candidates::rank(roster, snapshot, wish, rules, Timestamp::now())
     }
 
     /// The endpoints of the cloudlets that serve a recipe and key, the one renewed last first.
@@ -178,34 +190,38 @@ impl Deployer {
         self.placements.remembered(recipe, key, Timestamp::now())
     }
 
-    /// Deploys, on a task of its own: a client that goes does not leave a cloudlet half asked.
+    /// A place for a call to the cloudlet of a deployment.
     ///
     /// # Errors
-    /// What the client is to hear instead of deployments.
-    pub(crate) async fn deploy(
-        &self,
-        request: DeployRequest,
-    ) -> Result<Vec<CloudletDeployment>, Problem> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let detail = "too many deployments are under way";
-            return Err(Problem::unavailable(detail, RETRY_BUSY));
+    /// 503: too many of them are under way.
+    pub(crate) fn relay(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.shares.relay()
+    }
+
+    /// Deploys, on a task of its own: a client that goes does not leave a cloudlet half asked.
+    pub(crate) async fn deploy(&self, request: DeployRequest) -> Decision<Vec<CloudletDeployment>> {
+        let place = match self.shares.deploy() {
+            Ok(place) => place,
+            Err(problem) => {
+                self.metrics.decided(Outcome::Shed);
+                return Decision::refused(problem);
+            }
         };
         let (told, waiting) = oneshot::channel();
         let (deployer, wanted) = (self.clone(), request.clone());
         let work = async move {
-            let result = deployer.place(&wanted, || !told.is_closed()).await;
+            let decision = deployer.place(&wanted, || !told.is_closed()).await;
             drop(place);
-            if told.send(result).is_err() {
+            if told.send(decision).is_err() {
                 tracing::info!("client has gone, what was deployed for it is released");
             }
         };
         let stopping = self.stopping.clone();
         self.running
             .spawn(stopping.run_until_cancelled_owned(work).in_current_span());
-        let delivery = waiting
-            .await
-            .map_err(|_| Problem::internal("the deployment was broken off"))??;
-        Ok(self.deliver(&request, delivery))
+        let broken_off = |_| Decision::refused(Problem::internal("the deployment was broken off"));
+        let decision = waiting.await.unwrap_or_else(broken_off);
+        decision.map(|delivery| self.deliver(&request, delivery))
     }
 
     /// Breaks off what still runs, and waits for the release of what nobody gets, at most this long.
@@ -220,22 +236,22 @@ impl Deployer {
         &self,
         request: &DeployRequest,
         is_awaited: impl Fn() -> bool,
-    ) -> Result<Delivery, Problem> {
+    ) -> Decision<Delivery> {
         let recipe = match self.recipe(request).await {
             Ok(recipe) => recipe,
             Err(problem) => {
                 self.metrics.decided(Outcome::NoRecipe);
-                return Err(problem);
+                return Decision::refused(problem);
             }
         };
         self.avoid_excluded(request);
-        let candidates = self.candidates(request, &recipe, self.rules.shortlist);
-        if candidates.is_empty() {
+        let choice = self.choose(request, &recipe, self.rules.shortlist);
+        self.metrics.excluded(&choice.excluded);
+        if choice.candidates.is_empty() {
             self.metrics.decided(Outcome::NoCloudlet);
-            return Err(Problem::unavailable(
-                request.without_candidates(),
-                REPORTS_APART,
-            ));
+            self.tell(request, &choice, &Race::default());
+            let detail = request.without_candidates();
+            return Decision::refused(Problem::unavailable(detail, REPORTS_APART));
         }
         let rules = RaceRules {
             wanted: request
@@ -245,10 +261,14 @@ impl Deployer {
             budget: request.budget,
             started: request.started,
         };
-        let attempt = |candidate, time| self.attempt(request, candidate, time);
-        let race = race(candidates.clone(), rules, is_awaited, attempt).await;
-        self.note(request, &race);
-        self.conclude(race, &candidates)
+        let attempt = |candidate, turn| self.attempt(request, candidate, turn);
+        let race = race(choice.candidates.clone(), rules, is_awaited, attempt).await;
+        self.count(&race);
+        self.tell(request, &choice, &race);
+        Decision {
+            tries: race.tried,
+            result: self.conclude(race, &choice.candidates),
+        }
     }
 
     /// Looks the recipe up, before a cloudlet is asked for it.

@@ -20,6 +20,7 @@ use url::Url;
 use uuid::Uuid;
 
 pub(crate) use self::answer::Answer;
+use crate::in_flight::InFlight;
 use crate::registry::Known;
 
 /// Header in which a client states where it is.
@@ -47,6 +48,9 @@ pub(crate) struct Call {
 /// Why a cloudlet gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
+    /// As many requests are in flight to the cloudlet as may be, so it was asked nothing.
+    #[error("the cloudlet has enough requests in flight (--max-in-flight-per-cloudlet)")]
+    Busy,
     /// Its address is one that a report must not make us connect to.
     #[error("the endpoint is refused; --allow-endpoints allows it")]
     Refused(#[source] RefusedAddress),
@@ -61,22 +65,26 @@ pub(crate) enum CallError {
     Unreadable(#[source] ReadError),
 }
 
-/// Asks cloudlets. Endpoints that only a report names are asked with care, those of the operator's file as they are.
+/// Asks cloudlets, each no more than so many things at once. Endpoints that only a report names are asked with care, those of the
+/// operator's file as they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Forward {
     direct: Client,
     guarded: Client,
     guard: OutboundGuard,
+    in_flight: InFlight,
 }
 
 impl Forward {
-    /// Asks with these settings, and refuses inner addresses of reported endpoints as `guard` says.
+    /// Asks with these settings, each cloudlet at most this many things at once, and refuses inner addresses of reported endpoints as
+    /// `guard` says.
     ///
     /// # Errors
     /// The clients cannot be made.
     pub(crate) fn new(
         settings: &ClientSettings,
         guard: OutboundGuard,
+        most_in_flight: usize,
     ) -> Result<Self, ClientError> {
         let guarded = ClientSettings {
             guard: Some(guard.clone()),
@@ -86,6 +94,7 @@ impl Forward {
             direct: client::build(settings)?,
             guarded: client::build(&guarded)?,
             guard,
+            in_flight: InFlight::new(most_in_flight),
         })
     }
 
@@ -97,7 +106,7 @@ impl Forward {
         let request = self.request(Method::POST, call, call.url())?;
         let request = request.header(PREFER, format!("wait={wait}"));
         // Some proxies refuse a POST that leaves its length open.
-        answered(request.header(CONTENT_LENGTH, 0)).await
+        self.answer(call, request.header(CONTENT_LENGTH, 0)).await
     }
 
     /// Asks how the deployment is.
@@ -105,7 +114,8 @@ impl Forward {
     /// # Errors
     /// There is no answer.
     pub(crate) async fn show(&self, call: &Call) -> Result<Answer, CallError> {
-        answered(self.request(Method::GET, call, call.url())?).await
+        let request = self.request(Method::GET, call, call.url())?;
+        self.answer(call, request).await
     }
 
     /// Asks for the deployment's end, when the client wants it.
@@ -113,7 +123,8 @@ impl Forward {
     /// # Errors
     /// There is no answer.
     pub(crate) async fn delete(&self, call: &Call) -> Result<Answer, CallError> {
-        answered(self.request(Method::DELETE, call, call.url())?).await
+        let request = self.request(Method::DELETE, call, call.url())?;
+        self.answer(call, request).await
     }
 
     /// Takes back what this very request has created, and nothing else.
@@ -124,7 +135,14 @@ impl Forward {
         let mut url = call.url();
         url.query_pairs_mut()
             .append_pair("created-by", call.request_id.as_str());
-        answered(self.request(Method::DELETE, call, url)?).await
+        let request = self.request(Method::DELETE, call, url)?;
+        self.answer(call, request).await
+    }
+
+    async fn answer(&self, call: &Call, request: RequestBuilder) -> Result<Answer, CallError> {
+        let endpoint = &call.known.cloudlet.endpoint;
+        let _place = self.in_flight.take(endpoint).ok_or(CallError::Busy)?;
+        answered(request).await
     }
 
     fn request(&self, method: Method, call: &Call, url: Url) -> Result<RequestBuilder, CallError> {

@@ -2,10 +2,12 @@
 
 mod background;
 mod callers;
+mod circuits;
 pub mod cloudlets_file;
 mod deploy;
 mod forward;
 pub mod geoip;
+mod in_flight;
 mod metrics;
 pub mod placements;
 pub mod policy_file;

@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry as Metrics;
 
+use crate::circuits::CircuitMetrics;
+use crate::deploy::Excluded;
 use crate::registry::{Origin, Registry};
 
 /// Counts deployments.
@@ -17,6 +19,9 @@ pub(crate) struct DeployMetrics {
     deploys: Family<OutcomeLabels, Counter>,
     tries: Family<OutcomeLabels, Counter>,
     fall_overs: Counter,
+    /// Measurements of the circuits of cloudlets.
+    pub(crate) circuits: CircuitMetrics,
+    excluded: Family<RuleLabels, Counter>,
 }
 
 /// What a deploy request came to.
@@ -24,6 +29,8 @@ pub(crate) struct DeployMetrics {
 pub(crate) enum Outcome {
     /// At least one cloudlet deployed.
     Deployed,
+    /// It was one too many.
+    Shed,
     /// No cloudlet may serve the client.
     NoCloudlet,
     /// There is no such recipe, or it cannot be read.
@@ -51,6 +58,11 @@ struct OutcomeLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabels {
+    rule: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OriginLabels {
     origin: &'static str,
 }
@@ -60,9 +72,13 @@ struct OriginLabels {
 struct Cloudlets(Registry);
 
 impl DeployMetrics {
-    /// Adds `deploys_total`, `cloudlet_tries_total` and `fall_overs_total` to the registry.
+    /// Adds `deploys_total`, `cloudlet_tries_total`, `fall_overs_total`, `cloudlets_excluded_total` and what there is of circuits to the
+    /// registry.
     pub(crate) fn register(metrics: &mut Metrics) -> Self {
-        let new = Self::default();
+        let new = Self {
+            circuits: CircuitMetrics::register(metrics),
+            ..Self::default()
+        };
         metrics.register("deploys", "Deploy requests decided", new.deploys.clone());
         metrics.register(
             "cloudlet_tries",
@@ -71,6 +87,8 @@ impl DeployMetrics {
         );
         let help = "Cloudlets asked to deploy because another one had failed";
         metrics.register("fall_overs", help, new.fall_overs.clone());
+        let help = "Cloudlets that deploy requests could not get, by the rule that excluded them";
+        metrics.register("cloudlets_excluded", help, new.excluded.clone());
         new
     }
 
@@ -78,6 +96,7 @@ impl DeployMetrics {
     pub(crate) fn decided(&self, outcome: Outcome) {
         let outcome = match outcome {
             Outcome::Deployed => "deployed",
+            Outcome::Shed => "shed",
             Outcome::NoCloudlet => "no_cloudlet",
             Outcome::NoRecipe => "no_recipe",
             Outcome::Refused => "refused",
@@ -95,6 +114,14 @@ impl DeployMetrics {
         };
         let counter = self.tries.get_or_create(&OutcomeLabels { outcome });
         counter.inc_by(tries as u64);
+    }
+
+    /// Counts the cloudlets that rules excluded from a request.
+    pub(crate) fn excluded(&self, excluded: &Excluded) {
+        for (rule, cloudlets) in excluded.iter() {
+            let counter = self.excluded.get_or_create(&RuleLabels { rule });
+            counter.inc_by(cloudlets as u64);
+        }
     }
 
     /// Counts cloudlets that were asked in place of others.

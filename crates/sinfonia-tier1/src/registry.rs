@@ -149,10 +149,7 @@ impl Registry {
 
     /// All cloudlets as they are at the moment, ordered by endpoint.
     pub fn snapshot(&self) -> Vec<Arc<Known>> {
-        let roster = self.0.roster.load();
-        let mut all: Vec<Arc<Known>> = roster.cloudlets.iter().map(Member::now).collect();
-        all.sort_unstable_by(|a, b| a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint));
-        all
+        self.0.roster.load().snapshot()
     }
 
     /// The cloudlet that goes by this uuid.

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{Args, Parser};
 use clap_complete::Shell;
 use sinfonia_core::load::{Threshold, ThresholdError, Thresholds};
@@ -16,6 +16,9 @@ use sinfonia_service::settings::{
 
 use crate::report_access::AnonymousReports;
 
+/// A cloudlet installs some 6 deployments per second, each of which a client awaits for up to 10 seconds; and of the requests that may
+/// wait for cloudlets, one that hangs has no more than a tenth.
+const MAX_IN_FLIGHT_PER_CLOUDLET: usize = 64;
 /// Length of the shortlist unless told otherwise: an outage must not make each request ask all the world.
 const SHORTLIST: NonZeroUsize = match NonZeroUsize::new(64) {
     Some(length) => length,
@@ -49,7 +52,8 @@ Examples:
     sinfonia-tier1 -c cloudlets.yaml --trusted-proxies 10.0.0.0/8
 
 Lists are repeated, comma-separated or JSON: -m network -m random, -m network,random, SINFONIA_MATCHERS='[\"network\",\"random\"]'.
-Cloudlet, policy and token files are read again when they change; a bad new one is told in the log and the old one stays.";
+Cloudlet, policy and token files are read again when they change; a bad new one is told in the log and the old one stays.
+Of --max-requests, deployments take at most five eighths and calls for existing ones two, so that reports and lists get through.";
 
 /// Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy
 #[derive(Debug, Clone, Parser)]
@@ -79,6 +83,9 @@ pub struct Settings {
     /// What it bears.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// What cloudlets bear.
+    #[command(flatten)]
+    pub cloudlet_limits: CloudletLimitArgs,
     /// How it logs.
     #[command(flatten)]
     pub log: LogArgs,
@@ -175,6 +182,21 @@ pub struct EndpointArgs {
     /// Networks that reported endpoints may lead to although they are loopback, link-local or otherwise special; repeatable
     #[arg(long, env = "SINFONIA_ALLOW_ENDPOINTS", value_name = "CIDR")]
     pub allow_endpoints: Vec<List<Network>>,
+}
+
+/// What cloudlets bear.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct CloudletLimitArgs {
+    /// Requests in flight at once to one cloudlet; further ones go to the next cloudlet straight away
+    #[arg(
+        long,
+        env = "SINFONIA_MAX_IN_FLIGHT_PER_CLOUDLET",
+        value_name = "N",
+        default_value_t = MAX_IN_FLIGHT_PER_CLOUDLET,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..)
+    )]
+    pub max_in_flight_per_cloudlet: usize,
 }
 
 /// The matchers with what they do, one a line.

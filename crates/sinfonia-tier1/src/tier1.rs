@@ -27,7 +27,7 @@ use sinfonia_service::tokens::{TokenFileError, Tokens};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::background::{expire, watch_folder};
+use crate::background::{expire, tidy_circuits, watch_folder};
 use crate::callers::{Callers, Rules};
 use crate::cloudlets_file::{CloudletsError, CloudletsFollower};
 use crate::deploy::{Budget, Deployer, Rules as RankingRules};
@@ -40,7 +40,9 @@ use crate::registry::Registry;
 use crate::report_access::{ReportAccess, ReportTokens};
 use crate::routes::cloudlets::{CloudletsState, ReportMetrics};
 use crate::routes::{AppState, router};
-use crate::settings::{EndpointArgs, OperatorArgs, RankingArgs, ReportArgs, Settings};
+use crate::settings::{
+    CloudletLimitArgs, EndpointArgs, OperatorArgs, RankingArgs, ReportArgs, Settings,
+};
 use crate::surroundings::{survey, system_lookup};
 
 /// The name that others see.
@@ -111,6 +113,7 @@ impl Tier1 {
             client,
             endpoints,
             limits,
+            cloudlet_limits,
             log: _,
             completions: _,
         } = settings;
@@ -136,10 +139,11 @@ impl Tier1 {
             placements,
             recipes.clone(),
             ranking_rules(&ranking, &mut background).await?,
-            Forward::new(&asking, guard(&endpoints))?,
+            forward(&asking, &endpoints, &cloudlet_limits)?,
             DeployMetrics::register(&mut metrics),
             limits.max_requests,
         );
+        background.spawn(tidy_circuits(deployer.circuits.clone(), registry.clone()));
         let rules = rules(&operators, proxies.clone(), geoip, &mut background).await?;
         let state = AppState {
             callers: Callers::new(rules),
@@ -262,9 +266,14 @@ fn asking(client: &ClientArgs) -> ClientSettings {
     }
 }
 
-/// What refuses endpoints that were reported and lead inside.
-fn guard(endpoints: &EndpointArgs) -> OutboundGuard {
-    OutboundGuard::new(flatten(&endpoints.allow_endpoints))
+/// What asks cloudlets. Endpoints that were reported and lead inside are refused.
+fn forward(
+    asking: &ClientSettings,
+    endpoints: &EndpointArgs,
+    limits: &CloudletLimitArgs,
+) -> Result<Forward, ClientError> {
+    let guard = OutboundGuard::new(flatten(&endpoints.allow_endpoints));
+    Forward::new(asking, guard, limits.max_in_flight_per_cloudlet)
 }
 
 /// By what callers are judged.

@@ -8,6 +8,8 @@
 
 #[path = "deploy/answers.rs"]
 mod answers;
+#[path = "deploy/circuits.rs"]
+mod circuits;
 #[path = "deploy/deployments.rs"]
 mod deployments;
 #[path = "deploy/explain.rs"]
@@ -16,6 +18,8 @@ mod explain;
 mod fall_over;
 #[path = "deploy/load.rs"]
 mod load;
+#[path = "deploy/overload.rs"]
+mod overload;
 #[path = "deploy/policy.rs"]
 mod policy;
 #[path = "deploy/program.rs"]

@@ -25,6 +25,15 @@ use uuid::Uuid;
 use self::draining::Draining;
 use self::quota::QuotaReached;
 
+/// Where something is no longer as it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disturbed {
+    /// Under this name.
+    One(DeploymentName),
+    /// Everywhere: what all deployments are made from has changed.
+    All,
+}
+
 /// What runs the deployments: what is there, what makes it so, and how it does.
 ///
 /// Futures may be dropped before they end, which gives the work up: whatever a step has begun by then shows in the next observation.
@@ -61,8 +70,8 @@ pub trait Cluster: Send + Sync + 'static {
         since: Timestamp,
     ) -> BoxFuture<'a, Result<watch::Receiver<Readiness>, ClusterError>>;
 
-    /// The names under which somebody else may have changed something. Those who miss one find out when they look the next time.
-    fn disturbances(&self) -> BoxStream<'static, DeploymentName> {
+    /// What somebody else may have changed. Those who miss it find out when they look the next time.
+    fn disturbances(&self) -> BoxStream<'static, Disturbed> {
         stream::pending().boxed()
     }
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{AddressPool, Policy};
 use sinfonia_service::reload::causes;
@@ -17,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use self::settle::{Memory, Rest, SettleError, until_otherwise};
 use crate::clock::Clock;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Disturbed};
 use crate::records::{Records, Seen};
 
 /// Time before the first new try of what did not work; it doubles with each.
@@ -55,20 +54,20 @@ impl Controller {
                     Some(key) => drop(tasks.spawn(Arc::clone(&self).tend(key))),
                     None => return Ok(()),
                 },
-                Some(name) = disturbances.next() => self.wake(&name),
+                Some(disturbed) = disturbances.next() => self.wake(&disturbed),
                 Some(ended) = tasks.join_next() => ended?,
             }
         }
     }
 
-    /// Has the task of the deployment with this name look again.
-    fn wake(&self, name: &DeploymentName) {
-        let all = self.records.all();
-        let disturbed = all.iter().find(|seen| {
-            let status = seen.record().status.as_ref();
-            status.is_some_and(|status| status.deployment_name == *name)
-        });
-        if let Some(seen) = disturbed {
+    /// Has the tasks of these deployments look again.
+    fn wake(&self, disturbed: &Disturbed) {
+        let is_disturbed = |seen: &&Seen| match (disturbed, &seen.record().status) {
+            (Disturbed::All, _) => true,
+            (Disturbed::One(name), Some(status)) => status.deployment_name == *name,
+            (Disturbed::One(_), None) => false,
+        };
+        for seen in self.records.all().iter().filter(is_disturbed) {
             self.waker(&seen.record().spec.public_key).notify_one();
         }
     }

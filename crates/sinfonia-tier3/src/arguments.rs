@@ -63,7 +63,9 @@ Example:
 const CANDIDATES_EXAMPLES: &str = "\
 Examples:
   sinfonia-tier3 candidates helloworld --location 40.44,-79.94
-  sinfonia-tier3 candidates helloworld --output json | jq -r '.[0].endpoint'";
+  sinfonia-tier3 candidates helloworld --explain    what decided each place, and why others are left out
+  sinfonia-tier3 candidates helloworld --output json | jq -r '.[0].endpoint'
+  sinfonia-tier3 candidates helloworld --explain --output json | jq '.excluded[] | {name: .cloudlet.name, reason}'";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -197,6 +199,9 @@ pub(crate) struct CandidatesArgs {
     /// Most cloudlets to tell [default: all]
     #[arg(long, env = "SINFONIA_RESULTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Placement")]
     pub(crate) results: Option<u32>,
+    /// Tell what decided each place, and who is left out and why; for operators, unless Tier 1 explains to everyone
+    #[arg(long, env = "SINFONIA_EXPLAIN", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Output")]
+    pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]

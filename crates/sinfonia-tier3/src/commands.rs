@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::arguments::{CandidatesArgs, Cli, DeleteArgs, Output, RecipeArgs, StatusArgs};
 use crate::failure::{Call, CommandError};
 use crate::output;
+use crate::printable::Printable;
 use crate::session::Session;
 use crate::tier1::{AskError, Wishes};
 
@@ -25,6 +26,7 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         application,
         location,
         results,
+        explain,
         output,
         talk,
         tier1,
@@ -36,6 +38,19 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         results: *results,
         ..Wishes::default()
     };
+    if *explain {
+        let question = session.tier1.explain(*application, &key.public, &wishes);
+        let explanation = session.ask(Call::Explain, question)?;
+        print(output.output, &explanation, || {
+            output::explanation(&explanation, output::width())
+        })?;
+        if let Some(note) = &explanation.note {
+            session
+                .talk
+                .note(&format!("note: {}", Printable::new(note)));
+        }
+        return Ok(());
+    }
     let question = session.tier1.candidates(*application, &key.public, &wishes);
     let found = session.ask(Call::Candidates, question)?;
     print(output.output, &found, || {

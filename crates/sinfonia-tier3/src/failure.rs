@@ -228,6 +228,7 @@ pub(crate) enum CommandError {
 pub(crate) enum Call {
     Deploy,
     Candidates,
+    Explain,
     Status,
     Delete,
     Recipe,
@@ -240,6 +241,7 @@ fn told(call: Call, application: Application, error: &AskError) -> String {
     match call {
         Call::Deploy => format!("{application} was not deployed: {error}"),
         Call::Candidates => format!("there are no candidates for {application}: {error}"),
+        Call::Explain => format!("nothing is explained of {application}: {error}"),
         Call::Status => format!("the state of {application} is not known: {error}"),
         Call::Delete => format!("{application} was not deleted: {error}"),
         Call::Recipe => format!("the recipe of {application} cannot be shown: {error}"),

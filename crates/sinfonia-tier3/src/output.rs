@@ -1,5 +1,6 @@
 //! Answers on stdout.
 
+mod explanation;
 mod table;
 
 use std::fmt::Write as _;
@@ -8,6 +9,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde::Serialize;
 use sinfonia_core::yaml;
 
+pub(crate) use self::explanation::explanation;
 pub(crate) use self::table::{candidates, deployments, recipe};
 use crate::printable::is_obeyed;
 

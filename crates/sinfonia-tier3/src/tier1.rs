@@ -13,6 +13,7 @@ use sinfonia_core::cloudlet::CandidateInfo;
 use sinfonia_core::deployment::{CloudletDeployment, drop_nulls};
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::location::Location;
+use sinfonia_core::ranking::Explanation;
 use sinfonia_core::recipe::Recipe;
 use sinfonia_service::client::{ANSWER_BYTES, read_bounded};
 use sinfonia_service::tokens::OwnToken;
@@ -110,6 +111,23 @@ impl Tier1 {
         let body = self.send(request, CANDIDATES_BYTES, ANSWER_TIME).await?;
         let value: Value = answer::json(&self.url, &body)?;
         answer::typed(drop_nulls(value))
+    }
+
+    /// Explains who would be tried, and why not the others.
+    ///
+    /// # Errors
+    /// Tier 1 cannot be reached, refuses, or answers something else than an explanation.
+    pub(crate) async fn explain(
+        &self,
+        application: Application,
+        key: &PublicKey,
+        wishes: &Wishes,
+    ) -> Result<Explanation, AskError> {
+        let url = with(self.url.explain(application, key), "limit", wishes.results);
+        let request = located(self.client.get(url), wishes.location);
+        let body = self.send(request, CANDIDATES_BYTES, ANSWER_TIME).await?;
+        // Nulls stay: they stand for what is not known of a cloudlet.
+        answer::typed(answer::json(&self.url, &body)?)
     }
 
     /// Reads how far the deployment for this key is, on this cloudlet or on the one that Tier 1 remembers.

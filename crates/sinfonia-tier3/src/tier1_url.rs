@@ -74,6 +74,15 @@ impl Tier1Url {
         ))
     }
 
+    /// Where it is explained who would be tried for this key.
+    pub(crate) fn explain(&self, application: Application, key: &PublicKey) -> Url {
+        let mut url = self.call("explain");
+        url.query_pairs_mut()
+            .append_pair("uuid", &application.uuid().to_string())
+            .append_pair("key", &key.url_safe());
+        url
+    }
+
     /// Where the recipe is read.
     pub(crate) fn recipe(&self, application: Application) -> Url {
         self.call(&format!("recipe/{}/", application.uuid()))

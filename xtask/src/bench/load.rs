@@ -33,15 +33,17 @@ impl Measured {
     }
 }
 
-/// Sends deploy requests, each with a key of its own, from `connections` connections for `time`.
+/// Sends deploy requests, each with a key of its own, from `connections` connections for `time`. The connections are of clients at these
+/// places, latitude and longitude in degrees, in turn.
 pub(super) async fn deploys(
     address: SocketAddr,
     connections: usize,
     time: Duration,
+    places: &[(f64, f64)],
 ) -> anyhow::Result<Measured> {
     let mut running = JoinSet::new();
-    for _ in 0..connections {
-        running.spawn(connection(address, time));
+    for place in places.iter().cycle().take(connections) {
+        running.spawn(connection(address, time, *place));
     }
     let mut latency = Histogram::new(3)?;
     let mut per_second = 0.0;
@@ -56,7 +58,11 @@ pub(super) async fn deploys(
     })
 }
 
-async fn connection(address: SocketAddr, time: Duration) -> anyhow::Result<(Histogram<u64>, f64)> {
+async fn connection(
+    address: SocketAddr,
+    time: Duration,
+    place: (f64, f64),
+) -> anyhow::Result<(Histogram<u64>, f64)> {
     let stream = TcpStream::connect(address)
         .await
         .context("cannot connect")?;
@@ -64,19 +70,22 @@ async fn connection(address: SocketAddr, time: Duration) -> anyhow::Result<(Hist
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     for _ in 0..WARM_UP {
-        deploy(&mut sender).await?;
+        deploy(&mut sender, place).await?;
     }
     let mut latency = Histogram::new(3)?;
     let start = Instant::now();
     while start.elapsed() < time {
         let before = Instant::now();
-        deploy(&mut sender).await?;
+        deploy(&mut sender, place).await?;
         latency.record(u64::try_from(before.elapsed().as_micros())?)?;
     }
     Ok((latency, start.elapsed().as_secs_f64()))
 }
 
-async fn deploy(sender: &mut SendRequest<Empty<Bytes>>) -> anyhow::Result<()> {
+async fn deploy(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    (latitude, longitude): (f64, f64),
+) -> anyhow::Result<()> {
     let mut key = [0; 32];
     getrandom::fill(&mut key)?;
     let path = format!(
@@ -86,7 +95,7 @@ async fn deploy(sender: &mut SendRequest<Empty<Bytes>>) -> anyhow::Result<()> {
     );
     let request = Request::post(path)
         .header("host", "tier1")
-        .header("x-location", "40.44,-79.99")
+        .header("x-location", format!("{latitude},{longitude}"))
         .body(Empty::new())?;
     sender.ready().await?;
     let answer = sender.send_request(request).await?;

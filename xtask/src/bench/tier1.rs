@@ -1,5 +1,7 @@
 //! `cargo xtask bench tier1`.
 
+mod hanging;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,7 +18,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::load::{self, Measured};
-use crate::cargo::{build_release, programs, workspace};
+use crate::cargo::{build_for_release, programs, workspace};
 
 /// How much to measure.
 #[derive(Args)]
@@ -32,18 +34,23 @@ pub(crate) struct Options {
     rounds: usize,
 }
 
+/// Where clients are.
+const PITTSBURGH: (f64, f64) = (40.44, -79.99);
 /// Sizes of the fleet that Tier 1 ranks.
 const FLEETS: [usize; 2] = [100, 10_000];
 
 pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
-    build_release(&["--workspace"])?;
+    build_for_release()?;
     let folder = TempDir::new()?;
     let tier2 = StandIn::start(&["instant-tier2"])?;
     let forwarder =
         StandIn::start(&["forwarder", &format!("http://{}/cloudlet-0", tier2.address)])?;
     let tier1s: Vec<Service> = FLEETS
         .iter()
-        .map(|size| tier1(*size, tier2.address, folder.path()))
+        .map(|size| {
+            let name = format!("{size}-cloudlets");
+            tier1(&name, &fleet(*size, tier2.address), folder.path())
+        })
         .collect::<Result<_, _>>()?;
 
     let mut subjects = vec![(
@@ -64,6 +71,7 @@ pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
                 *address,
                 options.connections,
                 Duration::from_secs(options.seconds),
+                &[PITTSBURGH],
             );
             results.push(
                 runtime
@@ -72,26 +80,33 @@ pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
             );
         }
     }
-    println!("{}", table(options, &subjects, measured));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    println!(
+        "{cores} cores, {} connections, median of {} rounds of {} s\n",
+        options.connections, options.rounds, options.seconds
+    );
+    let names = subjects.into_iter().map(|(name, _)| name);
+    println!("{}", table("deploy requests", names.zip(measured)));
+    drop(tier1s);
+    let hanging = hanging::measure(options, runtime, tier2.address, folder.path())?;
+    let title = "deploy requests of clients near nine of ten cloudlets";
+    println!("{}", table(title, hanging));
     Ok(())
 }
 
-fn table(
-    options: &Options,
-    subjects: &[(String, SocketAddr)],
-    measured: Vec<Vec<Measured>>,
-) -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+/// Medians, each with its ratio to the first.
+fn table(title: &str, measured: impl IntoIterator<Item = (String, Vec<Measured>)>) -> String {
     let mut text = format!(
-        "{cores} cores, {} connections, median of {} rounds of {} s\n\n\
-         | deploy requests | per second | p50 ms | p99 ms | ratio to the forwarder |\n| --- | --- | --- | --- | --- |\n",
-        options.connections, options.rounds, options.seconds
+        "| {title} | per second | p50 ms | p99 ms | ratio to the first |\n| --- | --- | --- | --- | --- |\n"
     );
-    let medians: Vec<Measured> = measured.into_iter().filter_map(median).collect();
+    let medians = measured
+        .into_iter()
+        .filter_map(|(name, rounds)| Some((name, median(rounds)?)));
+    let medians: Vec<(String, Measured)> = medians.collect();
     let baseline = medians
         .first()
-        .map_or(f64::NAN, |forwarder| forwarder.per_second);
-    for ((name, _), median) in subjects.iter().zip(&medians) {
+        .map_or(f64::NAN, |(_, first)| first.per_second);
+    for (name, median) in &medians {
         let ratio = median.per_second / baseline;
         let (p50, p99) = (median.milliseconds(0.5), median.milliseconds(0.99));
         // Writing to a string cannot fail.
@@ -110,10 +125,11 @@ fn median(mut rounds: Vec<Measured>) -> Option<Measured> {
     rounds.into_iter().nth(middle)
 }
 
-fn tier1(size: usize, tier2: SocketAddr, folder: &Path) -> anyhow::Result<Service> {
+/// A Tier 1 that knows these cloudlets.
+fn tier1(name: &str, cloudlets: &str, folder: &Path) -> anyhow::Result<Service> {
     let binaries = Binaries::in_folder(&programs("release"))?;
-    let file = folder.join(format!("{size}-cloudlets.yaml"));
-    fs::write(&file, fleet(size, tier2))?;
+    let file = folder.join(format!("{name}.yaml"));
+    fs::write(&file, cloudlets)?;
     let mut command = command(&binaries.tier1);
     command
         .arg("--cloudlets")
@@ -121,7 +137,7 @@ fn tier1(size: usize, tier2: SocketAddr, folder: &Path) -> anyhow::Result<Servic
         .arg("--recipes")
         .arg(workspace().join("examples/recipes"))
         .env("RUST_LOG", "warn,sinfonia_service=info");
-    Ok(Service::start(&format!("tier1-{size}"), command, folder)?)
+    Ok(Service::start(&format!("tier1-{name}"), command, folder)?)
 }
 
 /// Cloudlets spread over the globe, all of them played by one instant Tier 2.

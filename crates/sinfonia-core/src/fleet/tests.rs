@@ -80,6 +80,48 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn pages_hold_what_stays_exactly_once_whatever_else_comes_and_goes(
+        staying in prop::collection::vec(cloudlets(), 0..60),
+        events in prop::collection::vec(events(), 0..60),
+        length in 1..20usize,
+    ) {
+        let mut fleet: Fleet<_> = staying.iter().cloned().collect();
+        let staying: BTreeMap<_, _> = staying.iter().map(|cloudlet| (&cloudlet.endpoint, cloudlet)).collect();
+        let mut others = events.iter().filter(|event| !staying.contains_key(event.endpoint()));
+        let mut listed = Vec::new();
+        let mut after = None;
+        loop {
+            let page = fleet.page(after, length);
+            prop_assert!(page.members.len() >= length || page.next.is_none());
+            listed.extend(page.members.into_iter().map(|cloudlet| cloudlet.endpoint.clone()));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+            for event in others.by_ref().take(5) {
+                match event {
+                    Event::Set(cloudlet) => fleet.insert(Arc::clone(cloudlet)),
+                    Event::Remove(endpoint) => fleet.remove(endpoint),
+                };
+            }
+        }
+        listed.retain(|endpoint| staying.contains_key(endpoint));
+        listed.sort();
+        prop_assert!(listed.iter().eq(staying.into_keys()));
+    }
+}
+
+impl Event {
+    fn endpoint(&self) -> &Endpoint {
+        match self {
+            Self::Set(cloudlet) => &cloudlet.endpoint,
+            Self::Remove(endpoint) => endpoint,
+        }
+    }
+}
+
 fn happen(
     fleet: &mut Fleet<Arc<Cloudlet>>,
     plain: &mut BTreeMap<Endpoint, Arc<Cloudlet>>,
@@ -133,6 +175,7 @@ fn ask(
     };
 
     let found: Vec<(Arc<Cloudlet>, Standing)> = fleet.walk(&search, standing).collect();
+    prop_assert_eq!(&fleet.search(&search, standing), &found);
 
     let cloudlets = plain
         .values()

@@ -63,6 +63,36 @@ impl<T> Tree<T> {
         self.root.items().map(|(_, member)| member)
     }
 
+    /// The members of a key and all larger ones, with their keys, ascending.
+    pub(super) fn from(&self, key: u64) -> impl Iterator<Item = (u64, &T)> {
+        let mut pending = Vec::new();
+        let mut node = &*self.root;
+        let mut depth = 0;
+        while let Node::Branches(branches) = node
+            && depth < KEY_DIGITS
+        {
+            let digit = digit(key, depth);
+            pending.extend(
+                branches[digit + 1..]
+                    .iter()
+                    .rev()
+                    .filter_map(Option::as_deref),
+            );
+            let Some(next) = &branches[digit] else { break };
+            node = next;
+            depth += 1;
+        }
+        if depth == KEY_DIGITS || matches!(node, Node::Bucket(_)) {
+            pending.push(node);
+        }
+        Node::buckets(pending).flat_map(move |items| {
+            let items = items.iter().map(|(other, member)| (*other, member));
+            let mut ascending: Vec<_> = items.filter(|(other, _)| *other >= key).collect();
+            ascending.sort_unstable_by_key(|(other, _)| *other);
+            ascending
+        })
+    }
+
     /// The members of a key.
     pub(super) fn get(&self, key: u64) -> impl Iterator<Item = &T> {
         let mut node = Some(&*self.root);
@@ -96,8 +126,12 @@ impl<T: Member> Tree<T> {
 
 impl<T> Node<T> {
     fn items(&self) -> impl Iterator<Item = &(u64, T)> {
-        let mut pending = vec![self];
-        let buckets = std::iter::from_fn(move || {
+        Self::buckets(vec![self]).flatten()
+    }
+
+    /// The buckets below some nodes: the last node comes first, the branches of each in their order.
+    fn buckets<'a>(mut pending: Vec<&'a Self>) -> impl Iterator<Item = &'a Vec<(u64, T)>> + 'a {
+        std::iter::from_fn(move || {
             loop {
                 match pending.pop()? {
                     Self::Bucket(items) => return Some(items),
@@ -106,8 +140,7 @@ impl<T> Node<T> {
                     }
                 }
             }
-        });
-        buckets.flatten()
+        })
     }
 }
 

@@ -143,6 +143,28 @@ impl<T: Member> Fleet<T> {
         }
         walk
     }
+
+    /// The candidates of a search, best first. Where all are wanted they are judged and sorted, which is cheaper than a walk to the end.
+    pub fn search<J>(&self, search: &Search<'_>, mut judge: J) -> Vec<(T::Now, Standing)>
+    where
+        J: FnMut(&T::Now) -> Option<Standing>,
+    {
+        if search.most < self.len() {
+            return self.walk(search, judge).collect();
+        }
+        let judged = self.iter().filter_map(|member| {
+            let now = member.now();
+            let standing = judge(&now)?;
+            Some((standing.order, member, now, standing))
+        });
+        let mut found: Vec<_> = judged.collect();
+        found.sort_unstable_by(|(a, one, ..), (b, other, ..)| {
+            let by_endpoint = || one.placement().endpoint.cmp(&other.placement().endpoint);
+            a.cmp(b).then_with(by_endpoint)
+        });
+        let found = found.into_iter();
+        found.map(|(_, _, now, standing)| (now, standing)).collect()
+    }
 }
 
 impl<T: Member, J: FnMut(&T::Now) -> Option<Standing>> Iterator for Walk<'_, T, J> {

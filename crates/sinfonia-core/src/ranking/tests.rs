@@ -195,18 +195,36 @@ fn a_remembered_cloudlet_that_rejects_the_client_stays_out() {
 }
 
 #[test]
-fn a_draining_cloudlet_comes_after_every_other() {
+fn a_better_class_comes_before_a_better_matcher() {
+    let local = |name| cloudlet(name).local("128.2.0.0/16");
     let fleet = [
-        cloudlet("draining")
-            .local("128.2.0.0/16")
-            .draining()
-            .build(),
+        local("draining").draining().build(),
+        local("failing").build(),
+        local("busy").build(),
         cloudlet("any").build(),
     ];
 
-    let ranking = ranked(&request("128.2.3.4"), &fleet, &Matcher::ALL);
+    let request = request("128.2.3.4");
+    let with_conditions = fleet.iter().map(|cloudlet| {
+        let class = match cloudlet.name.as_str() {
+            "failing" => Class::CircuitOpen,
+            "busy" => Class::Overloaded,
+            _ => Class::Normal,
+        };
+        let conditions = Conditions {
+            class,
+            ..Conditions::default()
+        };
+        (cloudlet, conditions)
+    });
+    let rules = RankingRules {
+        matchers: &Matcher::ALL,
+        policy: &Policy::default(),
+        shortlist: SHORTLIST,
+    };
+    let ranking = rank(request.as_ref(), rules, with_conditions);
 
-    assert_eq!(names(&ranking), ["any", "draining"]);
+    assert_eq!(names(&ranking), ["any", "busy", "failing", "draining"]);
 }
 
 #[test]

@@ -6,17 +6,43 @@ use sinfonia_core::endpoint::Endpoint;
 use sinfonia_service::problem::Problem;
 
 use super::attempt::Placed;
-use super::candidates::Candidate;
+use super::candidates::{Candidate, Choice};
 use super::race::{Finish, Race};
 use super::verdict::{Failure, conclude};
 use super::{DeployRequest, Deployer};
 use crate::metrics::{Outcome, TryOutcome};
+
+/// What came of a request.
+pub(crate) struct Decision<T> {
+    /// How many cloudlets were tried.
+    pub(crate) tries: usize,
+    /// What the client gets, or hears instead.
+    pub(crate) result: Result<T, Problem>,
+}
 
 /// What the client gets if it is still there; dropped, it is released.
 pub(super) struct Delivery {
     pub(super) placed: Vec<Placed>,
     /// The cloudlets that failed, so that they no longer serve this client.
     pub(super) failed: Vec<Endpoint>,
+}
+
+impl<T> Decision<T> {
+    /// No cloudlet was tried.
+    pub(super) const fn refused(problem: Problem) -> Self {
+        Self {
+            tries: 0,
+            result: Err(problem),
+        }
+    }
+
+    /// Makes something else of what the client gets.
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> Decision<U> {
+        Decision {
+            tries: self.tries,
+            result: self.result.map(make),
+        }
+    }
 }
 
 impl Deployer {
@@ -78,24 +104,26 @@ impl Deployer {
         deployments
     }
 
-    /// Counts a race, and tells the log who got the client.
-    pub(super) fn note(&self, request: &DeployRequest, race: &Race<Placed>) {
-        let deployed = match &race.finish {
-            Finish::Deployed(placed) => placed.as_slice(),
-            Finish::Refused(_) | Finish::Failed => &[],
-        };
+    /// Counts the tries of a race.
+    pub(super) fn count(&self, race: &Race<Placed>) {
+        let deployed = race.deployed().len();
         let failed = race
             .failures
             .iter()
             .filter(|(_, failure)| failure.counts())
             .count();
-        self.metrics.tried(TryOutcome::Deployed, deployed.len());
+        self.metrics.tried(TryOutcome::Deployed, deployed);
         self.metrics.tried(TryOutcome::Failed, failed);
         self.metrics.tried(
             TryOutcome::Declined,
-            race.tried.saturating_sub(deployed.len() + failed),
+            race.tried.saturating_sub(deployed + failed),
         );
         self.metrics.fell_over(race.fall_overs);
+    }
+
+    /// Tells the log who got the client, and what put the first of them there.
+    pub(super) fn tell(&self, request: &DeployRequest, choice: &Choice, race: &Race<Placed>) {
+        let deployed = race.deployed();
         let cloudlets: Vec<&str> = deployed
             .iter()
             .map(|placed| placed.endpoint.as_str())
@@ -105,16 +133,37 @@ impl Deployer {
             .iter()
             .map(|(_, failure)| failure.to_string())
             .collect();
+        let first = deployed.first().and_then(|placed| {
+            let mut candidates = (1..).zip(&choice.candidates);
+            candidates.find(|(_, candidate)| candidate.known.cloudlet.endpoint == placed.endpoint)
+        });
         tracing::info!(
             recipe = %request.recipe,
             key = request.key.short(),
             client = %request.client.address(),
             cloudlets = cloudlets.join(" "),
+            rank = first.map(|(rank, _): (u64, _)| rank),
+            matcher = first.map(|(_, candidate)| candidate.matcher.to_string()),
+            class = first.map(|(_, candidate)| candidate.order.class.to_string()),
+            remembered = first.map(|(_, candidate)| candidate.order.remembered),
+            distance_km = first.and_then(|(_, candidate)| candidate.distance_km),
+            candidates = choice.candidates.len(),
+            excluded = choice.excluded.to_string(),
             tried = race.tried,
             failures = failures.join(", "),
             milliseconds = request.started.elapsed().as_secs_f64() * 1000.0,
             request_id = %request.request_id,
             "deploy request decided"
         );
+    }
+}
+
+impl Race<Placed> {
+    /// What was deployed, best first.
+    fn deployed(&self) -> &[Placed] {
+        match &self.finish {
+            Finish::Deployed(placed) => placed,
+            Finish::Refused(_) | Finish::Failed => &[],
+        }
     }
 }

@@ -21,6 +21,15 @@ pub(crate) struct Rules {
     pub(crate) started: Instant,
 }
 
+/// A candidate's turn to be asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    /// The time that it has.
+    pub(crate) time: TryTime,
+    /// Whether it has had one before, so that nothing better is left.
+    pub(crate) is_last_resort: bool,
+}
+
 /// What came of a race.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Race<D> {
@@ -32,6 +41,25 @@ pub(crate) struct Race<D> {
     pub(crate) fall_overs: usize,
     /// The candidates that failed, by their place, and why.
     pub(crate) failures: Vec<(usize, Failure)>,
+}
+
+/// A candidate that has not been asked.
+struct Waiting<C> {
+    place: usize,
+    candidate: C,
+    was_put_back: bool,
+}
+
+impl<D> Default for Race<D> {
+    /// A race of nobody.
+    fn default() -> Self {
+        Self {
+            finish: Finish::Failed,
+            tried: 0,
+            fall_overs: 0,
+            failures: Vec::new(),
+        }
+    }
 }
 
 /// The result of a race.
@@ -47,17 +75,19 @@ pub(crate) enum Finish<D> {
 
 /// Asks candidates, best first, until as many deployments are there as are wanted. One that fails is replaced by the next.
 ///
-/// No new one is asked when the time is too short, or when nobody waits for the result any longer. `attempt` is cut at its time.
+/// No new one is asked when the time is too short, or when nobody waits for the result any longer. `attempt` ends within its time; where
+/// nothing comes of it, the candidate was not asked, and its turn comes once more when all others have had theirs.
 pub(crate) async fn race<C, D, F>(
     candidates: Vec<C>,
     rules: Rules,
     is_awaited: impl Fn() -> bool,
-    attempt: impl Fn(C, TryTime) -> F,
+    attempt: impl Fn(C, Turn) -> F,
 ) -> Race<D>
 where
-    F: Future<Output = Verdict<D>>,
+    C: Clone,
+    F: Future<Output = Option<Verdict<D>>>,
 {
-    let mut queue: VecDeque<(usize, C)> = candidates.into_iter().enumerate().collect();
+    let mut queue = waiting(candidates);
     let at_once = rules.wanted.min(queue.len());
     let mut running = FuturesUnordered::new();
     let (mut deployed, mut failures, mut tried) = (Vec::new(), Vec::new(), 0);
@@ -67,19 +97,31 @@ where
         let is_last = starting == queue.len();
         match rules.budget.next_try(rules.started.elapsed(), is_last) {
             Some(time) if is_awaited() => {
-                for (place, candidate) in queue.drain(..starting) {
-                    let attempt = tokio::time::timeout(time.duration(), attempt(candidate, time));
-                    running.push(async move { (place, attempt.await) });
+                for waiting in queue.drain(..starting) {
+                    let is_last_resort = waiting.was_put_back;
+                    let turn = Turn {
+                        time,
+                        is_last_resort,
+                    };
+                    let attempt = attempt(waiting.candidate.clone(), turn);
+                    running.push(async move { (waiting, attempt.await) });
                 }
                 tried += starting;
             }
             _ => queue.clear(),
         }
         match running.next().await {
-            Some((place, Ok(Verdict::Success(deployment)))) => deployed.push((place, deployment)),
-            Some((_, Ok(Verdict::ToClient(problem)))) => break Finish::Refused(problem),
-            Some((place, Ok(Verdict::Next(failure)))) => failures.push((place, failure)),
-            Some((place, Err(_))) => failures.push((place, Failure::TimedOut)),
+            Some((waiting, Some(Verdict::Success(deployment)))) => {
+                deployed.push((waiting.place, deployment));
+            }
+            Some((_, Some(Verdict::ToClient(problem)))) => break Finish::Refused(problem),
+            Some((waiting, Some(Verdict::Next(failure)))) => {
+                failures.push((waiting.place, failure));
+            }
+            Some((waiting, None)) => {
+                tried -= 1;
+                queue.extend(waiting.put_back());
+            }
             None => break in_order(deployed),
         }
     };
@@ -89,6 +131,26 @@ where
         fall_overs: tried.saturating_sub(at_once),
         failures,
     }
+}
+
+impl<C> Waiting<C> {
+    /// It waits once more, but not for ever.
+    fn put_back(self) -> Option<Self> {
+        (!self.was_put_back).then_some(Self {
+            was_put_back: true,
+            ..self
+        })
+    }
+}
+
+fn waiting<C>(candidates: Vec<C>) -> VecDeque<Waiting<C>> {
+    let places = candidates.into_iter().enumerate();
+    let waiting = places.map(|(place, candidate)| Waiting {
+        place,
+        candidate,
+        was_put_back: false,
+    });
+    waiting.collect()
 }
 
 fn in_order<D>(mut deployed: Vec<(usize, D)>) -> Finish<D> {

@@ -10,9 +10,12 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::forward::{Call, CallError, Forward};
+use crate::in_flight::InFlight;
 
 /// Releases that are under way or wait at once; beyond it leases have to end what is left over.
 const MOST: usize = 1024;
+/// Those of them at one cloudlet, so that one that hangs leaves room for the others.
+const MOST_PER_CLOUDLET: usize = 128;
 /// Time that a cloudlet gets for a release.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Pauses before each try of a release.
@@ -30,6 +33,7 @@ pub(crate) struct Releases {
     runtime: Handle,
     running: TaskTracker,
     places: Arc<Semaphore>,
+    places_per_cloudlet: InFlight,
 }
 
 /// What a cloudlet was asked for on a client's behalf. Dropping it releases what the cloudlet may have deployed by then, whatever the
@@ -59,6 +63,7 @@ impl Releases {
             runtime: Handle::current(),
             running: TaskTracker::new(),
             places: Arc::new(Semaphore::new(MOST)),
+            places_per_cloudlet: InFlight::new(MOST_PER_CLOUDLET),
         }
     }
 
@@ -85,10 +90,13 @@ impl Releases {
     }
 
     fn start(&self, call: Call) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            tracing::warn!("too many deployments to release, their leases end them");
+        let cloudlet = &call.known.cloudlet.endpoint;
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        let place = place.zip(self.places_per_cloudlet.take(cloudlet));
+        if place.is_none() {
+            tracing::warn!(%cloudlet, "too many deployments to release, their leases end them");
             return;
-        };
+        }
         let forward = self.forward.clone();
         let release = async move {
             release(&forward, &call).await;

@@ -1,13 +1,17 @@
 //! What the answer of a cloudlet means for the request, and what the request comes to when no cloudlet is left.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
+use sinfonia_core::circuit::Outcome;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_service::problem::Problem;
 
 use crate::forward::{Answer, CallError};
 
+/// Seconds after which one of the requests in flight to a cloudlet is usually done.
+const RETRY_BUSY: u64 = 1;
 /// Seconds after which another try makes sense where no cloudlet said so.
 const RETRY_AFTER: u64 = 5;
 /// Failures that the client is told one by one.
@@ -29,6 +33,8 @@ pub(crate) enum Verdict<D> {
 /// Why a cloudlet did not deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
+    /// As many requests are in flight to it as may be, so it was asked nothing.
+    Busy,
     /// It could not be reached, so it was asked nothing.
     Unreachable,
     /// The connection broke before the answer.
@@ -45,6 +51,8 @@ pub(crate) enum Failure {
     Unavailable {
         /// Seconds after which it may, if it said so.
         retry_after: Option<u64>,
+        /// Whether that is for all, and not for this one deployment: only such a refusal has a class.
+        is_for_all: bool,
     },
     /// 500 with a class: its cluster could not install the application.
     Installation {
@@ -59,6 +67,7 @@ pub(crate) enum Failure {
 pub(crate) fn judge(result: Result<Answer, CallError>) -> Verdict<CloudletDeployment> {
     match result {
         Ok(answer) => judge_answer(answer),
+        Err(CallError::Busy) => Verdict::Next(Failure::Busy),
         Err(CallError::Unreadable(_)) => Verdict::Next(Failure::Invalid),
         Err(CallError::Broken(_)) => Verdict::Next(Failure::Broken),
         Err(CallError::Refused(_) | CallError::Connect(_)) => Verdict::Next(Failure::Unreachable),
@@ -82,7 +91,8 @@ pub(crate) fn conclude(failures: &[Failure]) -> Problem {
             "the key holds another application's deployment at each cloudlet that serves this client",
         );
     }
-    let is_unavailable = |failure: &Failure| matches!(failure, Failure::Unavailable { .. });
+    let is_unavailable =
+        |failure: &Failure| matches!(failure, Failure::Busy | Failure::Unavailable { .. });
     if failures.iter().any(is_unavailable) {
         let soonest = failures.iter().filter_map(Failure::retry_after).min();
         return Problem::unavailable(
@@ -93,11 +103,35 @@ pub(crate) fn conclude(failures: &[Failure]) -> Problem {
     all_failed(failures)
 }
 
+impl<D> Verdict<D> {
+    /// What it tells of the cloudlet.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Success(_) | Self::ToClient(_) => Outcome::Answered,
+            Self::Next(failure) => failure.outcome(),
+        }
+    }
+}
+
 impl Failure {
+    /// What it tells of the cloudlet.
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Busy => Outcome::Unknown,
+            Self::Unavailable {
+                retry_after: Some(seconds @ 1..),
+                is_for_all: true,
+            } => Outcome::Pause(Duration::from_secs(*seconds)),
+            failure if failure.counts() => Outcome::Failed,
+            _ => Outcome::Answered,
+        }
+    }
+
     /// Seconds after which the cloudlet may take the deployment, if it said so.
     fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Unavailable { retry_after } => *retry_after,
+            Self::Busy => Some(RETRY_BUSY),
+            Self::Unavailable { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -106,7 +140,7 @@ impl Failure {
     pub(crate) fn counts(&self) -> bool {
         match self {
             Self::Unreachable | Self::Broken | Self::TimedOut | Self::Invalid => true,
-            Self::NotFound | Self::Conflict | Self::Unavailable { .. } => false,
+            Self::Busy | Self::NotFound | Self::Conflict | Self::Unavailable { .. } => false,
             Self::Installation { class } => class == TIMED_OUT,
             Self::Status(status) => status.is_server_error(),
         }
@@ -116,7 +150,11 @@ impl Failure {
     pub(crate) fn may_have_deployed(&self) -> bool {
         match self {
             Self::Broken | Self::TimedOut | Self::Invalid | Self::Installation { .. } => true,
-            Self::Unreachable | Self::NotFound | Self::Conflict | Self::Unavailable { .. } => false,
+            Self::Busy
+            | Self::Unreachable
+            | Self::NotFound
+            | Self::Conflict
+            | Self::Unavailable { .. } => false,
             Self::Status(status) => status.is_success() || status.is_server_error(),
         }
     }
@@ -125,6 +163,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Busy => formatter.write_str("enough requests in flight"),
             Self::Unreachable => formatter.write_str("unreachable"),
             Self::Broken => formatter.write_str("connection broke"),
             Self::TimedOut => formatter.write_str("no answer in time"),
@@ -166,6 +205,7 @@ fn failure(status: StatusCode, answer: &Answer) -> Failure {
         StatusCode::CONFLICT => Failure::Conflict,
         StatusCode::SERVICE_UNAVAILABLE => Failure::Unavailable {
             retry_after: answer.retry_after,
+            is_for_all: class().is_none(),
         },
         StatusCode::INTERNAL_SERVER_ERROR => match class() {
             Some(class) => Failure::Installation { class },

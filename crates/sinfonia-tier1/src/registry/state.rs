@@ -44,6 +44,13 @@ pub(super) struct State {
 }
 
 impl Roster {
+    /// All cloudlets as they are at the moment, ordered by endpoint.
+    pub fn snapshot(&self) -> Vec<Arc<Known>> {
+        let mut all: Vec<Arc<Known>> = self.cloudlets.iter().map(Member::now).collect();
+        all.sort_unstable_by(|a, b| a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint));
+        all
+    }
+
     /// How many cloudlets became known so.
     pub const fn count(&self, origin: Origin) -> usize {
         self.origins[origin as usize]

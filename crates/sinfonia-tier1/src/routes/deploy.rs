@@ -2,6 +2,8 @@
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue};
 use sinfonia_core::cloudlet::CandidateInfo;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_service::deploy_path::DeployPath;
@@ -12,7 +14,12 @@ use sinfonia_service::trace_parent::TraceParent;
 use tokio::time::Instant;
 
 use crate::callers::Sender;
-use crate::deploy::{Budget, DeployQuery, DeployRequest, Deployer};
+use crate::deploy::{Budget, Decision, DeployQuery, DeployRequest, Deployer};
+
+/// Header that names the cloudlets whose deployments are in the answer, in its order.
+pub(super) const X_SINFONIA_CLOUDLET: HeaderName = HeaderName::from_static("x-sinfonia-cloudlet");
+/// Header that says how many cloudlets were tried for the answer.
+const X_SINFONIA_TRIES: HeaderName = HeaderName::from_static("x-sinfonia-tries");
 
 /// `POST`: deploys, and answers with the deployments.
 pub(super) async fn deploy(
@@ -22,9 +29,9 @@ pub(super) async fn deploy(
     sender: Sender,
     Extension(request_id): Extension<RequestId>,
     Extension(trace): Extension<TraceParent>,
-) -> Result<Json<Vec<CloudletDeployment>>, Problem> {
+) -> Result<Response, Problem> {
     let request = request(path, query.as_deref(), &sender, request_id, trace)?;
-    deployer.deploy(request).await.map(Json)
+    Ok(answer(deployer.deploy(request).await))
 }
 
 /// `GET`: the cloudlets that `POST` would try, best first, and what put them there.
@@ -42,7 +49,7 @@ pub(super) async fn candidates(
         .query
         .results
         .map_or(usize::MAX, |results| results.get());
-    let candidates = deployer.candidates(&request, &recipe, most);
+    let candidates = deployer.choose(&request, &recipe, most).candidates;
     if candidates.is_empty() {
         return Err(Problem::not_found(request.without_candidates()));
     }
@@ -52,6 +59,29 @@ pub(super) async fn candidates(
             .map(|(candidate, rank)| candidate.info(rank))
             .collect(),
     ))
+}
+
+fn answer(decision: Decision<Vec<CloudletDeployment>>) -> Response {
+    let mut response = match decision.result {
+        Ok(deployments) => {
+            let cloudlets = cloudlets(&deployments);
+            ([(X_SINFONIA_CLOUDLET, cloudlets)], Json(deployments)).into_response()
+        }
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_SINFONIA_TRIES, HeaderValue::from(decision.tries));
+    response
+}
+
+fn cloudlets(deployments: &[CloudletDeployment]) -> String {
+    let cloudlets = deployments
+        .iter()
+        .filter_map(|deployment| deployment.cloudlet.as_ref());
+    let uuids: Vec<String> = cloudlets
+        .map(|cloudlet| cloudlet.uuid.to_string())
+        .collect();
+    uuids.join(",")
 }
 
 fn request(

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use http::StatusCode;
+use axum::response::AppendHeaders;
+use http::{HeaderName, StatusCode};
 use sinfonia_core::deployment::{CloudletDeployment, CloudletReference};
 use sinfonia_service::deploy_path::DeployPath;
 use sinfonia_service::json::Json;
@@ -14,6 +15,7 @@ use sinfonia_service::reload::causes;
 use sinfonia_service::request_id::RequestId;
 use sinfonia_service::trace_parent::TraceParent;
 
+use super::deploy::X_SINFONIA_CLOUDLET;
 use crate::callers::Sender;
 use crate::deploy::{DeployQuery, Deployer};
 use crate::forward::{Answer, Call, CallError};
@@ -21,6 +23,11 @@ use crate::registry::Known;
 
 /// Time that the cloudlet gets: existing clients give up after 10 seconds.
 const TIMEOUT: Duration = Duration::from_secs(9);
+/// Seconds after which one of the requests in flight to a cloudlet is usually done.
+const RETRY_BUSY: u64 = 1;
+
+/// The header that names the cloudlet.
+type Named = AppendHeaders<[(HeaderName, String); 1]>;
 
 /// `GET`: the deployment as its cloudlet tells it.
 pub(super) async fn show(
@@ -30,8 +37,9 @@ pub(super) async fn show(
     sender: Sender,
     Extension(request_id): Extension<RequestId>,
     Extension(trace): Extension<TraceParent>,
-) -> Result<Json<CloudletDeployment>, Problem> {
+) -> Result<(Named, Json<CloudletDeployment>), Problem> {
     let known = holder(&deployer, path, query.as_deref())?;
+    let _place = deployer.relay()?;
     let call = call(known, path, &sender, request_id, trace);
     let answer = in_time(&call, deployer.forward.show(&call)).await?;
     if answer.status != StatusCode::OK {
@@ -43,7 +51,7 @@ pub(super) async fn show(
         Problem::bad_gateway("the cloudlet's answer is not a deployment")
     })?;
     deployment.cloudlet = Some(CloudletReference::from(&call.known.cloudlet));
-    Ok(Json(deployment))
+    Ok((named(&call), Json(deployment)))
 }
 
 /// `DELETE`: ends the deployment.
@@ -54,8 +62,9 @@ pub(super) async fn delete(
     sender: Sender,
     Extension(request_id): Extension<RequestId>,
     Extension(trace): Extension<TraceParent>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, Named), Problem> {
     let known = holder(&deployer, path, query.as_deref())?;
+    let _place = deployer.relay()?;
     let call = call(known, path, &sender, request_id, trace);
     let answer = in_time(&call, deployer.forward.delete(&call)).await?;
     if !answer.status.is_success() {
@@ -63,7 +72,7 @@ pub(super) async fn delete(
     }
     let endpoint = &call.known.cloudlet.endpoint;
     deployer.placements.forget(path.uuid, &path.key, endpoint);
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, named(&call)))
 }
 
 /// The cloudlet that the query names, or else the one that served last.
@@ -105,6 +114,10 @@ fn call(
     }
 }
 
+fn named(call: &Call) -> Named {
+    AppendHeaders([(X_SINFONIA_CLOUDLET, call.known.cloudlet.uuid.to_string())])
+}
+
 async fn in_time(
     call: &Call,
     answer: impl Future<Output = Result<Answer, CallError>>,
@@ -117,7 +130,10 @@ async fn in_time(
     answer.map_err(|error| {
         let cause = causes(&error);
         tracing::info!(%error, cause, %cloudlet, "cloudlet gave no answer");
-        Problem::bad_gateway(error)
+        match error {
+            CallError::Busy => Problem::unavailable(error, RETRY_BUSY),
+            _ => Problem::bad_gateway(error),
+        }
     })
 }
 

@@ -61,9 +61,11 @@ pub(super) async fn explain(
         only: None,
         exclude: &[],
         remembered: &remembered,
+        circuits: &deployer.circuits,
     };
-    let snapshot = deployer.registry.snapshot();
-    let ranking = deployer.rank(&snapshot, &wish);
+    let roster = deployer.registry.roster();
+    let snapshot = roster.snapshot();
+    let ranking = deployer.rank(&roster, &snapshot, &wish);
     Ok(Json(Explanation {
         note,
         ..Explanation::new(&client, &ranking, question.limit)

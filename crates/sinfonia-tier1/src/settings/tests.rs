@@ -31,6 +31,7 @@ fn without_options_the_documented_defaults_hold() {
         AnonymousReports::default()
     );
     assert_eq!(settings.listen.port, 5000);
+    assert_eq!(settings.cloudlet_limits.max_in_flight_per_cloudlet, 64);
 }
 
 #[rstest]
@@ -87,6 +88,7 @@ fn anonymous_reports_are_for_everyone_or_for_networks(
 #[case::overload("--overload=cpu_ratio")]
 #[case::shortlist("--shortlist=0")]
 #[case::anonymous("--allow-anonymous-reports=everyone")]
+#[case::nothing_in_flight("--max-in-flight-per-cloudlet=0")]
 fn what_is_malformed_is_refused(#[case] option: &str) {
     assert!(parse(&[option]).is_err());
 }

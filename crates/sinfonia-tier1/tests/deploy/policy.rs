@@ -68,6 +68,9 @@ async fn where_no_cloudlet_will_do_nobody_is_asked() {
 
     assert_eq!(answer.problem(503), "no cloudlet serves 127.0.0.1");
     assert_eq!(fakes[0].asked(&Method::POST).len(), 0);
+    let metrics = tier1.ask_admin("/metrics").await;
+    let expected = "cloudlets_excluded_total{rule=\"operator_requires\"} 1";
+    assert!(metrics.contains(expected), "{metrics}");
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::tier1::{Cloudlets, KEY, OPEN_RECIPE, Running, URL_SAFE_KEY, client, uuid};
@@ -97,14 +96,7 @@ async fn a_release_that_fails_is_tried_again() {
 
     garbled.is_asked(&Method::DELETE).await;
     garbled.now(Does::Deploys);
-    let again = async {
-        while garbled.asked(&Method::DELETE).len() < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), again)
-        .await
-        .unwrap();
+    garbled.is_asked_times(&Method::DELETE, 2).await;
 }
 
 #[tokio::test]
@@ -139,10 +131,6 @@ async fn at_shutdown_what_is_cut_is_released() {
 
 /// Sends a deploy request on a connection of its own, and does not wait for the answer.
 async fn request(tier1: &Running, wait: u64) -> TcpStream {
-    let mut connection = TcpStream::connect(tier1.address).await.unwrap();
-    let request = format!(
-        "POST /api/v1/deploy/{OPEN_RECIPE}/{KEY} HTTP/1.1\r\nhost: tier1\r\nprefer: wait={wait}\r\ncontent-length: 0\r\n\r\n"
-    );
-    connection.write_all(request.as_bytes()).await.unwrap();
-    connection
+    let path = format!("/deploy/{OPEN_RECIPE}/{KEY}");
+    tier1.send("POST", &path, wait).await
 }

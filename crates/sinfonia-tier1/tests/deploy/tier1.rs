@@ -13,6 +13,8 @@ use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_tier1::settings::Settings;
 use sinfonia_tier1::{StartError, Tier1};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::tier2::FakeTier2;
@@ -60,7 +62,7 @@ impl Cloudlets {
     /// Adds one, with further lines of YAML.
     pub(crate) fn and(mut self, address: SocketAddr, more: &str) -> Self {
         let place = self.0.matches("endpoint:").count() + 1;
-        let uuid = format!("00000000-0000-0000-0000-00000000c10{place}");
+        let uuid = uuid(place);
         write!(
             self.0,
             "---\nname: cloudlet {place}\nuuid: {uuid}\nendpoint: http://{address}/api/v1/deploy\nlocation: [0, {place}]\nlocal_networks: [192.0.2.0/24]\n{more}\n"
@@ -72,7 +74,7 @@ impl Cloudlets {
 
 /// The uuid of the n-th cloudlet of a file, counted from 1.
 pub(crate) fn uuid(place: usize) -> String {
-    format!("00000000-0000-0000-0000-00000000c10{place}")
+    format!("00000000-0000-0000-0000-{:012x}", 0xc100 + place)
 }
 
 impl Running {
@@ -102,6 +104,13 @@ impl Running {
 
     pub(crate) async fn post(&self, path: &str) -> Answer {
         self.ask(Method::POST, path, &[]).await
+    }
+
+    /// Asks for the open recipe, from 0,0, with a key that no other number from 1 on has. There is time for two cloudlets.
+    pub(crate) async fn deploy_as(&self, number: usize) -> Answer {
+        let path = format!("/deploy/{OPEN_RECIPE}/{number:064x}");
+        let headers = [("x-location", "0,0"), ("prefer", "wait=5")];
+        self.ask(Method::POST, &path, &headers).await
     }
 
     /// Asks for the open recipe, from 0,0.
@@ -146,6 +155,16 @@ impl Running {
             headers,
             body: serde_json::from_slice(&text).unwrap_or(Value::Null),
         }
+    }
+
+    /// Sends a request on a connection of its own, and does not wait for the answer.
+    pub(crate) async fn send(&self, method: &str, path: &str, wait: u64) -> TcpStream {
+        let mut connection = TcpStream::connect(self.address).await.unwrap();
+        let request = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nhost: tier1\r\nprefer: wait={wait}\r\ncontent-length: 0\r\n\r\n"
+        );
+        connection.write_all(request.as_bytes()).await.unwrap();
+        connection
     }
 
     /// Reports a cloudlet without a token.

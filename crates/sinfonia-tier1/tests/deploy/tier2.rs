@@ -27,6 +27,8 @@ pub(crate) enum Does {
     Answers(StatusCode, Vec<(&'static str, &'static str)>, Vec<u8>),
     /// Answers only after a long time.
     Hangs,
+    /// Does so whatever it is asked, where others hang with deploy requests alone.
+    HangsAlways,
 }
 
 /// A request that a stand-in was asked.
@@ -98,9 +100,16 @@ impl FakeTier2 {
 
     /// Waits until it was asked by this method.
     pub(crate) async fn is_asked(&self, method: &Method) -> Asked {
+        let asked = self.is_asked_times(method, 1).await;
+        asked.into_iter().next().unwrap()
+    }
+
+    /// Waits until it was asked so many times by this method.
+    pub(crate) async fn is_asked_times(&self, method: &Method, times: usize) -> Vec<Asked> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            if let Some(asked) = self.asked(method).into_iter().next() {
+            let asked = self.asked(method);
+            if asked.len() >= times {
                 return asked;
             }
             assert!(
@@ -164,7 +173,7 @@ async fn answer(State(fake): State<FakeTier2>, request: Request) -> Response {
     fake.asked.lock().unwrap().push(asked);
     let does = fake.does.lock().unwrap().clone();
     match (does, parts.method) {
-        (Does::Hangs, Method::POST) => {
+        (Does::Hangs, Method::POST) | (Does::HangsAlways, _) => {
             tokio::time::sleep(Duration::from_secs(120)).await;
             StatusCode::OK.into_response()
         }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, ready};
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use sinfonia_core::cloudlet::Resources;
@@ -50,7 +50,7 @@ pub(crate) use self::start::{Parts, connect, start};
 use self::workloads::Workloads;
 use super::draining::Draining;
 use super::quota::QuotaReached;
-use super::{Activities, Cluster, ClusterError, StepError};
+use super::{Activities, Cluster, ClusterError, Disturbed, StepError};
 use crate::clock::Clock;
 
 /// Who writes, as the API server notes it at each field.
@@ -136,8 +136,16 @@ impl Cluster for Kubernetes {
             .boxed()
     }
 
-    fn disturbances(&self) -> BoxStream<'static, DeploymentName> {
-        self.disturbances.subscribe().boxed()
+    fn disturbances(&self) -> BoxStream<'static, Disturbed> {
+        let names = self.disturbances.subscribe().map(Disturbed::One);
+        // The policies of all tell of the nodes and of the gateway.
+        let mut surroundings = self.surroundings.clone();
+        surroundings.mark_unchanged();
+        let moves = stream::unfold(surroundings, async |mut surroundings| {
+            surroundings.changed().await.ok()?;
+            Some((Disturbed::All, surroundings))
+        });
+        stream::select(names, moves).boxed()
     }
 
     fn resync_interval(&self) -> Option<Duration> {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::future::{FutureExt, join_all};
 use sinfonia_core::deployment::DeploymentName;
-use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{
     Desired, Failure, Next, Observed, Phase, PlacementError, Readiness, Record, RecordSpec,
     RecordStatus, Step, desired, fail, place, reconcile, start, tell,
@@ -67,6 +66,9 @@ pub(super) enum SettleError {
     /// The system gives no randomness for a name.
     #[error("the system has no randomness for a name")]
     Randomness(#[from] getrandom::Error),
+    /// A step never can work, and the record is past being told so.
+    #[error("a step failed for good: {0}")]
+    PastFailing(String),
 }
 
 impl Controller {
@@ -270,7 +272,10 @@ impl Controller {
         if begins(record, steps)
             && let Err(error) = self.cluster.admit(record).await
         {
-            return self.turn_away(record, error).await;
+            return match error {
+                StepError::Failed(failure) => self.give_up(seen, &failure).await,
+                StepError::Again(error) => Err(error.into()),
+            };
         }
         // A Peer depends on nothing that is in the Namespace.
         for together in steps.chunk_by(|_, next| matches!(next, Step::ApplyPeer(_))) {
@@ -289,8 +294,7 @@ impl Controller {
                     None => return Ok(Rest::Changed),
                     Some(Ok(installed)) => *digest = installed.or(digest.take()),
                     Some(Err(StepError::Failed(failure))) => {
-                        self.give_up(&record.spec.public_key, &failure).await?;
-                        return Ok(Rest::Changed);
+                        return self.give_up(seen, &failure).await;
                     }
                     Some(Err(StepError::Again(error)))
                         if *step == (Step::Uninstall { best_effort: true }) =>
@@ -302,17 +306,6 @@ impl Controller {
             }
         }
         Ok(Rest::Applied)
-    }
-
-    /// Makes nothing of a record that may not have what it wants, or about which that is not known.
-    async fn turn_away(&self, record: &Record, error: StepError) -> Result<Rest, SettleError> {
-        match error {
-            StepError::Failed(failure) => {
-                self.give_up(&record.spec.public_key, &failure).await?;
-                Ok(Rest::Changed)
-            }
-            StepError::Again(error) => Err(error.into()),
-        }
     }
 
     /// Takes a step; gives an installation up, with nothing as its result, as soon as nobody wants it any more.
@@ -339,19 +332,26 @@ impl Controller {
     }
 
     /// Writes that an installation failed for good, whoever else writes the record meanwhile.
-    async fn give_up(&self, key: &PublicKey, failure: &Failure) -> Result<(), SettleError> {
+    ///
+    /// # Errors
+    /// Nothing has come to the record since it was seen, and nothing can be written either: what failed would fail again at once.
+    async fn give_up(&self, before: &Seen, failure: &Failure) -> Result<Rest, SettleError> {
+        let key = &before.record().spec.public_key;
         tracing::info!(class = %failure.class, message = failure.message, key = %key.short(), "installation failed");
         while let Some(seen) = self.records.get(key) {
             let Some(status) = fail(seen.record(), failure.clone(), self.clock.now()) else {
-                return Ok(());
+                if seen == *before {
+                    return Err(SettleError::PastFailing(failure.message.clone()));
+                }
+                break;
             };
             if unless_stale(self.records.write_status(&seen, status).await)
                 .map_err(SettleError::Write)?
             {
-                return Ok(());
+                break;
             }
         }
-        Ok(())
+        Ok(Rest::Changed)
     }
 
     async fn remove(&self, seen: &Seen) -> Result<Rest, SettleError> {

@@ -216,8 +216,10 @@ impl From<Refusal> for Problem {
             | Refusal::NoRecords(_)
             | Refusal::MaybeDraining
             | Refusal::Cluster(_) => Self::unavailable(refusal, RETRY_CLUSTER),
+            // The class tells Tier 1 that this is about one deployment, so that it goes on sending others.
             Refusal::Leaving | Refusal::Removed | Refusal::NotStarted => {
-                Self::unavailable(refusal, RETRY_REMOVAL)
+                let class = refusal.outcome().replace('_', "-");
+                Self::unavailable(refusal, RETRY_REMOVAL).class(&class)
             }
             // There may be room later, or elsewhere now.
             Refusal::FailedMeanwhile {

@@ -5,10 +5,12 @@ use std::fs;
 
 use rstest::rstest;
 use serde_json::{Value, json};
-use sinfonia_testbed::{ControlPlane, FaultProxy, Programs, TestFolder, unique_name, write_chart};
+use sinfonia_testbed::{
+    ApiCall, ControlPlane, FaultProxy, Programs, TestFolder, unique_name, write_chart,
+};
 
 use crate::harness::{
-    Cloudlet, PLAIN, Tier2, WEB, isolation_paths, items, name_of, namespace_path,
+    Cloudlet, PLAIN, Tier2, WEB, eventually, isolation_paths, items, name_of, namespace_path,
 };
 
 const RECIPE: &str = "20000000-0000-0000-0000-000000000000";
@@ -47,6 +49,39 @@ async fn a_deployment_is_apart_before_helm_begins() {
         let made = calls.iter().position(|call| call.is("patch", resource));
         assert!(made.unwrap() < first_of_helm.unwrap(), "{resource}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_waits_until_the_cluster_counts_what_the_quota_is_about() {
+    let first = ControlPlane::shared();
+    let folder = TestFolder::new().unwrap();
+    let programs = Programs::find_or_hint().unwrap();
+    let name = unique_name("counting");
+    let mut plane = ControlPlane::second(&first, &programs, &name, folder.path()).unwrap();
+    let cloudlet = Cloudlet::alone_on(&plane.cluster());
+    let proxy = FaultProxy::start(cloudlet.cluster()).unwrap();
+    let tier2 = cloudlet.tier2_through(&proxy, &[]).await;
+    let calls_of = |user_agent: &str, resource: &str| {
+        let calls = proxy.calls();
+        let is_one =
+            |call: &&ApiCall| call.user_agent.starts_with(user_agent) && call.is("get", resource);
+        calls.iter().filter(is_one).count()
+    };
+
+    // Nothing counts what there is without it.
+    plane.stop_controller_manager();
+    tier2.post(PLAIN, 1).wait(0).granted().await;
+    eventually(async || match calls_of("", "resourcequotas") {
+        looks if looks > 20 => Ok(()),
+        looks => Err(format!("{looks} looks at the quota")),
+    })
+    .await;
+    let of_helm = calls_of("Helm", "*");
+    plane.start_controller_manager().unwrap();
+
+    assert_eq!(of_helm, 0);
+    tier2.post(PLAIN, 1).wait(60).granted().await;
+    assert!(calls_of("Helm", "*") > 0);
 }
 
 #[rstest]
@@ -298,7 +333,7 @@ async fn what_is_as_it_should_be_is_not_written_again() {
             .filter(|call| call.is("get", "limitranges"))
             .count()
     };
-    crate::harness::eventually(async || match looked() {
+    eventually(async || match looked() {
         looks if looks > 3 => Ok(()),
         looks => Err(format!("{looks} looks")),
     })
@@ -339,7 +374,7 @@ async fn a_deployment_cannot_open_what_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_joins_is_out_of_reach_with_the_next_look() {
+async fn a_node_that_joins_is_out_of_reach_at_once() {
     let first = ControlPlane::shared();
     let folder = TestFolder::new().unwrap();
     let programs = Programs::find_or_hint().unwrap();
@@ -347,7 +382,7 @@ async fn a_node_that_joins_is_out_of_reach_with_the_next_look() {
     let plane = ControlPlane::second(&first, &programs, &name, folder.path()).unwrap();
     let cluster = plane.cluster();
     let cloudlet = Cloudlet::alone_on(&cluster);
-    let (_tier2, name) = deployed(&cloudlet, &["--resync-interval", "1s"]).await;
+    let (_tier2, name) = deployed(&cloudlet, &["--resync-interval", "1h"]).await;
     let [policy, ..] = isolation_paths(&name);
     let says = |policy: &Value, text: &str| policy["spec"].to_string().contains(text);
     let alone = cluster.get_json(&policy).unwrap();

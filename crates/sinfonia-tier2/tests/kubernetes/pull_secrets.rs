@@ -47,6 +47,25 @@ async fn they_are_copied_put_on_the_default_account_and_kept_so() {
     cloudlet.record_in(1, "Deployed");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn they_stand_beside_those_of_others() {
+    let cloudlet = Cloudlet::new();
+    cloudlet.allow_to_read("registry");
+    cloudlet.make_secret("kubernetes.io/dockerconfigjson", "e30=");
+    let tier2 = cloudlet.tier2(&OPTIONS).await;
+    let deployment = tier2.post(PLAIN, 1).wait(60).granted().await;
+    let name = name_of(&deployment);
+    let account = format!("{}/serviceaccounts/default", namespace_path(name));
+
+    let of_another = json!({"imagePullSecrets": [{"name": "default-dockercfg"}]});
+    cloudlet.cluster().patch(&account, &of_another).unwrap();
+
+    let both = json!([{"name": "default-dockercfg"}, {"name": "registry"}]);
+    cloudlet.when(&account, |found| {
+        found.is_some_and(|found| found["imagePullSecrets"] == both)
+    });
+}
+
 #[rstest]
 #[case::missing(None, "the cloudlet's image pull secret registry is missing")]
 #[case::for_something_else(

@@ -50,7 +50,7 @@ async fn an_unfinished_installation_is_cancelled() {
 
     assert_eq!((seconds, deleted), (3, StatusCode::NO_CONTENT));
     let detail = "the deployment was removed while the request waited for it";
-    assert_eq!(waiting.problem(), (503, None, detail));
+    assert_eq!(waiting.problem(), (503, Some("being-removed"), detail));
     assert!(tier2.cluster.is_empty().await);
 }
 
@@ -81,7 +81,7 @@ async fn a_removal_that_takes_too_long_is_told() {
     let (seconds, answer) = seconds_of(tier2.post(1).answer()).await;
 
     let detail = "the previous deployment of this key is still being removed";
-    assert_eq!(answer.problem(), (503, None, detail));
+    assert_eq!(answer.problem(), (503, Some("being-removed"), detail));
     assert_eq!((seconds, answer.retry_after()), (8, Some(2)));
 }
 

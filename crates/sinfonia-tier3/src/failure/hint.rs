@@ -192,6 +192,10 @@ fn of_refusal(
         return of_stranger(refusal.status, url);
     }
     match refusal.status {
+        StatusCode::UNAUTHORIZED if call == Call::Explain => format!(
+            "show an operator's token with --token FILE, or ask for less: {}",
+            command("candidates", application, url)
+        ),
         StatusCode::UNAUTHORIZED => {
             format!("show the token that the operator of {url} gave you: --token FILE")
         }
@@ -248,7 +252,7 @@ fn of_not_found(call: Call, application: Application, url: &Tier1Url) -> String 
             "check the uuid; the operator of {url} knows which recipes there are, helloworld is usual: {}",
             command("recipe", Application::HELLOWORLD, url)
         ),
-        Call::Candidates => format!(
+        Call::Candidates | Call::Explain => format!(
             "check the uuid, and which cloudlets there are: curl -s {url}/api/v1/cloudlets/"
         ),
         Call::Status => format!("deploy it: {}", command("deploy", application, url)),

@@ -104,7 +104,7 @@ pub(crate) fn recipe(recipe: &Recipe, width: Option<u16>) -> String {
 }
 
 /// Rows below a header; where the terminal is too narrow for that, a block for each row.
-fn render<const COLUMNS: usize>(
+pub(super) fn render<const COLUMNS: usize>(
     header: [&str; COLUMNS],
     rows: impl Iterator<Item = [String; COLUMNS]>,
     width: Option<u16>,
@@ -156,7 +156,7 @@ fn finish(table: &mut Table) -> String {
     format!("{}\n", table.trim_fmt())
 }
 
-fn or_unknown(text: Option<String>) -> String {
+pub(super) fn or_unknown(text: Option<String>) -> String {
     text.unwrap_or_else(|| UNKNOWN.to_owned())
 }
 

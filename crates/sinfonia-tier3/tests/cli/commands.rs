@@ -53,6 +53,67 @@ async fn candidates_as_json_are_the_answer() {
 }
 
 #[tokio::test]
+async fn candidates_are_explained_with_all_that_decided() {
+    let device = Device::new().await;
+    device.explains(answer(&explanation())).await;
+
+    insta::assert_snapshot!(device.run("candidates helloworld --explain --location 40.44,-79.94 --results 5"), @r"
+    exit 0
+    -- stdout
+    RANK  CLOUDLET    CLASS   REASON    DISTANCE  RTT  RECIPE PREFERS  OPERATOR PREFERS
+    1     Pittsburgh  normal  location  4.2 km    -    -               -0.1
+
+    LEFT OUT  BECAUSE IT
+    Paris     requires resources.gpu_ratio < 0.8: none reported
+    and 3 more
+    -- stderr
+    note: the recipe is not there
+    ");
+    assert_eq!(
+        device.asked().await,
+        [format!(
+            "GET /api/v1/explain?uuid={HELLOWORLD}&key={URL_SAFE_KEY}&limit=5"
+        )]
+    );
+    assert_eq!(
+        device.header("x-location").await.as_deref(),
+        Some("40.44,-79.94")
+    );
+}
+
+#[tokio::test]
+async fn an_explanation_as_json_is_the_answer() {
+    let device = Device::new().await;
+    device.explains(answer(&explanation())).await;
+
+    let output = device
+        .command("candidates helloworld --explain -o json")
+        .output()
+        .unwrap();
+
+    assert_eq!(
+        serde_json::from_slice::<Value>(&output.stdout).unwrap(),
+        explanation()
+    );
+}
+
+#[tokio::test]
+async fn explanations_that_are_for_operators_need_a_token() {
+    let device = Device::new().await;
+    device
+        .explains(problem(401, "explanations are for operators"))
+        .await;
+
+    insta::assert_snapshot!(device.run("candidates helloworld --explain"), @r"
+    exit 1
+    -- stdout
+    -- stderr
+    error: nothing is explained of helloworld: explanations are for operators (401 Unauthorized, request r-1)
+    hint: show an operator's token with --token FILE, or ask for less: sinfonia-tier3 candidates helloworld --tier1-url http://tier1
+    ");
+}
+
+#[tokio::test]
 async fn candidates_do_not_wait_for_a_first_deployment() {
     let device = Device::without_keys().await;
     Mock::given(method("GET"))
@@ -287,6 +348,26 @@ async fn recipe(device: &Device, answer: ResponseTemplate) {
         .respond_with(answer)
         .mount(&device.tier1)
         .await;
+}
+
+fn explanation() -> Value {
+    let cloudlet = |name: &str| json!({"uuid": CLOUDLET, "name": name, "endpoint": "http://cloudlet:5000/api/v1/deploy"});
+    json!({
+        "client": {"address": "128.2.3.4", "location": [40.44, -79.94]},
+        "candidates": [{
+            "rank": 1, "cloudlet": cloudlet("Pittsburgh"), "matcher": "location", "distance_km": 4.25, "class": "normal",
+            "parts": {
+                "remembered": false, "class": "normal", "group": 1, "distance_km": 4.25, "hash": u64::MAX, "operator_prefer": -0.1,
+            },
+        }],
+        "excluded": [{
+            "cloudlet": cloudlet("Paris"), "rule": "recipe_requires",
+            "values": {"requires": "resources.gpu_ratio < 0.8", "resources.gpu_ratio": null},
+            "reason": "requires resources.gpu_ratio < 0.8: none reported",
+        }],
+        "excluded_total": 4,
+        "note": "the recipe is not there",
+    })
 }
 
 fn candidates() -> Value {

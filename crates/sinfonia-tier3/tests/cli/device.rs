@@ -148,6 +148,15 @@ impl Device {
             .await;
     }
 
+    /// Answers questions why candidates are chosen.
+    pub(crate) async fn explains(&self, answer: ResponseTemplate) {
+        Mock::given(method("GET"))
+            .and(path("/api/v1/explain"))
+            .respond_with(answer)
+            .mount(&self.tier1)
+            .await;
+    }
+
     /// Answers the next question about the deployment, and further ones where no later answer is left.
     pub(crate) async fn tells(&self, answer: ResponseTemplate) {
         on_deployment("GET")

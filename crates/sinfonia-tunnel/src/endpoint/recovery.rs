@@ -3,7 +3,7 @@
 //! The protocol waits 15 s before it takes silence for a lost session, and repeats a handshake each 5 s. A Kilo gateway forgets
 //! all its sessions whenever any of its peers changes, so waiting is the rule here and not the exception. This module asks
 //! after 2 s. That alone would ask a healthy peer again and again that has nothing to say, so each question that was in vain
-//! doubles the patience, and only a packet with content, as proof of a conversation, restores it.
+//! doubles the patience. A packet with content restores it, as proof of a conversation, and so does the certainty that a session was lost.
 
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use super::Moment;
 /// Silence after which the first handshake begins.
 const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Longest patience with a peer that does not answer data: what the protocol itself grants (10 s keep-alive and 5 s retry).
-const DATA_PATIENCE: Duration = Duration::from_secs(15);
+/// Longest patience with a peer that does not answer data. One that has the session and nothing to say confirms what it got after 10 s
+/// (KEEPALIVE_TIMEOUT), so that this never ends for it. Where it does, the session was lost, and the patience begins anew: a gateway that
+/// forgets sessions every few seconds has to be asked more often than that.
+const DATA_PATIENCE: Duration = Duration::from_secs(12);
 
 /// Longest patience with a peer that does not answer keep-alives: no answer is due to them, so that silence is the usual state of
 /// an idle tunnel. This makes the questions as rare as the ordinary renewal of keys.
@@ -42,6 +44,8 @@ struct Patience {
     since: Option<Moment>,
     length: Duration,
     limit: Duration,
+    /// What follows the longest patience.
+    after_limit: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +57,8 @@ struct Retry {
 impl Recovery {
     pub(super) const fn new() -> Self {
         Self {
-            data: Patience::new(DATA_PATIENCE),
-            keepalive: Patience::new(KEEPALIVE_PATIENCE),
+            data: Patience::new(DATA_PATIENCE, FIRST_PATIENCE),
+            keepalive: Patience::new(KEEPALIVE_PATIENCE, KEEPALIVE_PATIENCE),
             retry: None,
         }
     }
@@ -128,11 +132,12 @@ impl Recovery {
 }
 
 impl Patience {
-    const fn new(limit: Duration) -> Self {
+    const fn new(limit: Duration, after_limit: Duration) -> Self {
         Self {
             since: None,
             length: FIRST_PATIENCE,
             limit,
+            after_limit,
         }
     }
 
@@ -143,7 +148,11 @@ impl Patience {
     /// Spends the patience with what is unanswered.
     fn ask(&mut self) {
         if self.since.take().is_some() {
-            self.length = self.length.saturating_mul(2).min(self.limit);
+            self.length = if self.length < self.limit {
+                self.length.saturating_mul(2).min(self.limit)
+            } else {
+                self.after_limit
+            };
         }
     }
 }
@@ -173,10 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_never_answers_data_is_asked_ever_more_rarely() {
+    fn a_peer_that_never_answers_data_is_asked_ever_more_rarely_until_it_has_lost_the_session_for_certain()
+     {
         assert_eq!(
-            questions(Recovery::sent_data, 80),
-            [2, 6, 14, 29, 44, 59, 74]
+            questions(Recovery::sent_data, 55),
+            [2, 6, 14, 26, 28, 32, 40, 52, 54]
         );
     }
 
@@ -186,6 +196,32 @@ mod tests {
             questions(Recovery::sent_keepalive, 500),
             [2, 6, 14, 30, 62, 126, 246, 366, 486]
         );
+    }
+
+    /// As where other devices come and go at such a pace: what is sent is lost until the device shakes hands, and again after the next loss.
+    #[test]
+    fn a_gateway_that_forgets_its_sessions_every_nine_seconds_is_found_again_soon() {
+        let mut recovery = Recovery::new();
+        let mut found = Vec::new();
+        let mut has_session = true;
+        for second in 0..60 {
+            if second % 9 == 0 {
+                has_session = false;
+            }
+            if recovery.take_due(at(second)) {
+                recovery.sent_initiation(at(second), 0);
+                recovery.heard();
+                recovery.handshake_ended();
+                has_session = true;
+                found.push(second / 9);
+            }
+            // Seldom enough that no answer restores the impatience.
+            if !has_session {
+                recovery.sent_data(at(second));
+            }
+        }
+
+        assert_eq!(found, [0, 1, 2, 4, 5, 6]);
     }
 
     #[test]

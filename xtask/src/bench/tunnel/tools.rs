@@ -9,7 +9,7 @@ use sinfonia_testbed::{ProgramSet, Programs};
 
 use super::ends::wireguard_go_version;
 use super::namespace::Namespace;
-use crate::cargo::{build_all_for_release, build_release, programs};
+use crate::cargo::{build_for_release, programs};
 use crate::testbed::build_missing;
 
 /// Programs of others, with the packages of Debian that have them.
@@ -43,9 +43,7 @@ impl Tools {
     /// # Errors
     /// One is nowhere, or this user may not make namespaces.
     pub(super) fn prepare() -> anyhow::Result<Self> {
-        Self::find("bench tunnel", &NEEDED, || {
-            build_release(&["--package", "xtask", "--package", "sinfonia-tier3"])
-        })
+        Self::find("bench tunnel", &NEEDED)
     }
 
     /// The same, for the benchmark of resets, which needs all tiers and a control plane.
@@ -53,16 +51,12 @@ impl Tools {
     /// # Errors
     /// As above.
     pub(super) fn prepare_for_resets() -> anyhow::Result<Self> {
-        let tools = Self::find("bench resets", &NEEDED_FOR_RESETS, build_all_for_release)?;
+        let tools = Self::find("bench resets", &NEEDED_FOR_RESETS)?;
         build_missing(false)?;
         Ok(tools)
     }
 
-    fn find(
-        task: &str,
-        needed: &[(&str, &str)],
-        build: impl FnOnce() -> anyhow::Result<()>,
-    ) -> anyhow::Result<Self> {
+    fn find(task: &str, needed: &[(&str, &str)]) -> anyhow::Result<Self> {
         ensure!(
             geteuid().is_root(),
             "this benchmark makes network namespaces and devices in them, for which it needs root\nhint: run it as root; `cargo xtask {task} --help` says what it changes on the host"
@@ -77,7 +71,7 @@ impl Tools {
             anstream::eprintln!("building wireguard-go from its pinned Go module…");
             ProgramSet::Wireguard.build(|_| ())?;
         }
-        build()?;
+        build_for_release()?;
         let folder = programs("release");
         let program = |name| folder.join(name);
         Ok(Self {

@@ -1,5 +1,6 @@
 //! The cloudlet that the tests share, and what they do with it.
 
+use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::process::Command;
@@ -249,6 +250,16 @@ impl Edge {
     /// The names of all deployments.
     pub(super) fn deployments(&self) -> Vec<String> {
         self.installation.deployments().unwrap()
+    }
+
+    /// The identities of all Peers: one that went and came again has another, and its device was without it meanwhile.
+    pub(super) fn peers(&self) -> BTreeSet<String> {
+        let peers = self
+            .cluster()
+            .get_json("/apis/kilo.squat.ai/v1alpha1/peers");
+        let peers = peers.unwrap()["items"].as_array().cloned();
+        let identity = |peer: Value| peer["metadata"]["uid"].as_str().map(str::to_owned);
+        peers.into_iter().flatten().filter_map(identity).collect()
     }
 
     /// The ids of the processes of a program on the node.

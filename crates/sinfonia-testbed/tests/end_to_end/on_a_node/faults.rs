@@ -17,6 +17,7 @@ async fn without_tier_2_devices_keep_their_backends() {
     let edge = Edge::hold().await;
     let device = Device::start(&edge, "device").await;
 
+    let peers = edge.peers();
     edge.scale(NAMESPACE, "tier2-sinfonia", 0).await;
     let without = device.looks();
     let name = device.sees_its_page_from(without).await;
@@ -24,6 +25,7 @@ async fn without_tier_2_devices_keep_their_backends() {
     edge.wait_until_served().await;
 
     assert_eq!(name, device.deployment());
+    assert_eq!(edge.peers(), peers);
     edge.clean_up(device, &[]).await;
 }
 
@@ -118,6 +120,7 @@ async fn a_node_that_is_not_ready_for_longer_than_a_lease_keeps_its_deployments(
     let mut edge = Edge::hold().await;
     let device = Device::start(&edge, "device").await;
 
+    let peers = edge.peers();
     edge.node_mut().kill(NodeProgram::Kubelet);
     eventually("the node is not ready", async || {
         (!edge.node_is("Ready")).then_some(())
@@ -130,6 +133,7 @@ async fn a_node_that_is_not_ready_for_longer_than_a_lease_keeps_its_deployments(
 
     let name = device.sees_its_page_from(back).await;
     assert_eq!(name, device.deployment());
+    assert_eq!(edge.peers(), peers);
     edge.wait_for_deployment(NAMESPACE, "tier2-sinfonia");
     edge.wait_until_served().await;
     edge.clean_up(device, &[]).await;
@@ -194,13 +198,15 @@ async fn without_a_name_server_deployments_are_made_and_kept() {
 
     edge.scale("kube-system", "coredns", 0).await;
     let another = edge.tier3("another", &DEPLOY).await;
-    sleep(LEASE + GRACE).await;
-    let kept = edge.deployments();
+    let peers = edge.peers();
+    sleep(LEASE + GRACE * 3).await;
+    let kept = edge.peers();
     edge.scale("kube-system", "coredns", 1).await;
     let back = device.looks();
 
     assert_eq!(another.code, 0, "{}", another.stderr);
-    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert_eq!(peers.len(), 2);
+    assert_eq!(kept, peers);
     let name = device.sees_its_page_from(back).await;
     assert_eq!(name, device.deployment());
     edge.clean_up(device, &["another"]).await;
@@ -211,12 +217,13 @@ async fn without_prometheus_no_lease_ends_and_with_it_those_of_idle_tunnels_do()
     let edge = Edge::hold().await;
     let device = Device::start(&edge, "device").await;
     let idle = edge.tier3("idle", &DEPLOY).await;
+    let peers = edge.peers();
 
     // Nobody can renew any more: traffic is all that speaks for a deployment.
     edge.scale(NAMESPACE, "tier1-sinfonia", 0).await;
     edge.scale("monitoring", "prometheus", 0).await;
     sleep(LEASE + GRACE * 3).await;
-    let kept = edge.deployments();
+    let kept = edge.peers();
     edge.scale("monitoring", "prometheus", 1).await;
     // It may have been extended a moment ago, while nothing was known.
     sleep(LEASE + GRACE * 6).await;
@@ -231,7 +238,8 @@ async fn without_prometheus_no_lease_ends_and_with_it_those_of_idle_tunnels_do()
     edge.wait_until_served().await;
 
     assert_eq!(idle.code, 0, "{}", idle.stderr);
-    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert_eq!(peers.len(), 2);
+    assert_eq!(kept, peers);
     assert_eq!(used, [device.deployment()]);
     assert_eq!(name, device.deployment());
     // The new Tier 1 knows nothing of them yet.

@@ -12,8 +12,10 @@ enum Cloudlet {
     Deploys(u64),
     Fails(u64),
     Refuses(u64),
+    /// Deploys, but is asked as the last resort alone.
+    Avoided(u64),
 }
-use Cloudlet::{Deploys, Fails, Refuses};
+use Cloudlet::{Avoided, Deploys, Fails, Refuses};
 
 const HANGS: Cloudlet = Deploys(u64::MAX);
 
@@ -98,6 +100,32 @@ async fn what_the_client_is_to_hear_ends_the_race_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_put_back_is_not_asked_when_another_deploys() {
+    let (race, asked) = run(&[Avoided(10), Deploys(10)], 1, None).await;
+
+    assert_eq!(race, finished(Finish::Deployed(vec![1]), 1, 0));
+    assert_eq!(asked, [(1, 4500)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_put_back_are_asked_when_nobody_else_is_left() {
+    let (race, asked) = run(&[Avoided(10), Fails(0), Avoided(10)], 1, None).await;
+
+    let expected = finished(Finish::Deployed(vec![0]), 2, 1);
+    assert_eq!(race, expected.after(&[(1, Failure::NotFound)]));
+    assert_eq!(asked, [(1, 4500), (0, 4500)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_put_back_again_and_again_is_given_up() {
+    let attempt = async |_: usize, _: Turn| None::<Verdict<()>>;
+
+    let race = race(vec![0, 1], rules(1, None), || true, attempt).await;
+
+    assert_eq!(race, finished(Finish::Failed, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_candidates_nobody_is_asked() {
     let (race, _) = run(&[], 1, None).await;
 
@@ -109,7 +137,7 @@ async fn nobody_new_is_asked_once_the_client_has_gone() {
     let client = Cell::new(true);
     let attempt = |_, _| {
         client.set(false);
-        act(Fails(1))
+        async { Some(act(Fails(1)).await) }
     };
 
     let race = race(vec![0, 1, 2], rules(1, None), || client.get(), attempt).await;
@@ -133,16 +161,19 @@ proptest! {
 
         prop_assert!(elapsed <= Budget::of(wait).left(Duration::ZERO));
         let places: Vec<usize> = asked.iter().map(|(place, _)| *place).collect();
-        prop_assert_eq!(places, (0..race.tried).collect::<Vec<_>>());
+        let is_avoided = |place: &usize| matches!(cloudlets[*place], Avoided(_));
+        let (avoided, others): (Vec<_>, Vec<_>) = (0..cloudlets.len()).partition(is_avoided);
+        let in_turn: Vec<_> = others.into_iter().chain(avoided).take(race.tried).collect();
+        prop_assert_eq!(&places, &in_turn);
         match race.finish {
             Finish::Deployed(deployed) => {
                 prop_assert!((1..=wanted).contains(&deployed.len()));
                 prop_assert!(deployed.is_sorted());
-                let all_deployed = deployed.iter().all(|place| matches!(cloudlets[*place], Deploys(_)));
+                let all_deployed = deployed.iter().all(|place| matches!(cloudlets[*place], Deploys(_) | Avoided(_)));
                 prop_assert!(all_deployed);
             }
             Finish::Refused(_) => {
-                let some_refuses = cloudlets[..race.tried].iter().any(|cloudlet| matches!(cloudlet, Refuses(_)));
+                let some_refuses = places.iter().any(|place| matches!(cloudlets[*place], Refuses(_)));
                 prop_assert!(some_refuses);
             }
             Finish::Failed => prop_assert_eq!(race.failures.len(), race.tried),
@@ -168,27 +199,29 @@ async fn run(
 ) -> (Race<usize>, Vec<(usize, u128)>) {
     let asked = RefCell::new(Vec::new());
     let candidates: Vec<_> = cloudlets.iter().cloned().enumerate().collect();
-    let attempt = |(place, cloudlet): (usize, Cloudlet), time: TryTime| {
-        asked
-            .borrow_mut()
-            .push((place, time.duration().as_millis()));
-        async move {
-            match act(cloudlet).await {
-                Verdict::Success(()) => Verdict::Success(place),
-                Verdict::ToClient(problem) => Verdict::ToClient(problem),
-                Verdict::Next(failure) => Verdict::Next(failure),
-            }
+    let attempt = async |(place, cloudlet): (usize, Cloudlet), turn: Turn| {
+        if matches!(cloudlet, Avoided(_)) && !turn.is_last_resort {
+            return None;
         }
+        let time = turn.time.duration();
+        asked.borrow_mut().push((place, time.as_millis()));
+        let verdict = tokio::time::timeout(time, act(cloudlet)).await;
+        Some(match verdict {
+            Ok(Verdict::Success(())) => Verdict::Success(place),
+            Ok(Verdict::ToClient(problem)) => Verdict::ToClient(problem),
+            Ok(Verdict::Next(failure)) => Verdict::Next(failure),
+            Err(_) => Verdict::Next(Failure::TimedOut),
+        })
     };
     let race = race(candidates, rules(wanted, wait), || true, attempt).await;
     (race, asked.into_inner())
 }
 
 async fn act(cloudlet: Cloudlet) -> Verdict<()> {
-    let (Deploys(time) | Fails(time) | Refuses(time)) = cloudlet;
+    let (Deploys(time) | Fails(time) | Refuses(time) | Avoided(time)) = cloudlet;
     tokio::time::sleep(Duration::from_millis(time)).await;
     match cloudlet {
-        Deploys(_) => Verdict::Success(()),
+        Deploys(_) | Avoided(_) => Verdict::Success(()),
         Fails(_) => Verdict::Next(Failure::NotFound),
         Refuses(_) => Verdict::ToClient(refusal()),
     }
@@ -196,9 +229,10 @@ async fn act(cloudlet: Cloudlet) -> Verdict<()> {
 
 fn cloudlet() -> impl Strategy<Value = Cloudlet> {
     let time = prop_oneof![0_u64..100, 0_u64..30_000];
-    (time, 0..8).prop_map(|(time, kind)| match kind {
+    (time, 0..10).prop_map(|(time, kind)| match kind {
         0..3 => Deploys(time),
         3..7 => Fails(time),
+        7..9 => Avoided(time),
         _ => Refuses(time),
     })
 }

@@ -7,7 +7,12 @@ use super::*;
 #[rstest]
 #[case::not_found(404, "", Failure::NotFound)]
 #[case::conflict(409, "", Failure::Conflict)]
-#[case::unavailable(503, "", Failure::Unavailable { retry_after: Some(7) })]
+#[case::unavailable(503, "", Failure::Unavailable { retry_after: Some(7), is_for_all: true })]
+#[case::unavailable_for_one_deployment(
+    503,
+    r#"{"class": "quota-reached"}"#,
+    Failure::Unavailable { retry_after: Some(7), is_for_all: false }
+)]
 #[case::installation(500, r#"{"class": "bad-values"}"#, Failure::Installation { class: "bad-values".to_owned() })]
 #[case::error_without_class(
     500,
@@ -65,6 +70,15 @@ fn what_the_client_did_goes_to_the_client(#[case] status: u16) {
 }
 
 #[test]
+fn a_cloudlet_that_has_enough_to_do_may_take_it_in_a_second() {
+    let verdict = judge(Err(CallError::Busy));
+
+    assert_eq!(verdict, Verdict::Next(Failure::Busy));
+    let expected = Problem::unavailable("no cloudlet can take the deployment now", 1);
+    assert_eq!(conclude(&[Failure::Busy]), expected);
+}
+
+#[test]
 fn an_answer_that_is_too_long_is_invalid() {
     let verdict = judge(Err(CallError::Unreadable(ReadError::TooLong(1))));
 
@@ -80,7 +94,8 @@ fn an_answer_that_is_too_long_is_invalid() {
 #[case::error(Failure::Status(StatusCode::INTERNAL_SERVER_ERROR), true, true)]
 #[case::installation_timed_out(installation("timed-out"), true, true)]
 #[case::installation_refused(installation("refused"), false, true)]
-#[case::unavailable(Failure::Unavailable { retry_after: None }, false, false)]
+#[case::busy(Failure::Busy, false, false)]
+#[case::unavailable(UNAVAILABLE, false, false)]
 #[case::not_found(Failure::NotFound, false, false)]
 #[case::conflict(Failure::Conflict, false, false)]
 #[case::forbidden(Failure::Status(StatusCode::FORBIDDEN), false, false)]
@@ -97,11 +112,35 @@ fn some_failures_count_against_the_cloudlet_and_some_may_have_deployed(
 }
 
 #[rstest]
+#[case::unreachable(Failure::Unreachable, Outcome::Failed)]
+#[case::installation_timed_out(installation("timed-out"), Outcome::Failed)]
+#[case::installation_refused(installation("refused"), Outcome::Answered)]
+#[case::not_found(Failure::NotFound, Outcome::Answered)]
+#[case::forbidden(Failure::Status(StatusCode::FORBIDDEN), Outcome::Answered)]
+#[case::unavailable(unavailable(Some(7), true), Outcome::Pause(Duration::from_secs(7)))]
+#[case::unavailable_for_one_deployment(unavailable(Some(7), false), Outcome::Answered)]
+#[case::unavailable_for_no_time(unavailable(Some(0), true), Outcome::Answered)]
+#[case::unavailable_for_a_time_it_does_not_say(unavailable(None, true), Outcome::Answered)]
+#[case::not_asked(Failure::Busy, Outcome::Unknown)]
+fn a_failure_tells_something_of_the_cloudlet(#[case] failure: Failure, #[case] expected: Outcome) {
+    assert_eq!(Verdict::<()>::Next(failure).outcome(), expected);
+}
+
+#[test]
+fn what_goes_to_the_client_does_not_speak_against_the_cloudlet() {
+    let refusal = Verdict::<()>::ToClient(Problem::new(StatusCode::TOO_MANY_REQUESTS));
+
+    assert_eq!(refusal.outcome(), Outcome::Answered);
+    assert_eq!(Verdict::Success(()).outcome(), Outcome::Answered);
+}
+
+#[rstest]
 #[case::all_404(&[Failure::NotFound, Failure::NotFound], 404)]
 #[case::all_409(&[Failure::Conflict, Failure::Conflict], 409)]
 #[case::not_all_404(&[Failure::NotFound, Failure::Conflict], 502)]
 #[case::not_all_409(&[Failure::Conflict, Failure::TimedOut], 502)]
 #[case::any_503(&[Failure::Conflict, UNAVAILABLE, Failure::Broken], 503)]
+#[case::any_not_asked(&[Failure::NotFound, Failure::Busy], 503)]
 #[case::unreachable(&[Failure::Unreachable], 502)]
 #[case::forbidden(&[Failure::Status(StatusCode::FORBIDDEN)], 502)]
 #[case::nobody_was_asked(&[], 503)]
@@ -119,7 +158,7 @@ fn when_no_cloudlet_is_left_their_answers_decide(
 fn the_soonest_time_for_another_try_is_told(#[case] pauses: &[Option<u64>], #[case] expected: u64) {
     let failures: Vec<Failure> = pauses
         .iter()
-        .map(|&retry_after| Failure::Unavailable { retry_after })
+        .map(|&retry_after| unavailable(retry_after, true))
         .chain([Failure::Invalid])
         .collect();
 
@@ -141,9 +180,14 @@ fn the_client_reads_how_each_cloudlet_failed() {
     assert_eq!(problem, expected.class("chart-not-found"));
 }
 
-const UNAVAILABLE: Failure = Failure::Unavailable {
-    retry_after: Some(2),
-};
+const UNAVAILABLE: Failure = unavailable(Some(2), true);
+
+const fn unavailable(retry_after: Option<u64>, is_for_all: bool) -> Failure {
+    Failure::Unavailable {
+        retry_after,
+        is_for_all,
+    }
+}
 
 fn installation(class: &str) -> Failure {
     Failure::Installation {

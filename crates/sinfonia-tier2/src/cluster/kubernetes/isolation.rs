@@ -9,14 +9,16 @@ mod wanted;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use kube::Client;
 use serde_json::{Value, json};
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::isolation::{Limits, PodSecurity};
+use tokio::time::{Instant, sleep};
 
-use self::compare::is_as_wanted;
+use self::compare::{is_as_wanted, is_counted};
 pub(super) use self::surroundings::{NodePlace, Surroundings, networks_of};
 use super::objects::{self, MANAGED_BY, MANAGED_BY_LABEL};
 
@@ -32,6 +34,12 @@ const KINDS: [(&str, &str); 3] = [
     ("v1", "ResourceQuota"),
     ("v1", "LimitRange"),
 ];
+
+/// The place of the ResourceQuota among them.
+const QUOTA: usize = 1;
+/// Longest time that the cluster may need to count for a quota that is new, and time between two looks.
+const COUNTING: Duration = Duration::from_secs(5);
+const COUNTING_PAUSE: Duration = Duration::from_millis(10);
 
 /// What keeps a deployment apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +87,29 @@ impl Isolation {
         self.objects.iter()
     }
 
+    /// Waits until the cluster has counted what the quota is about: before that, it lets everything through.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub(super) async fn until_counted(
+        &self,
+        client: &Client,
+        name: &DeploymentName,
+    ) -> Result<bool, kube::Error> {
+        let begun = Instant::now();
+        loop {
+            let (version, kind) = KINDS[QUOTA];
+            let quota = objects::get(client, name, version, kind, NAME).await?;
+            if quota.is_some_and(|quota| is_counted(&self.objects[QUOTA], &quota)) {
+                return Ok(true);
+            }
+            if begun.elapsed() > COUNTING {
+                return Ok(false);
+            }
+            sleep(COUNTING_PAUSE).await;
+        }
+    }
+
     /// The labels of the Namespace.
     pub(super) fn labels(&self) -> [(&'static str, String); 2] {
         [ENFORCE_LABEL, WARN_LABEL].map(|label| (label, self.pod_security.to_string()))
@@ -106,7 +137,8 @@ impl Expected<'_> {
             .all(|(found, index)| match (found, self) {
                 (None, _) => false,
                 (Some(found), Self::This(isolation)) => {
-                    is_as_wanted(&isolation.objects[index], found)
+                    let wanted = &isolation.objects[index];
+                    is_as_wanted(wanted, found) && (index != QUOTA || is_counted(wanted, found))
                 }
                 (Some(_), Self::Nothing | Self::Something) => true,
             }))

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
@@ -148,8 +149,39 @@ impl PullSecrets {
         for secret in secrets {
             self.put_one(name, secret).await?;
         }
-        // Made by us or by the cluster, whoever comes first.
-        objects::apply(&self.client, Some(name), &default_account(secrets)).await
+        self.add_to_default_account(name, secrets).await
+    }
+
+    /// Has the ServiceAccount name the copies beside what others have put there: a list of ours alone would be undone by them for ever.
+    async fn add_to_default_account(
+        &self,
+        name: &DeploymentName,
+        secrets: &[Secret],
+    ) -> Result<(), kube::Error> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name.as_str());
+        let Some(account) = accounts.get_opt(DEFAULT_ACCOUNT).await? else {
+            // The cluster makes it too, and keeps what is there when it comes second.
+            let account = default_account(&names_of(secrets), None);
+            return objects::apply(&self.client, Some(name), &account).await;
+        };
+        let mut held = held_by(&account);
+        let missing: Vec<String> = names_of(secrets)
+            .into_iter()
+            .filter(|secret| !held.contains(secret))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        held.extend(missing);
+        let patch = default_account(&held, account.resource_version());
+        let parameters = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        accounts
+            .patch(DEFAULT_ACCOUNT, &parameters, &Patch::Merge(&patch))
+            .await?;
+        Ok(())
     }
 
     async fn put_one(&self, name: &DeploymentName, secret: &Secret) -> Result<(), kube::Error> {
@@ -204,9 +236,8 @@ impl PullSecrets {
         }
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), name.as_str());
         let account = accounts.get_opt(DEFAULT_ACCOUNT).await?;
-        let held = account.and_then(|account| account.image_pull_secrets);
-        let held = held.unwrap_or_default().into_iter().map(|held| held.name);
-        Ok(held.eq(secrets.iter().map(ResourceExt::name_any)))
+        let held = account.as_ref().map(held_by).unwrap_or_default();
+        Ok(names_of(&secrets).iter().all(|name| held.contains(name)))
     }
 
     async fn find_as_deployer(
@@ -255,15 +286,27 @@ fn copy(secret: &Secret) -> Value {
     })
 }
 
-/// The ServiceAccount of Pods that name none, as far as it is ours.
-fn default_account(secrets: &[Secret]) -> Value {
-    let names = secrets
-        .iter()
-        .map(|secret| json!({"name": secret.name_any()}));
+fn names_of(secrets: &[Secret]) -> Vec<String> {
+    secrets.iter().map(ResourceExt::name_any).collect()
+}
+
+/// The Secrets that a ServiceAccount pulls images with.
+fn held_by(account: &ServiceAccount) -> Vec<String> {
+    let held = account.image_pull_secrets.iter().flatten();
+    held.map(|secret| secret.name.clone()).collect()
+}
+
+/// The ServiceAccount of Pods that name none, with these Secrets, where nobody has changed it since this version.
+fn default_account(secrets: &[String], version: Option<String>) -> Value {
+    let names = secrets.iter().map(|name| json!({"name": name}));
+    let mut metadata = json!({"name": DEFAULT_ACCOUNT});
+    if let Some(version) = version {
+        metadata["resourceVersion"] = json!(version);
+    }
     json!({
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": {"name": DEFAULT_ACCOUNT},
+        "metadata": metadata,
         "imagePullSecrets": names.collect::<Vec<_>>(),
     })
 }

@@ -27,6 +27,8 @@ pub(super) enum NotNow {
     Terminating(DeploymentName),
     #[error("the record has no name yet")]
     Nameless,
+    #[error("the cluster has not counted yet what is in the namespace {0}")]
+    QuotaUncounted(DeploymentName),
     #[error("the cluster has not told of its networks yet")]
     Surroundings,
 }
@@ -84,11 +86,17 @@ impl Kubernetes {
         let namespace = objects::namespace(name, record, status, labels);
         self.apply_object(None, &namespace).await?;
         let deployer = [objects::service_account(), objects::role_binding(name)];
-        let isolation = isolation.into_iter().flat_map(Isolation::objects);
-        let objects = deployer.iter().chain(isolation);
+        let kept_apart = isolation.into_iter().flat_map(Isolation::objects);
+        let objects = deployer.iter().chain(kept_apart);
         // None of them depends on another, and a device waits for all.
         try_join_all(objects.map(|object| self.apply_object(Some(name), object))).await?;
         let put = self.pull_secrets.put(name, &secrets).await;
+        if let Some(isolation) = isolation {
+            let counted = isolation.until_counted(&self.client, name).await;
+            if !counted.map_err(cluster_error)? {
+                return Err(not_now(NotNow::QuotaUncounted(name.clone())).into());
+            }
+        }
         match put.map_err(cluster_error) {
             Err(error) if status.first_ready.is_some() => {
                 tracing::warn!(%error, cause = causes(&error), %name, "image pull secrets cannot be put into a namespace");

@@ -17,7 +17,7 @@ const MOST_REPLIES: usize = 260;
 /// Most datagrams that are kept for later steps, and that are under way.
 const RECORDS: usize = 64;
 const UNDER_WAY: usize = 1_000;
-/// Seconds of a kind network after which the ends have found each other again: the longest patience (15 s), a handshake that is under
+/// Seconds of a kind network after which the ends have found each other again: the longest patience (12 s), a handshake that is under
 /// way and repeated meanwhile, and then some.
 const HEALING: u64 = 60;
 /// Most wake-ups of one wait that are done at their time, so that years do not take minutes.

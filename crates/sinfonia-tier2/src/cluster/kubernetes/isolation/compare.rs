@@ -15,6 +15,15 @@ pub(super) fn is_as_wanted(wanted: &Value, found: &DynamicObject) -> bool {
     }
 }
 
+/// Whether the cluster enforces a quota: it has counted what there is, and knows of each limit that is wanted.
+pub(super) fn is_counted(wanted: &Value, found: &DynamicObject) -> bool {
+    let (wanted, status) = (&wanted["spec"]["hard"], &found.data["status"]);
+    let limits = wanted.as_object();
+    limits.into_iter().flatten().all(|(resource, amount)| {
+        same(amount, &status["hard"][resource]) && status["used"][resource].is_string()
+    })
+}
+
 fn same(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => {

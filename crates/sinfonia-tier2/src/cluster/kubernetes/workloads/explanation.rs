@@ -122,13 +122,14 @@ fn of_jobs(occurrences: Occurrences<'_>) -> impl Iterator<Item = Trouble> {
     })
 }
 
-/// A workload whose Pods the API server refuses. Its quota may have room later; what Pod Security forbids, it will forbid again.
+/// A workload whose Pods the API server refuses. Its quota may have room later; what Pod Security forbids, it will forbid again, and what
+/// makes no sense, such as a request above the limit that a container gets that names none, will make no more of it.
 fn no_pods(name: &str, reason: &str) -> Trouble {
-    let reason = reason
-        .split_once(" is forbidden: ")
-        .map_or(reason, |(_, reason)| reason);
+    let after = |words| reason.split_once(words).map(|(_, reason)| reason);
+    let invalid = after(" is invalid: ");
+    let reason = after(" is forbidden: ").or(invalid).unwrap_or(reason);
     Trouble {
-        may_pass: !reason.starts_with("violates PodSecurity"),
+        may_pass: invalid.is_none() && !reason.starts_with("violates PodSecurity"),
         kind: Kind::NoPods,
         text: format!("{name} cannot create pods: {reason}"),
     }

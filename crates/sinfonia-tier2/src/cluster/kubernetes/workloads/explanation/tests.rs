@@ -180,6 +180,14 @@ fn an_image_whose_name_is_trouble_is_not_mistaken_for_it() {
         "deployment web cannot create pods: violates PodSecurity \"baseline:latest\": host namespaces"
     )
 )]
+#[case::nonsense(
+    refusing(
+        "Pod \"web-1\" is invalid: spec.containers[0].resources.requests: Invalid value: \"2Gi\": must be less than or equal to memory limit of 1Gi"
+    ),
+    never(
+        "deployment web cannot create pods: spec.containers[0].resources.requests: Invalid value: \"2Gi\": must be less than or equal to memory limit of 1Gi"
+    )
+)]
 fn a_deployment_says_how_many_run_and_what_keeps_it(
     #[case] status: Value,
     #[case] expected: Readiness,
