@@ -1,21 +1,27 @@
 //! Cloudlets: what is said of them on the wire, and what Tier 1 makes of it.
 
+mod measurements;
+mod placement;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
+pub use self::measurements::{Measurements, ResourceNames};
+pub use self::placement::Placement;
 pub use self::report::ReportError;
 use crate::endpoint::Endpoint;
 use crate::location::Location;
-use crate::network::{Network, is_global};
+use crate::network::Network;
 use crate::text;
 use crate::time;
 
@@ -23,6 +29,9 @@ use crate::time;
 const MAX_DISPLAY_NAME: usize = 200;
 /// The resource that some cloudlets report in per cent, although it is a ratio.
 const GPU_RATIO: &str = "gpu_ratio";
+
+/// Those of cloudlets without any.
+static NO_LABELS: LazyLock<Arc<Labels>> = LazyLock::new(Arc::default);
 
 /// Why a value in a cloudlet's description was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -133,6 +142,9 @@ impl Visitor<'_> for MeasurementVisitor {
 /// Measurements by name (`cpu_ratio`, `net_rx_rate`, …).
 pub type Resources = BTreeMap<String, Measurement>;
 
+/// Properties by name: region, provider, GPU model.
+pub type Labels = BTreeMap<String, String>;
+
 /// A cloudlet as the cloudlet file, a report or a list says it. What is not said is absent, and left out on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CloudletInfo {
@@ -168,7 +180,7 @@ pub struct CloudletInfo {
     pub last_update: Option<Timestamp>,
     /// Properties that do not change by the minute: region, provider, GPU model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labels: Option<BTreeMap<String, String>>,
+    pub labels: Option<Labels>,
     /// The recipes it offers; absent when it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipes: Option<BTreeSet<Uuid>>,
@@ -206,29 +218,21 @@ pub struct Surroundings {
     pub locations: Vec<Location>,
 }
 
-/// A cloudlet with every hole filled, ready to be ranked.
+/// A cloudlet with every hole filled, ready to be ranked. Clones share what they hold.
+///
+/// What changes with every report stands here, the rest in its [`Placement`], whose fields are read as if they were the cloudlet's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cloudlet {
     /// Who it is.
     pub uuid: Uuid,
-    /// Where Tier 2 takes deploy requests.
-    pub endpoint: Endpoint,
-    /// Its name for people; the endpoint's host when nothing else was said.
-    pub name: String,
-    /// Where it is; empty when unknown.
-    pub locations: Vec<Location>,
-    /// Clients in one of these are at the cloudlet.
-    pub local_networks: Vec<Network>,
-    /// Clients it serves.
-    pub accepted_clients: Vec<Network>,
-    /// Clients it does not serve.
-    pub rejected_clients: Vec<Network>,
+    /// Where it is and whom it serves.
+    pub placement: Arc<Placement>,
     /// Measurements.
-    pub resources: Resources,
+    pub resources: Measurements,
     /// Properties that do not change by the minute.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<Labels>,
     /// The recipes it offers, when it says.
-    pub recipes: Option<BTreeSet<Uuid>>,
+    pub recipes: Option<Arc<BTreeSet<Uuid>>>,
     /// Whether it takes no new deployments.
     pub draining: bool,
     /// When it last reported; `None` when it never did.
@@ -239,33 +243,14 @@ impl Cloudlet {
     /// Fills what was not said: the name and uuid from the endpoint, places from GeoIP, local networks from the host's global
     /// addresses, and everyone for `accepted_clients`.
     pub fn new(info: CloudletInfo, surroundings: &Surroundings) -> Self {
-        let own_networks = || {
-            surroundings
-                .addresses
-                .iter()
-                .filter(|address| is_global(**address))
-                .map(|address| Network::host(*address))
-                .collect()
-        };
         Self {
+            placement: Arc::new(Placement::new(&info, surroundings)),
             uuid: info.uuid.unwrap_or_else(|| info.endpoint.uuid()),
-            name: info
-                .name
-                .map_or_else(|| info.endpoint.host_str().to_owned(), |name| name.0),
-            locations: info
-                .locations
-                .unwrap_or_else(|| surroundings.locations.clone()),
-            local_networks: info.local_networks.unwrap_or_else(own_networks),
-            accepted_clients: info
-                .accepted_clients
-                .unwrap_or_else(|| vec![Network::ALL_IPV4, Network::ALL_IPV6]),
-            rejected_clients: info.rejected_clients.unwrap_or_default(),
-            resources: info.resources.unwrap_or_default(),
-            labels: info.labels.unwrap_or_default(),
-            recipes: info.recipes,
+            resources: info.resources.unwrap_or_default().into(),
+            labels: info.labels.map_or_else(|| Arc::clone(&NO_LABELS), Arc::new),
+            recipes: info.recipes.map(Arc::new),
             draining: info.draining.unwrap_or(false),
             last_update: info.last_update,
-            endpoint: info.endpoint,
         }
     }
 
@@ -275,24 +260,26 @@ impl Cloudlet {
             endpoint: self.endpoint.clone(),
             uuid: Some(self.uuid),
             name: self.name.parse().ok(),
-            locations: some_unless_empty(self.locations.clone()),
-            local_networks: some_unless_empty(self.local_networks.clone()),
-            accepted_clients: some_unless_empty(self.accepted_clients.clone()),
-            rejected_clients: some_unless_empty(self.rejected_clients.clone()),
-            resources: Some(self.resources.clone()).filter(|resources| !resources.is_empty()),
+            locations: some_unless_empty(&self.locations),
+            local_networks: some_unless_empty(&self.local_networks),
+            accepted_clients: some_unless_empty(&self.accepted_clients),
+            rejected_clients: some_unless_empty(&self.rejected_clients),
+            resources: Some(&self.resources)
+                .filter(|resources| !resources.is_empty())
+                .map(Resources::from),
             last_update: self.last_update,
-            labels: Some(self.labels.clone()).filter(|labels| !labels.is_empty()),
-            recipes: self.recipes.clone(),
+            labels: Some(Labels::clone(&self.labels)).filter(|labels| !labels.is_empty()),
+            recipes: self.recipes.as_deref().cloned(),
             draining: self.draining.then_some(true),
         }
     }
+}
 
-    /// The distance in kilometres from this place to the cloudlet's closest location; `None` when it has none.
-    pub fn distance_km(&self, from: &Location) -> Option<f64> {
-        self.locations
-            .iter()
-            .map(|location| from.distance_km(location))
-            .min_by(f64::total_cmp)
+impl Deref for Cloudlet {
+    type Target = Placement;
+
+    fn deref(&self) -> &Placement {
+        &self.placement
     }
 }
 
@@ -324,12 +311,14 @@ pub(crate) fn normalise_resources(resources: &mut Resources) {
     }
 }
 
-fn some_unless_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
-    Some(list).filter(|list| !list.is_empty())
+fn some_unless_empty<T: Clone>(list: &[T]) -> Option<Vec<T>> {
+    Some(list.to_vec()).filter(|list| !list.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -349,16 +338,16 @@ mod tests {
 
         assert_eq!(cloudlet.uuid, info.endpoint.uuid());
         assert_eq!(cloudlet.name, "cloudlet.example");
-        assert_eq!(cloudlet.locations, [pittsburgh]);
+        assert_eq!(*cloudlet.locations, [pittsburgh]);
         assert_eq!(
-            cloudlet.local_networks,
+            *cloudlet.local_networks,
             [
                 "8.8.4.4/32".parse().unwrap(),
                 "2600::1/128".parse().unwrap()
             ]
         );
         assert_eq!(
-            cloudlet.accepted_clients,
+            *cloudlet.accepted_clients,
             [Network::ALL_IPV4, Network::ALL_IPV6]
         );
     }
@@ -374,7 +363,32 @@ mod tests {
 
         let cloudlet = Cloudlet::new(info.clone(), &surroundings);
 
-        assert_eq!(Some(cloudlet.local_networks), info.local_networks);
+        assert_eq!(cloudlet.info().local_networks, info.local_networks);
+    }
+
+    #[rstest]
+    #[case::nothing_said(false, false, true)]
+    #[case::only_places(true, false, true)]
+    #[case::only_networks(false, true, true)]
+    #[case::both(true, true, false)]
+    fn only_what_was_not_said_follows_the_surroundings(
+        #[case] places: bool,
+        #[case] networks: bool,
+        #[case] wants: bool,
+    ) {
+        let mut info = CloudletInfo::at("http://cloudlet.example/api/v1/deploy".parse().unwrap());
+        info.locations = places.then(|| vec![Location::new(1.0, 2.0).unwrap()]);
+        info.local_networks = networks.then(|| vec!["10.0.0.0/8".parse().unwrap()]);
+        let of = |address: &str, latitude| Surroundings {
+            addresses: vec![address.parse().unwrap()],
+            locations: vec![Location::new(latitude, 0.0).unwrap()],
+        };
+        let (before, after) = (of("8.8.4.4", 3.0), of("2600::1", 4.0));
+
+        let placement = Placement::new(&info, &before).within(&after);
+
+        assert_eq!(placement, Placement::new(&info, &after));
+        assert_eq!(placement.wants_surroundings(), wants);
     }
 
     #[test]

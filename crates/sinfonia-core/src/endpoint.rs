@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::{Host, Url};
@@ -40,9 +41,9 @@ pub enum EndpointError {
 /// A Tier 2 deploy endpoint in its normal form: http(s), lower-case host, no default port, `…/v1/deploy`, no query, no trailing slash.
 ///
 /// Two spellings of one endpoint are equal, so the normal form can key a registry. A higher version is written as v1, a path
-/// prefix is kept, a query is dropped ([`Endpoint::drops_query`] tells, for a warning).
+/// prefix is kept, a query is dropped ([`Endpoint::drops_query`] tells, for a warning). Clones share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint(Url);
+pub struct Endpoint(Arc<str>);
 
 impl Endpoint {
     /// Whether the text has a query, which parsing drops.
@@ -61,22 +62,30 @@ impl Endpoint {
 
     /// The normal form.
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// The normal form as a URL.
-    pub const fn url(&self) -> &Url {
         &self.0
     }
 
+    /// The normal form as a URL.
+    #[expect(
+        clippy::expect_used,
+        reason = "the text is what a parsed URL was written as, and that can be parsed (URL Standard, section 4.5)"
+    )]
+    pub fn url(&self) -> Url {
+        Url::parse(&self.0).expect("a written URL can be read")
+    }
+
     /// The host: a name or an address.
-    pub fn host(&self) -> Option<Host<&str>> {
-        self.0.host()
+    pub fn host(&self) -> Option<Host> {
+        Host::parse(self.host_str()).ok()
     }
 
     /// The host as text, IPv6 addresses in brackets.
     pub fn host_str(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
+        let (_, rest) = self.0.split_once("://").unwrap_or_default();
+        let authority = rest.split('/').next().unwrap_or_default();
+        let after_host = authority.rfind(']').map_or(0, |bracket| bracket + 1);
+        let port = authority[after_host..].find(':');
+        port.map_or(authority, |port| &authority[..after_host + port])
     }
 
     /// The uuid of a cloudlet that is known by its endpoint alone: version 5 in the URL namespace (RFC 9562 §5.5).
@@ -86,8 +95,8 @@ impl Endpoint {
 
     /// Where the deployment of this recipe for this key is created, read and deleted: `<endpoint>/<uuid>/<URL-safe key>`.
     pub fn deployment_url(&self, recipe: Uuid, key: &PublicKey) -> Url {
-        let mut url = self.0.clone();
-        url.set_path(&format!("{}/{recipe}/{}", self.0.path(), key.url_safe()));
+        let mut url = self.url();
+        url.set_path(&format!("{}/{recipe}/{}", url.path(), key.url_safe()));
         url
     }
 }
@@ -113,7 +122,7 @@ impl FromStr for Endpoint {
             .ok_or_else(|| EndpointError::Path(shorten(url.path())))?;
         url.set_path(&path);
         url.set_query(None);
-        Ok(Self(url))
+        Ok(Self(url.as_str().into()))
     }
 }
 
@@ -156,6 +165,9 @@ fn shorten(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
@@ -220,6 +232,29 @@ mod tests {
             one.uuid(),
             Uuid::new_v5(&Uuid::NAMESPACE_URL, b"http://cloudlet/api/v1/deploy")
         );
+    }
+
+    proptest! {
+        #[test]
+        fn the_text_says_what_the_url_says(host in hosts(), port in prop::option::of(1u16..), path in "(/[ -~é]{0,8})?") {
+            let port = port.map_or_else(String::new, |port| format!(":{port}"));
+            let text = format!("http://{host}{port}{}/api/v1/deploy", path.replace(['?', '#'], ""));
+            let endpoint: Endpoint = text.parse().unwrap();
+
+            let url = endpoint.url();
+
+            prop_assert_eq!(url.as_str(), endpoint.as_str());
+            prop_assert_eq!(url.host_str(), Some(endpoint.host_str()));
+            prop_assert_eq!(url.host().map(|host| host.to_owned()), endpoint.host());
+        }
+    }
+
+    fn hosts() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[A-Za-zäß][a-z0-9-]{0,5}[a-z](\\.[a-z]{2,5})?",
+            any::<Ipv4Addr>().prop_map(|address| address.to_string()),
+            any::<Ipv6Addr>().prop_map(|address| format!("[{address}]")),
+        ]
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod cloudlet_file;
 pub mod deployment;
 pub mod discovery;
 pub mod endpoint;
+pub mod fleet;
 pub mod isolation;
 pub mod key;
 pub mod lifecycle;

@@ -11,7 +11,7 @@ mod thresholds;
 
 use self::cost::Cost;
 pub use self::thresholds::{Threshold, ThresholdError, Thresholds};
-use crate::cloudlet::Resources;
+use crate::cloudlet::Measurements;
 
 /// Seconds after which a measurement is no longer believed: three intervals of reports.
 pub const MEASUREMENT_LIFE_S: f64 = 45.0;
@@ -53,7 +53,7 @@ impl Load {
     pub fn reported(
         &self,
         thresholds: &Thresholds,
-        resources: &Resources,
+        resources: &Measurements,
         placed: Placed,
         silence_s: Option<f64>,
     ) -> Self {

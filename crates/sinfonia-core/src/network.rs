@@ -42,6 +42,12 @@ impl Network {
         Self(IpNet::from(canonical(address)))
     }
 
+    /// The block of this many leading bits that holds the address; `None` when the address has fewer.
+    pub fn of_prefix(address: IpAddr, length: u8) -> Option<Self> {
+        let net = IpNet::new(canonical(address), length).ok()?;
+        Some(Self(net.trunc()))
+    }
+
     /// Whether the address lies in this block; an IPv4-mapped address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&canonical(address))
@@ -226,6 +232,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_prefix_holds_its_address_and_is_as_long_as_asked(address: IpAddr, length: u8) {
+            let bits = if canonical(address).is_ipv4() { 32 } else { 128 };
+            let network = Network::of_prefix(address, length);
+
+            prop_assert_eq!(network.is_some(), length <= bits);
+            if let Some(network) = network {
+                prop_assert!(network.contains(address));
+                prop_assert_eq!(network.to_string().parse(), Ok(network));
+                prop_assert_eq!(network.as_ipnet().prefix_len(), length);
+            }
+        }
+
         #[test]
         fn every_network_survives_its_text(address: IpAddr, length in 0u8..=128) {
             let longest = if address.is_ipv4() { 32 } else { 128 };

@@ -205,6 +205,11 @@ impl<'a> Ranker<'a> {
         })
     }
 
+    /// Whether the recipe or the operator prefers some cloudlets. If not, and if no round trip was measured, refining changes nothing.
+    pub fn has_preferences(&self) -> bool {
+        self.request.policy.has_preference() || self.rules.policy.has_preference()
+    }
+
     /// Sorts the first of ordered candidates anew, by what is preferred and measured. Takes all candidates or at least the shortlist.
     pub fn refine(&self, candidates: &mut [Candidate<'_>]) {
         let length = self.rules.shortlist.min(candidates.len());

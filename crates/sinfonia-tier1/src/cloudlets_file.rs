@@ -182,7 +182,7 @@ impl CloudletsFollower {
     ) -> Result<(Arc<OwnToken>, TokenFollower), CloudletsError> {
         let file = self.path.clone();
         let endpoint = entry.cloudlet.endpoint.clone();
-        if !may_carry_token(endpoint.url(), self.insecure_http) {
+        if !may_carry_token(&endpoint.url(), self.insecure_http) {
             return Err(CloudletsError::InsecureToken { file, endpoint });
         }
         let folder = self.path.parent().unwrap_or(Path::new(""));

@@ -45,7 +45,7 @@ use crate::circuits::Circuits;
 use crate::forward::Forward;
 use crate::metrics::{DeployMetrics, Outcome};
 use crate::placements::Placements;
-use crate::registry::{Known, Registry};
+use crate::registry::{Known, Registry, Roster};
 
 /// Most deployments that one request gets.
 const MOST_RESULTS: usize = 3;
@@ -106,6 +106,16 @@ pub(crate) struct Deployer {
     stopping: CancellationToken,
 }
 
+impl Rules {
+    fn with<'a>(&'a self, policy: &'a Policy) -> RankingRules<'a> {
+        RankingRules {
+            matchers: &self.matchers,
+            policy,
+            shortlist: self.shortlist,
+        }
+    }
+}
+
 impl DeployRequest {
     /// What to say where there is no candidate.
     pub(crate) fn without_candidates(&self) -> String {
@@ -157,20 +167,22 @@ impl Deployer {
             remembered: &remembered,
             circuits: &self.circuits,
         };
-        let snapshot = self.registry.snapshot();
-        let ranking = self.rank(&snapshot, &wish);
-        Choice::new(&snapshot, &ranking, most)
+        let policy = self.rules.policy.load();
+        let rules = self.rules.with(&policy);
+        let roster = self.registry.roster();
+        Choice::new(&roster, &wish, rules, Timestamp::now(), most)
     }
 
-    /// Ranks the cloudlets of a snapshot by the rules of the moment.
-    pub(crate) fn rank<'a>(&self, snapshot: &'a [Arc<Known>], wish: &Wish<'_>) -> Ranking<'a> {
+    /// Ranks all cloudlets of a roster, which the snapshot holds, by the rules of the moment.
+    pub(crate) fn rank<'a>(
+        &self,
+        roster: &Roster,
+        snapshot: &'a [Arc<Known>],
+        wish: &Wish<'_>,
+    ) -> Ranking<'a> {
         let policy = self.rules.policy.load();
-        let rules = RankingRules {
-            matchers: &self.rules.matchers,
-            policy: &policy,
-            shortlist: self.rules.shortlist,
-        };
-        candidates::rank(snapshot, wish, rules, Timestamp::now())
+        let rules = self.rules.with(&policy);
+        candidates::rank(roster, snapshot, wish, rules, Timestamp::now())
     }
 
     /// The endpoints of the cloudlets that serve a recipe and key, the one renewed last first.

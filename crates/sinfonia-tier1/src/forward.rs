@@ -160,7 +160,7 @@ impl Forward {
         if let Some(location) = call.client.location() {
             request = request.header(X_LOCATION, location.to_string());
         }
-        if let Some(token) = &call.known.token {
+        if let Some(token) = call.known.token() {
             request = request.header(AUTHORIZATION, token.authorization());
         }
         Ok(request)

@@ -137,13 +137,10 @@ pub(crate) fn register_cloudlets(metrics: &mut Metrics, cloudlets: Registry) {
 
 impl Collector for Cloudlets {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let snapshot = self.0.snapshot();
+        let roster = self.0.roster();
         let known = Family::<OriginLabels, Gauge>::default();
         for origin in [Origin::File, Origin::Report, Origin::Joined] {
-            let count = snapshot
-                .iter()
-                .filter(|known| known.origin == origin)
-                .count();
+            let count = roster.count(origin);
             let labels = OriginLabels {
                 origin: word(origin),
             };

@@ -6,37 +6,39 @@
 mod authority;
 mod entry;
 mod known;
+mod parts;
+mod pools;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::fleet::Member;
 use sinfonia_core::load::Thresholds;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use self::authority::{ReportAuthority, ReportRefusal};
-pub use self::entry::{FileCloudlet, SILENCE};
-pub use self::known::{Known, Origin};
+pub use self::entry::Entry;
+pub use self::known::{FileCloudlet, Known, Origin, SILENCE};
+pub use self::state::Roster;
 use self::state::State;
 
 /// The cloudlets that are known. Clones share them.
 ///
-/// Readers get a snapshot, which is made anew only after a change. A reader that needs a new one waits for no more than the change of
-/// one entry, or for a new cloudlet file to be laid over the old one.
+/// Readers get the current [`Roster`], which nobody changes, and wait for nobody. What a cloudlet reports goes to its [`Entry`]; only when
+/// cloudlets come, go, move or change hands there is another roster, which shares most of the one before.
 #[derive(Debug, Clone, Default)]
 pub struct Registry(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Above which measurements a cloudlet counts as overloaded.
-    thresholds: Thresholds,
-    /// All cloudlets as they are; `None` after a change until somebody asks.
-    snapshot: ArcSwapOption<Vec<Arc<Known>>>,
+    /// The roster of the state when it was last unlocked.
+    roster: ArcSwap<Roster>,
     /// Told whenever an entry may have come whose surroundings are not known.
     arrivals: Notify,
 }
@@ -75,17 +77,14 @@ impl Registry {
     /// Knows no cloudlet, and will take those for overloaded of which a measurement is above its threshold.
     pub fn with_thresholds(thresholds: Thresholds) -> Self {
         Self(Arc::new(Shared {
-            thresholds,
+            state: Mutex::new(State::new(thresholds)),
             ..Shared::default()
         }))
     }
 
     /// Makes these, in this order, the cloudlets of the file: entries come and go, and what was reported stays.
     pub fn replace_file(&self, cloudlets: Vec<FileCloudlet>) {
-        let mut state = self.state();
-        state.replace_file(cloudlets, &self.0.thresholds);
-        self.changed();
-        drop(state);
+        self.change(|state| state.replace_file(cloudlets));
         self.0.arrivals.notify_one();
     }
 
@@ -99,10 +98,7 @@ impl Registry {
         authority: &ReportAuthority,
         now: Timestamp,
     ) -> Result<Reported, ReportRefusal> {
-        let mut state = self.state();
-        let reported = state.report(info, authority, &self.0.thresholds, now)?;
-        self.changed();
-        drop(state);
+        let reported = self.change(|state| state.report(info, authority, now))?;
         if reported == Reported::First {
             self.0.arrivals.notify_one();
         }
@@ -125,19 +121,12 @@ impl Registry {
 
     /// Drops the cloudlets that have been silent for [`SILENCE`]; those of the file stay and lose their measurements.
     pub fn expire(&self, now: Timestamp) -> Expired {
-        let mut state = self.state();
-        let expired = state.expire(now);
-        if !expired.is_empty() {
-            self.changed();
-        }
-        expired
+        self.change(|state| state.expire(now))
     }
 
     /// The endpoints whose place or networks nobody said, so that their hosts have to be looked up.
     pub fn wanting_surroundings(&self) -> Vec<Endpoint> {
-        let state = self.state();
-        let wanting = state.entries().filter(|entry| entry.wants_surroundings());
-        wanting.map(|entry| entry.endpoint().clone()).collect()
+        self.state().wanting().iter().cloned().collect()
     }
 
     /// Takes over what was found out about endpoints; one that is no longer known is passed over.
@@ -145,10 +134,7 @@ impl Registry {
         &self,
         found: impl IntoIterator<Item = (&'a Endpoint, &'a Arc<Surroundings>)>,
     ) {
-        let mut state = self.state();
-        if state.set_surroundings(found) {
-            self.changed();
-        }
+        self.change(|state| state.set_surroundings(found));
     }
 
     /// Waits until an entry may have come whose surroundings are not known.
@@ -156,43 +142,40 @@ impl Registry {
         self.0.arrivals.notified().await;
     }
 
-    /// All cloudlets, ordered by endpoint.
-    pub fn snapshot(&self) -> Arc<Vec<Arc<Known>>> {
-        if let Some(snapshot) = self.0.snapshot.load_full() {
-            return snapshot;
-        }
-        let state = self.state();
-        let snapshot = Arc::new(
-            state
-                .entries()
-                .map(|entry| Arc::clone(entry.known()))
-                .collect(),
-        );
-        self.0.snapshot.store(Some(Arc::clone(&snapshot)));
-        snapshot
+    /// All cloudlets at the moment.
+    pub fn roster(&self) -> Arc<Roster> {
+        self.0.roster.load_full()
+    }
+
+    /// All cloudlets as they are at the moment, ordered by endpoint.
+    pub fn snapshot(&self) -> Vec<Arc<Known>> {
+        self.0.roster.load().snapshot()
     }
 
     /// The cloudlet that goes by this uuid.
     pub fn get(&self, uuid: Uuid) -> Option<Arc<Known>> {
-        self.state()
-            .holder(uuid)
-            .map(|entry| Arc::clone(entry.known()))
+        let roster = self.0.roster.load();
+        roster.cloudlets.of_uuid(uuid).next().map(Member::now)
     }
 
     /// The cloudlet at this endpoint.
     pub fn at(&self, endpoint: &Endpoint) -> Option<Arc<Known>> {
-        self.state()
-            .at(endpoint)
-            .map(|entry| Arc::clone(entry.known()))
+        let roster = self.0.roster.load();
+        roster.cloudlets.at(endpoint).map(Member::now)
+    }
+
+    /// Changes the state, and hands out its roster if that is another one now: before the next change, so that no older one comes later.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        let result = change(&mut state);
+        if let Some(roster) = state.take_roster() {
+            self.0.roster.store(Arc::new(roster));
+        }
+        result
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has the next reader make a new snapshot. Called while the state is locked, so that no old one is stored afterwards.
-    fn changed(&self) {
-        self.0.snapshot.store(None);
     }
 }
 

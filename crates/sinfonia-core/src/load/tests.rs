@@ -253,11 +253,11 @@ fn a_measurement_has_one_threshold() {
     );
 }
 
-fn cpu_ratio(value: f64) -> Resources {
+fn cpu_ratio(value: f64) -> Measurements {
     resources(&[("cpu_ratio", value)])
 }
 
-fn resources(measured: &[(&str, f64)]) -> Resources {
+fn resources(measured: &[(&str, f64)]) -> Measurements {
     let measured = measured.iter();
     measured
         .map(|(name, value)| ((*name).to_owned(), Measurement::try_from(*value).unwrap()))

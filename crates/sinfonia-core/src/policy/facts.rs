@@ -51,7 +51,7 @@ impl<'a> Facts<'a> {
     /// The cloudlet's location closest to the client; the first, where the client's place is unknown.
     pub(super) fn location(&self) -> Option<&'a Location> {
         let locations = &self.cloudlet.locations;
-        let (Some(from), [_, _, ..]) = (self.client.location(), locations.as_slice()) else {
+        let (Some(from), [_, _, ..]) = (self.client.location(), &**locations) else {
             return locations.first();
         };
         locations

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -136,7 +137,7 @@ fn the_example_of_a_policy_can_be_used() {
     let unmet = policy
         .check(&facts(
             &Cloudlet {
-                labels: [].into(),
+                labels: Arc::default(),
                 ..cloudlet()
             },
             &client(),
@@ -150,10 +151,11 @@ fn the_example_of_a_policy_can_be_used() {
 
 #[test]
 fn the_location_closest_to_the_client_counts() {
-    let mut cloudlet = cloudlet();
-    cloudlet
-        .locations
+    let mut info = cloudlet().info();
+    info.locations
+        .get_or_insert_default()
         .insert(0, Location::new(0.0, 0.0).unwrap());
+    let cloudlet = Cloudlet::new(info, &Surroundings::default());
 
     let met = requirement("cloudlet.location.lat > 40.0").check(&facts(&cloudlet, &client()));
 

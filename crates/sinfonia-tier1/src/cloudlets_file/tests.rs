@@ -173,11 +173,11 @@ async fn what_has_not_changed_is_not_laid_over_anew() {
         ("secrets/one", "secret"),
     ]);
     let (registry, mut follower) = open(&folder).await.unwrap();
-    let before = registry.snapshot();
+    let before = registry.roster();
 
     follower.look().await;
 
-    assert!(Arc::ptr_eq(&before, &registry.snapshot()));
+    assert!(Arc::ptr_eq(&before, &registry.roster()));
 }
 
 async fn open(folder: &TempDir) -> Result<(Registry, CloudletsFollower), CloudletsError> {
@@ -204,7 +204,7 @@ fn write(folder: &TempDir, name: &str, content: &str) {
 fn hosts(registry: &Registry) -> Vec<(Option<usize>, String)> {
     let told = |known: &Arc<Known>| {
         (
-            known.file_place,
+            known.file_place(),
             known.cloudlet.endpoint.host_str().to_owned(),
         )
     };
@@ -214,6 +214,6 @@ fn hosts(registry: &Registry) -> Vec<(Option<usize>, String)> {
 /// What is shown to the only cloudlet.
 fn token(registry: &Registry) -> Option<String> {
     let snapshot = registry.snapshot();
-    let token = snapshot.first()?.token.as_ref()?;
+    let token = snapshot.first()?.token()?;
     token.authorization().to_str().ok().map(str::to_owned)
 }

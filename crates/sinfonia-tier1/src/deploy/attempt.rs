@@ -47,7 +47,7 @@ impl Deployer {
         time: TryTime,
     ) -> Verdict<Placed> {
         let cloudlet = &candidate.known.cloudlet;
-        let counted = candidate.known.tally.count(candidate.order.remembered);
+        let counted = candidate.known.tally().count(candidate.order.remembered);
         let call = request.call(candidate);
         let claim = self.releases.claim(call.clone());
         let asking = self.forward.deploy(&call, time.prefer_wait());

@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use sinfonia_core::client::ClientInfo;
 use sinfonia_core::cloudlet::CandidateInfo;
 use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::fleet::{Member, Search, Standing};
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::policy::Policy;
 use sinfonia_core::ranking::{
-    self, Conditions, Matcher, OrderKey, Ranking, RankingRequest, RankingRules,
+    self, Conditions, Exclusion, Matcher, OrderKey, Ranker, Ranking, RankingRequest, RankingRules,
 };
 use uuid::Uuid;
 
 use crate::circuits::{self, Circuits};
-use crate::registry::Known;
+use crate::registry::{Known, Roster};
 
 /// Whom a deployment is for, and where it may go.
 #[derive(Debug, Clone, Copy)]
@@ -57,22 +59,33 @@ pub(crate) struct Candidate {
 pub(crate) struct Choice {
     /// Those that may, best first.
     pub(crate) candidates: Vec<Candidate>,
-    /// How many may not.
+    /// How many may not, as far as was looked.
     pub(crate) excluded: Excluded,
 }
 
-/// How many cloudlets each rule excluded from a request.
+/// The moment of a decision, by the clocks that what is known is told by.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    time: Timestamp,
+    instant: Instant,
+}
+
+impl Now {
+    fn at(time: Timestamp) -> Self {
+        Self {
+            time,
+            instant: circuits::now(),
+        }
+    }
+}
+
+/// How many of the cloudlets that were looked at each rule excluded from a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Excluded(BTreeMap<&'static str, usize>);
 
 impl Excluded {
-    /// Counts the exclusions of a ranking.
-    fn of(ranking: &Ranking<'_>) -> Self {
-        let mut counts = BTreeMap::new();
-        for (_, exclusion) in &ranking.excluded {
-            *counts.entry(exclusion.rule()).or_default() += 1;
-        }
-        Self(counts)
+    fn count(&mut self, exclusion: &Exclusion) {
+        *self.0.entry(exclusion.rule()).or_default() += 1;
     }
 
     /// The rules with their counts.
@@ -91,64 +104,129 @@ impl fmt::Display for Excluded {
     }
 }
 
-/// Ranks the cloudlets of a snapshot, as they are now, for a wish.
+/// Ranks all cloudlets of a roster, as they are now, for a wish. `snapshot` holds them.
 pub(crate) fn rank<'a>(
+    roster: &Roster,
     snapshot: &'a [Arc<Known>],
     wish: &Wish<'_>,
     rules: RankingRules<'_>,
     now: Timestamp,
 ) -> Ranking<'a> {
-    let is_remembered = |known: &&Arc<Known>| wish.remembered.contains(&known.cloudlet.endpoint);
-    let remembered: Vec<Uuid> = if wish.remembered.is_empty() {
-        Vec::new()
-    } else {
-        let remembered = snapshot.iter().filter(is_remembered);
-        remembered.map(|known| known.cloudlet.uuid).collect()
-    };
-    let request = RankingRequest {
-        recipe: wish.recipe,
-        policy: wish.policy,
-        key: wish.key,
-        client: wish.client,
-        remembered: &remembered,
-    };
-    let may_get_it = |known: &&Arc<Known>| {
-        let uuid = known.cloudlet.uuid;
-        wish.only.is_none_or(|only| only == uuid) && !wish.exclude.contains(&uuid)
-    };
-    let (cloudlets, instant) = (snapshot.iter().filter(may_get_it), circuits::now());
-    let cloudlets = cloudlets.map(|known| {
-        let conditions = known.conditions(now);
-        let endpoint = &known.cloudlet.endpoint;
-        let class = wish.circuits.class(conditions.class, endpoint, instant);
-        (
-            &known.cloudlet,
-            Conditions {
-                class,
-                ..conditions
-            },
-        )
-    });
-    ranking::rank(request, rules, cloudlets)
+    let (remembered, now) = (wish.remembered_in(roster), Now::at(now));
+    let may_get_it = |known: &&Arc<Known>| wish.may_be_served_by(known);
+    let cloudlets = snapshot.iter().filter(may_get_it);
+    let cloudlets = cloudlets.map(|known| (&known.cloudlet, wish.conditions(known, now)));
+    ranking::rank(wish.request(&remembered), rules, cloudlets)
 }
 
 impl Choice {
-    /// The first cloudlets of a ranking, at most this many. `snapshot` is the one that was ranked, ordered by endpoint.
-    pub(crate) fn new(snapshot: &[Arc<Known>], ranking: &Ranking<'_>, most: usize) -> Self {
-        let best = ranking.candidates.iter().take(most);
-        let candidates = best.filter_map(|candidate| {
-            let endpoint = &candidate.cloudlet.endpoint;
-            let place = snapshot.binary_search_by(|known| known.cloudlet.endpoint.cmp(endpoint));
-            Some(Candidate {
-                known: Arc::clone(snapshot.get(place.ok()?)?),
-                matcher: candidate.matcher,
-                distance_km: candidate.distance_km,
-                order: candidate.order,
-            })
-        });
+    /// The first cloudlets of a roster, as they are now, at most this many. Others are looked at no further than it takes to know that.
+    pub(crate) fn new(
+        roster: &Roster,
+        wish: &Wish<'_>,
+        rules: RankingRules<'_>,
+        now: Timestamp,
+        most: usize,
+    ) -> Self {
+        let (remembered, now) = (wish.remembered_in(roster), Now::at(now));
+        let ranker = Ranker::new(wish.request(&remembered), rules);
+        let mut excluded = Excluded::default();
+        let mut judge = |known: &Arc<Known>| {
+            if !wish.may_be_served_by(known) {
+                return None;
+            }
+            let judged = ranker.judge(&known.cloudlet, wish.conditions(known, now));
+            let judged = judged.inspect_err(|exclusion| excluded.count(exclusion));
+            judged.ok().map(Standing::from)
+        };
+        let found = match wish.only {
+            Some(only) => {
+                let known = roster.cloudlets.of_uuid(only).map(Member::now);
+                let judged = known.filter_map(|known| Some((judge(&known)?, known)));
+                judged.map(|(standing, known)| (known, standing)).collect()
+            }
+            None => {
+                let shortlist = if ranker.has_preferences() {
+                    rules.shortlist
+                } else {
+                    0
+                };
+                let search = Search {
+                    client: wish.client,
+                    matchers: rules.matchers,
+                    remembered: &remembered,
+                    most: most.max(shortlist),
+                };
+                roster.cloudlets.search(&search, judge)
+            }
+        };
+        let mut candidates = refined(&found, &ranker, rules.shortlist);
+        candidates.truncate(most);
         Self {
-            candidates: candidates.collect(),
-            excluded: Excluded::of(ranking),
+            candidates,
+            excluded,
+        }
+    }
+}
+
+/// Makes candidates of what was found, the first of them in the order that is preferred.
+fn refined(
+    found: &[(Arc<Known>, Standing)],
+    ranker: &Ranker<'_>,
+    shortlist: usize,
+) -> Vec<Candidate> {
+    let candidate = |(known, standing): &(Arc<Known>, Standing)| Candidate {
+        known: Arc::clone(known),
+        matcher: standing.matcher,
+        distance_km: standing.distance_km,
+        order: standing.order,
+    };
+    if !ranker.has_preferences() {
+        return found.iter().map(candidate).collect();
+    }
+    let (first, rest) = found.split_at(shortlist.min(found.len()));
+    let mut ordered: Vec<ranking::Candidate<'_>> = first
+        .iter()
+        .map(|(known, standing)| standing.of(&known.cloudlet))
+        .collect();
+    ranker.refine(&mut ordered);
+    let place = |ordered: &ranking::Candidate<'_>| {
+        let mut first = first.iter();
+        first.find(|(known, _)| std::ptr::eq(&raw const known.cloudlet, ordered.cloudlet))
+    };
+    let ordered = ordered.iter().filter_map(place);
+    ordered.chain(rest).map(candidate).collect()
+}
+
+impl<'a> Wish<'a> {
+    const fn request(&self, remembered: &'a [Uuid]) -> RankingRequest<'a> {
+        RankingRequest {
+            recipe: self.recipe,
+            policy: self.policy,
+            key: self.key,
+            client: self.client,
+            remembered,
+        }
+    }
+
+    /// The uuids of those that serve this recipe and key already.
+    fn remembered_in(&self, roster: &Roster) -> Vec<Uuid> {
+        let remembered = self.remembered.iter();
+        let known = remembered.filter_map(|endpoint| roster.cloudlets.at(endpoint));
+        known.map(Member::uuid).collect()
+    }
+
+    fn may_be_served_by(&self, known: &Known) -> bool {
+        let uuid = known.cloudlet.uuid;
+        self.only.is_none_or(|only| only == uuid) && !self.exclude.contains(&uuid)
+    }
+
+    fn conditions(&self, known: &Known, now: Now) -> Conditions {
+        let conditions = known.conditions(now.time);
+        let endpoint = &known.cloudlet.endpoint;
+        Conditions {
+            class: self.circuits.class(conditions.class, endpoint, now.instant),
+            ..conditions
         }
     }
 }

@@ -5,7 +5,7 @@ use sinfonia_core::endpoint::Endpoint;
 use sinfonia_service::tokens::Scope;
 use uuid::Uuid;
 
-use super::entry::Entry;
+use super::known::Known;
 use super::state::State;
 
 /// On whose word a report is taken.
@@ -102,9 +102,11 @@ pub(super) fn check(
 ) -> Result<(), ReportRefusal> {
     authority.check_scope(Some(uuid), Some(endpoint))?;
     let here = state.at(endpoint);
-    let holder = state
-        .holder(uuid)
-        .filter(|entry| entry.endpoint() != endpoint);
+    let here = here.as_deref();
+    let holder = state.holder(uuid);
+    let holder = holder
+        .as_deref()
+        .filter(|known| known.cloudlet.endpoint != *endpoint);
     if !authority.has_token() {
         check_anonymous(here, holder, endpoint)?;
     }
@@ -122,17 +124,17 @@ pub(super) fn check(
 }
 
 /// Of an anonymous report for an entry of the file the uuid does not count.
-fn takes_uuid(here: Option<&Entry>, authority: &ReportAuthority) -> bool {
-    authority.has_token() || here.is_none_or(|entry| entry.source().file().is_none())
+fn takes_uuid(here: Option<&Known>, authority: &ReportAuthority) -> bool {
+    authority.has_token() || here.is_none_or(|known| !known.is_from_file())
 }
 
 fn check_anonymous(
-    here: Option<&Entry>,
-    holder: Option<&Entry>,
+    here: Option<&Known>,
+    holder: Option<&Known>,
     endpoint: &Endpoint,
 ) -> Result<(), ReportRefusal> {
-    let endpoint_is_owned = here.is_some_and(Entry::belongs_to_token);
-    let uuid_is_owned = holder.is_some_and(Entry::belongs_to_token);
+    let endpoint_is_owned = here.is_some_and(Known::belongs_to_token);
+    let uuid_is_owned = holder.is_some_and(Known::belongs_to_token);
     if endpoint_is_owned || uuid_is_owned {
         let endpoint = endpoint.clone();
         return Err(ReportRefusal::NeedsToken { endpoint });
@@ -142,29 +144,29 @@ fn check_anonymous(
 
 /// A token for a uuid says nothing about endpoints: its bearer may settle at one that nobody holds. An entry of the file is held by the
 /// uuid that the file names, any other by the last token that reported it, until that falls silent.
-fn check_endpoint(here: Option<&Entry>, uuid: Uuid, now: Timestamp) -> Result<(), ReportRefusal> {
+fn check_endpoint(here: Option<&Known>, uuid: Uuid, now: Timestamp) -> Result<(), ReportRefusal> {
     let Some(here) = here else { return Ok(()) };
-    let file = here.source().file();
-    let named = file
+    let named = here
+        .file()
         .filter(|file| file.names_uuid())
         .map(|file| file.uuid());
-    let owner = named.or_else(|| here.is_held(now).then(|| here.uuid()));
+    let owner = named.or_else(|| here.is_held(now).then_some(here.cloudlet.uuid));
     match owner.filter(|owner| *owner != uuid) {
         None => Ok(()),
         Some(owner) => Err(ReportRefusal::EndpointTaken {
-            endpoint: here.endpoint().clone(),
+            endpoint: here.cloudlet.endpoint.clone(),
             owner,
         }),
     }
 }
 
 /// A token for an endpoint says nothing about uuids: its bearer may take one that nobody else reports with a token.
-fn check_uuid(holder: Option<&Entry>, uuid: Uuid, now: Timestamp) -> Result<(), ReportRefusal> {
+fn check_uuid(holder: Option<&Known>, uuid: Uuid, now: Timestamp) -> Result<(), ReportRefusal> {
     match holder.filter(|holder| holder.is_held(now)) {
         None => Ok(()),
         Some(holder) => Err(ReportRefusal::UuidTaken {
             uuid,
-            owner: holder.endpoint().clone(),
+            owner: holder.cloudlet.endpoint.clone(),
         }),
     }
 }

@@ -1,39 +1,82 @@
 //! The registry's content and what may happen to it, without locks and clocks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
+use sinfonia_core::fleet::{Fleet, Member};
 use sinfonia_core::load::Thresholds;
 use uuid::Uuid;
 
 use super::authority::{self, ReportAuthority, ReportRefusal};
-use super::entry::{Entry, FileCloudlet, FileSide, Parts, ReportSide, Source};
+use super::entry::Entry;
+use super::known::{FileCloudlet, Known, Origin, SILENCE};
+use super::parts::{Parts, Report};
+use super::pools::Pools;
 use super::{Expired, Reported};
 
-/// All cloudlets by endpoint. Every uuid belongs to one of them, and those that the file gives stay with their entries.
+/// All cloudlets at a time. A clone costs next to nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Roster {
+    /// The cloudlets. What they report is seen in here at once, what changes otherwise in the next roster.
+    pub cloudlets: Fleet<Entry>,
+    /// How many there are of each origin.
+    origins: [usize; 3],
+}
+
+/// The current roster and what it takes to keep it. Every uuid belongs to one cloudlet, and those that the file gives stay with it.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    entries: BTreeMap<Endpoint, Entry>,
-    uuids: HashMap<Uuid, Endpoint>,
+    roster: Roster,
+    /// Whether the roster is another one than before, in more than what cloudlets report.
+    is_new: bool,
     /// The uuids that the file gives, also while an entry goes by that of its report.
     file_uuids: HashMap<Uuid, Endpoint>,
+    /// Those that report, the one that did longest ago first.
+    reporting: BTreeSet<(Timestamp, Endpoint)>,
+    /// Those whose place or networks have to be found out.
+    wanting: BTreeSet<Endpoint>,
+    /// Above which measurements a cloudlet counts as overloaded.
+    thresholds: Thresholds,
+    pools: Pools,
+}
+
+impl Roster {
+    /// All cloudlets as they are at the moment, ordered by endpoint.
+    pub fn snapshot(&self) -> Vec<Arc<Known>> {
+        let mut all: Vec<Arc<Known>> = self.cloudlets.iter().map(Member::now).collect();
+        all.sort_unstable_by(|a, b| a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint));
+        all
+    }
+
+    /// How many cloudlets became known so.
+    pub const fn count(&self, origin: Origin) -> usize {
+        self.origins[origin as usize]
+    }
 }
 
 impl State {
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+    pub(super) fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            ..Self::default()
+        }
     }
 
-    pub(super) fn at(&self, endpoint: &Endpoint) -> Option<&Entry> {
-        self.entries.get(endpoint)
+    /// The roster, if it is not the one that was taken before.
+    pub(super) fn take_roster(&mut self) -> Option<Roster> {
+        std::mem::take(&mut self.is_new).then(|| self.roster.clone())
     }
 
-    /// The entry that goes by this uuid.
-    pub(super) fn holder(&self, uuid: Uuid) -> Option<&Entry> {
-        self.at(self.uuids.get(&uuid)?)
+    pub(super) fn at(&self, endpoint: &Endpoint) -> Option<Arc<Known>> {
+        self.roster.cloudlets.at(endpoint).map(Member::now)
+    }
+
+    /// The cloudlet that goes by this uuid.
+    pub(super) fn holder(&self, uuid: Uuid) -> Option<Arc<Known>> {
+        self.roster.cloudlets.of_uuid(uuid).next().map(Member::now)
     }
 
     /// The endpoint that the file gives this uuid to.
@@ -41,186 +84,230 @@ impl State {
         self.file_uuids.get(&uuid)
     }
 
+    pub(super) const fn wanting(&self) -> &BTreeSet<Endpoint> {
+        &self.wanting
+    }
+
     /// Makes these the cloudlets of the file. What was reported stays, unless the file now gives its uuid to another.
-    pub(super) fn replace_file(&mut self, cloudlets: Vec<FileCloudlet>, thresholds: &Thresholds) {
-        let mut before = std::mem::take(self);
-        for (place, cloudlet) in cloudlets.into_iter().enumerate() {
-            let endpoint = cloudlet.info.endpoint.clone();
-            let file = Box::new(FileSide { place, cloudlet });
-            self.file_uuids.insert(file.uuid(), endpoint.clone());
-            let parts = match before.entries.remove(&endpoint).map(Entry::into_parts) {
-                None => Parts::new(Source::File(file)),
-                Some(parts) => Parts {
-                    source: join(file, parts.source.into_sides().1),
-                    ..parts
-                },
-            };
-            let parts = match &parts.source {
-                Source::File(_) => parts.measured(thresholds, None),
-                Source::Joined(..) | Source::Report(_) => parts,
-            };
-            self.entries.insert(endpoint, Entry::new(parts));
+    pub(super) fn replace_file(&mut self, cloudlets: Vec<FileCloudlet>) {
+        let given = |file: &FileCloudlet| (uuid_of(&file.info), file.info.endpoint.clone());
+        let given = cloudlets.iter().map(given).collect();
+        let before = std::mem::replace(&mut self.file_uuids, given);
+        let left = self.let_go(before.into_values(), &cloudlets);
+        for (place, file) in cloudlets.into_iter().enumerate() {
+            self.put_file_cloudlet(place, file);
         }
-        self.settle_file_entries();
-        self.keep_reported(before);
+        self.take_file_uuids();
+        for known in left {
+            let uuid = known.cloudlet.uuid;
+            if !self.file_uuids.contains_key(&uuid) && self.holder(uuid).is_none() {
+                self.put(known);
+            }
+        }
     }
 
     /// Takes a report in.
     pub(super) fn report(
         &mut self,
-        info: CloudletInfo,
+        mut info: CloudletInfo,
         authority: &ReportAuthority,
-        thresholds: &Thresholds,
         now: Timestamp,
     ) -> Result<Reported, ReportRefusal> {
-        let endpoint = info.endpoint.clone();
-        let uuid = info.uuid.unwrap_or_else(|| endpoint.uuid());
-        authority::check(self, uuid, &endpoint, authority, now)?;
-        let report = ReportSide {
-            info,
-            with_token: authority.has_token(),
-            at: now,
-            silent: false,
-        };
-        let before = self.remove(&endpoint);
+        let uuid = uuid_of(&info);
+        authority::check(self, uuid, &info.endpoint, authority, now)?;
+        let before = self.at(&info.endpoint);
         let reported = match &before {
             Some(_) => Reported::Again,
             None => Reported::First,
         };
-        let last = before.as_ref().and_then(|entry| entry.source().report());
-        let silence_s = last.map(|last| last.at.duration_until(now).as_secs_f64());
-        let parts = match before.map(Entry::into_parts) {
-            None => Parts::new(Source::Report(report)),
-            Some(parts) => Parts {
-                source: match parts.source.into_sides().0 {
-                    None => Source::Report(report),
-                    Some(file) => Source::Joined(file, report),
-                },
-                ..parts
-            },
-        };
-        let entry = Entry::new(parts.measured(thresholds, silence_s));
-        self.release(entry.uuid());
-        self.insert(entry);
+        if let Some(before) = &before {
+            // An equal text that is in memory already.
+            info.endpoint = before.cloudlet.endpoint.clone();
+        }
+        let mut parts = parts_of(before.as_deref());
+        let last = parts.report.as_ref();
+        let last = last.and_then(|last| last.cloudlet.last_update);
+        parts.set_report(info, authority.has_token(), now, &mut self.pools);
+        if let Some(known) = Known::of(parts, &self.thresholds) {
+            self.release(known.cloudlet.uuid, &known.cloudlet.endpoint);
+            self.put(known.measured(&self.thresholds, last, now));
+        }
         Ok(reported)
     }
 
     /// Drops what has been silent for too long, and takes the measurements from what outlives that.
     pub(super) fn expire(&mut self, now: Timestamp) -> Expired {
         let mut expired = Expired::default();
-        for entry in self.entries.values_mut() {
-            let source = entry.source();
-            let Some(report) = source.report().filter(|report| !report.silent) else {
-                continue;
-            };
-            if report.is_live(now) {
+        while let Some((at, _)) = self.reporting.first()
+            && at.duration_until(now) >= SILENCE
+            && let Some((_, endpoint)) = self.reporting.pop_first()
+        {
+            let mut parts = parts_of(self.at(&endpoint).as_deref());
+            if parts.file.is_none() {
+                self.remove(&endpoint);
+                expired.dropped.push(endpoint);
                 continue;
             }
-            if source.file().is_none() {
-                expired.dropped.push(entry.endpoint().clone());
-            } else {
-                expired.silent.push(entry.endpoint().clone());
-                entry.fall_silent();
+            if let Some(report) = &mut parts.report {
+                report.marks.silent = true;
             }
-        }
-        for endpoint in &expired.dropped {
-            self.remove(endpoint);
+            self.put_parts(parts);
+            expired.silent.push(endpoint);
         }
         expired
     }
 
-    /// Takes over what was found out about endpoints; tells whether any of it is news.
+    /// Takes over what was found out about endpoints.
     pub(super) fn set_surroundings<'a>(
         &mut self,
         found: impl IntoIterator<Item = (&'a Endpoint, &'a Arc<Surroundings>)>,
-    ) -> bool {
-        let mut news = false;
+    ) {
         for (endpoint, surroundings) in found {
-            if let Some(entry) = self.entries.get_mut(endpoint) {
-                news |= entry.set_surroundings(surroundings);
+            let mut parts = parts_of(self.at(endpoint).as_deref());
+            if parts.set_surroundings(surroundings) {
+                self.put_parts(parts);
             }
         }
-        news
     }
 
-    /// Frees a uuid for a newer bearer. Who had it goes, or goes by the file's again.
-    fn release(&mut self, uuid: Uuid) {
-        let Some(holder) = self.uuids.get(&uuid).cloned() else {
-            return;
-        };
-        let Some(parts) = self.remove(&holder).map(Entry::into_parts) else {
-            return;
-        };
-        if let Some(file) = parts.source.into_sides().0 {
-            let source = Source::File(file);
-            self.insert(Entry::new(Parts { source, ..parts }));
-        }
-    }
-
-    /// Lets file entries go by what they joined with, as far as the file does not give that uuid to another.
-    fn settle_file_entries(&mut self) {
-        let file_uuids = &self.file_uuids;
-        for (endpoint, entry) in std::mem::take(&mut self.entries) {
-            let owner = file_uuids.get(&entry.uuid());
-            let settled = if owner.is_none_or(|owner| *owner == endpoint) {
-                entry
-            } else {
-                let parts = entry.into_parts();
-                let source = match parts.source {
-                    Source::Joined(file, _) => Source::File(file),
-                    other => other,
-                };
-                Entry::new(Parts { source, ..parts })
+    /// Takes out the cloudlets at these endpoints that the file no longer names, and gives what is left of them, with a token first.
+    fn let_go(
+        &mut self,
+        before: impl Iterator<Item = Endpoint>,
+        file: &[FileCloudlet],
+    ) -> Vec<Known> {
+        let named: HashSet<&Endpoint> = file.iter().map(|file| &file.info.endpoint).collect();
+        let gone = before.filter(|endpoint| !named.contains(endpoint));
+        let reported = gone.filter_map(|endpoint| {
+            let parts = self.remove(&endpoint)?.parts();
+            let report = parts.report.filter(|report| !report.marks.silent)?;
+            let parts = Parts {
+                file: None,
+                report: Some(report),
+                ..parts
             };
-            self.uuids.insert(settled.uuid(), endpoint.clone());
-            self.entries.insert(endpoint, settled);
+            Known::of(parts, &self.thresholds)
+        });
+        let mut left: Vec<Known> = reported.collect();
+        left.sort_by(|a, b| {
+            let tokens = b.belongs_to_token().cmp(&a.belongs_to_token());
+            tokens.then_with(|| a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint))
+        });
+        left
+    }
+
+    fn put_file_cloudlet(&mut self, place: usize, file: FileCloudlet) {
+        let endpoint = file.info.endpoint.clone();
+        let before = self.at(&endpoint);
+        let mut parts = parts_of(before.as_deref());
+        parts.set_file(place, file, &mut self.pools);
+        let is_robbed = |report: &Report| {
+            let owner = self.file_uuids.get(&report.cloudlet.uuid);
+            report.marks.with_token && owner.is_some_and(|owner| *owner != endpoint)
+        };
+        if parts.report.as_ref().is_some_and(is_robbed) {
+            parts.report = None;
+        }
+        let known = Known::of(parts, &self.thresholds);
+        if before.as_deref() != known.as_ref()
+            && let Some(known) = known
+        {
+            self.put(known);
         }
     }
 
-    /// Keeps what was reported and is not of the file, those with a token first.
-    fn keep_reported(&mut self, before: Self) {
-        let mut reports: Vec<_> = before
-            .entries
-            .into_values()
-            .filter_map(|entry| {
-                let parts = entry.into_parts();
-                let report = parts
-                    .source
-                    .into_sides()
-                    .1
-                    .filter(|report| !report.silent)?;
-                let with_token = report.with_token;
-                let source = Source::Report(report);
-                Some((with_token, Parts { source, ..parts }))
-            })
-            .collect();
-        reports.sort_by_key(|(with_token, _)| !with_token);
-        for (_, parts) in reports {
-            let entry = Entry::new(parts);
-            if !self.uuids.contains_key(&entry.uuid())
-                && !self.file_uuids.contains_key(&entry.uuid())
-            {
-                self.insert(entry);
-            }
+    /// Drops the cloudlets that reported a uuid which the file gives to another.
+    fn take_file_uuids(&mut self) {
+        let cloudlets = &self.roster.cloudlets;
+        let robbed = self.file_uuids.iter().flat_map(|(uuid, owner)| {
+            let bearers = cloudlets.of_uuid(*uuid);
+            let endpoints = bearers.map(|entry| entry.placement().endpoint.clone());
+            endpoints.filter(move |endpoint| endpoint != owner)
+        });
+        for endpoint in robbed.collect::<Vec<_>>() {
+            self.remove(&endpoint);
         }
     }
 
-    fn insert(&mut self, entry: Entry) {
-        let endpoint = entry.endpoint().clone();
-        self.uuids.insert(entry.uuid(), endpoint.clone());
-        self.entries.insert(endpoint, entry);
+    /// Frees a uuid for its newer bearer at this endpoint. Who had it goes, or goes by the file's again.
+    fn release(&mut self, uuid: Uuid, bearer: &Endpoint) {
+        let Some(holder) = self.holder(uuid) else {
+            return;
+        };
+        let endpoint = &holder.cloudlet.endpoint;
+        if endpoint == bearer {
+            return;
+        }
+        let parts = Parts {
+            report: None,
+            ..holder.parts()
+        };
+        if parts.file.is_some() {
+            self.put_parts(parts);
+        } else {
+            self.remove(endpoint);
+        }
     }
 
-    fn remove(&mut self, endpoint: &Endpoint) -> Option<Entry> {
-        let entry = self.entries.remove(endpoint)?;
-        self.uuids.remove(&entry.uuid());
-        Some(entry)
+    fn put_parts(&mut self, parts: Parts) {
+        if let Some(known) = Known::of(parts, &self.thresholds) {
+            self.put(known);
+        }
+    }
+
+    /// Makes this what is known of a cloudlet. Where only what it reports is new, the roster stays as it is.
+    fn put(&mut self, known: Known) {
+        let endpoint = known.cloudlet.endpoint.clone();
+        let before = self.roster.cloudlets.at(&endpoint).cloned();
+        let origin = before.as_ref().map(|before| {
+            let before = before.now();
+            self.uncount(&before);
+            before.origin()
+        });
+        self.is_new |= origin != Some(known.origin());
+        self.count(&known);
+        let refused = match before {
+            Some(before) => before.take(known),
+            None => Some(known),
+        };
+        if let Some(known) = refused {
+            self.roster.cloudlets.insert(Entry::new(known));
+            self.is_new = true;
+        }
+    }
+
+    fn remove(&mut self, endpoint: &Endpoint) -> Option<Arc<Known>> {
+        let known = self.roster.cloudlets.remove(endpoint)?.now();
+        self.uncount(&known);
+        self.is_new = true;
+        Some(known)
+    }
+
+    fn count(&mut self, known: &Known) {
+        let endpoint = &known.cloudlet.endpoint;
+        self.roster.origins[known.origin() as usize] += 1;
+        if let Some(at) = known.reports_since() {
+            self.reporting.insert((at, endpoint.clone()));
+        }
+        if known.cloudlet.wants_surroundings() {
+            self.wanting.insert(endpoint.clone());
+        }
+    }
+
+    fn uncount(&mut self, known: &Known) {
+        let endpoint = &known.cloudlet.endpoint;
+        self.roster.origins[known.origin() as usize] -= 1;
+        if let Some(at) = known.reports_since() {
+            self.reporting.remove(&(at, endpoint.clone()));
+        }
+        self.wanting.remove(endpoint);
     }
 }
 
-fn join(file: Box<FileSide>, report: Option<ReportSide>) -> Source {
-    match report {
-        None => Source::File(file),
-        Some(report) => Source::Joined(file, report),
-    }
+fn parts_of(known: Option<&Known>) -> Parts {
+    known.map_or_else(Parts::default, Known::parts)
+}
+
+fn uuid_of(info: &CloudletInfo) -> Uuid {
+    info.uuid.unwrap_or_else(|| info.endpoint.uuid())
 }

@@ -1,5 +1,5 @@
 use rstest::rstest;
-use sinfonia_core::cloudlet::{Cloudlet, Measurement, Resources};
+use sinfonia_core::cloudlet::{Cloudlet, Measurement, Measurements, Resources};
 use sinfonia_core::location::Location;
 use sinfonia_service::tokens::{OwnToken, Scope};
 
@@ -121,7 +121,7 @@ fn pittsburgh() -> Arc<Surroundings> {
 fn known(registry: &Registry) -> Vec<(String, Uuid, Origin)> {
     let told = |known: &Arc<Known>| {
         let cloudlet = &known.cloudlet;
-        (cloudlet.endpoint.to_string(), cloudlet.uuid, known.origin)
+        (cloudlet.endpoint.to_string(), cloudlet.uuid, known.origin())
     };
     registry.snapshot().iter().map(told).collect()
 }

@@ -4,9 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, RawQuery, Request, State};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
+use http::header::LINK;
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -16,16 +18,20 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sinfonia_core::cloudlet::CloudletInfo;
 use sinfonia_core::endpoint::Endpoint;
-use sinfonia_service::json::Json;
+use sinfonia_core::fleet::Member;
+use sinfonia_service::json::{Json, JsonList};
 use sinfonia_service::problem::Problem;
 use sinfonia_service::proxies::TrustedProxies;
 use uuid::Uuid;
 
-use crate::registry::{Known, Registry, ReportAuthority, ReportRefusal, Reported};
+use crate::deploy::{count, malformed, pairs};
+use crate::registry::{Entry, Registry, ReportAuthority, ReportRefusal, Reported, Roster};
 use crate::report_access::{AccessError, ReportAccess};
 
 /// Longest report, in bytes. Those of today have less than 2 KiB.
 const REPORT_BYTES: usize = 64 * 1024;
+/// Most cloudlets of a page: a few MiB.
+const LONGEST_PAGE: usize = 10_000;
 
 /// What these routes work on.
 pub struct CloudletsState {
@@ -75,23 +81,93 @@ pub fn router(state: CloudletsState) -> Router {
         .with_state(Arc::new(state))
 }
 
-/// All cloudlets: those of the file in its order, then the others by name.
-async fn list(State(state): State<Arc<CloudletsState>>) -> Json<Vec<CloudletInfo>> {
-    let snapshot = state.registry.snapshot();
-    let mut cloudlets: Vec<&Known> = snapshot.iter().map(AsRef::as_ref).collect();
-    cloudlets.sort_by(|a, b| order(a).cmp(&order(b)));
-    Json(
-        cloudlets
-            .iter()
-            .map(|known| known.cloudlet.info())
-            .collect(),
-    )
+/// All cloudlets: those of the file in its order, then the others by name. With `limit` so many, in an order of no meaning, and a link to
+/// the next ones.
+async fn list(
+    State(state): State<Arc<CloudletsState>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let roster = state.registry.roster();
+    if let Some(page) = PageQuery::parse(query.as_deref())? {
+        return Ok(page.of(&roster));
+    }
+    // A million of them take seconds to sort.
+    let sorted = tokio::task::spawn_blocking(move || sorted(&roster)).await;
+    let entries = sorted.map_err(|_| Problem::internal("the list could not be made"))?;
+    let infos = entries.into_iter().map(|entry| entry.now().cloudlet.info());
+    Ok(JsonList(infos).into_response())
 }
 
-fn order(known: &Known) -> (usize, &str, &Endpoint) {
-    let cloudlet = &known.cloudlet;
-    let place = known.file_place.unwrap_or(usize::MAX);
-    (place, &cloudlet.name, &cloudlet.endpoint)
+/// A part of the list that is asked for.
+#[derive(Debug, PartialEq)]
+struct PageQuery {
+    limit: usize,
+    after: Option<u64>,
+}
+
+impl PageQuery {
+    /// Reads `?limit=` and `?after=`; `None` when it says neither.
+    fn parse(query: Option<&str>) -> Result<Option<Self>, Problem> {
+        let (mut limit, mut after) = (None, None);
+        for (name, value) in pairs(query) {
+            match &*name {
+                "limit" => limit = Some(count("limit", &value)?),
+                "after" => after = Some(place(&value)?),
+                _ => {}
+            }
+        }
+        if limit.is_none() && after.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            limit: limit.map_or(LONGEST_PAGE, |limit| limit.get().min(LONGEST_PAGE)),
+            after,
+        }))
+    }
+
+    fn of(&self, roster: &Roster) -> Response {
+        let page = roster.cloudlets.page(self.after, self.limit);
+        let infos = page
+            .members
+            .into_iter()
+            .map(|entry| entry.now().cloudlet.info());
+        let infos = Json(infos.collect::<Vec<_>>());
+        match page.next {
+            None => infos.into_response(),
+            Some(next) => {
+                let link = format!("<?limit={}&after={next:016x}>; rel=\"next\"", self.limit);
+                ([(LINK, link)], infos).into_response()
+            }
+        }
+    }
+}
+
+fn place(value: &str) -> Result<u64, Problem> {
+    let is_hex = value.len() == 16 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let place = is_hex
+        .then(|| u64::from_str_radix(value, 16).ok())
+        .flatten();
+    place.ok_or_else(|| {
+        malformed(
+            "after",
+            value,
+            "a place that the header Link of a page named",
+        )
+    })
+}
+
+fn sorted(roster: &Roster) -> Vec<Entry> {
+    let place = |entry: &Entry| entry.now().file_place().unwrap_or(usize::MAX);
+    let entries = roster.cloudlets.iter();
+    let mut placed: Vec<(usize, Entry)> =
+        entries.map(|entry| (place(entry), entry.clone())).collect();
+    placed.sort_unstable_by(|(a, one), (b, other)| {
+        let (one, other) = (one.placement(), other.placement());
+        let by_name = || one.name.cmp(&other.name);
+        let by_endpoint = || one.endpoint.cmp(&other.endpoint);
+        a.cmp(b).then_with(by_name).then_with(by_endpoint)
+    });
+    placed.into_iter().map(|(_, entry)| entry).collect()
 }
 
 async fn report(

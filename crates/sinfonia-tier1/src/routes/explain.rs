@@ -63,8 +63,9 @@ pub(super) async fn explain(
         remembered: &remembered,
         circuits: &deployer.circuits,
     };
-    let snapshot = deployer.registry.snapshot();
-    let ranking = deployer.rank(&snapshot, &wish);
+    let roster = deployer.registry.roster();
+    let snapshot = roster.snapshot();
+    let ranking = deployer.rank(&roster, &snapshot, &wish);
     Ok(Json(Explanation {
         note,
         ..Explanation::new(&client, &ranking, question.limit)

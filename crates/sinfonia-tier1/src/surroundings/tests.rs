@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
-use sinfonia_core::cloudlet::{Cloudlet, CloudletInfo};
+use sinfonia_core::cloudlet::CloudletInfo;
 use sinfonia_core::location::Location;
 use sinfonia_service::tokens::Scope;
 use uuid::Uuid;
@@ -217,13 +217,9 @@ fn report(registry: &Registry, url: &str) {
 /// Place and networks of a cloudlet.
 fn found(registry: &Registry, url: &str) -> (Vec<Location>, Vec<String>) {
     let known = registry.at(&url.parse().unwrap()).unwrap();
-    let Cloudlet {
-        locations,
-        local_networks,
-        ..
-    } = &known.cloudlet;
+    let networks = known.cloudlet.local_networks.iter();
     (
-        locations.clone(),
-        local_networks.iter().map(ToString::to_string).collect(),
+        known.cloudlet.locations.to_vec(),
+        networks.map(ToString::to_string).collect(),
     )
 }

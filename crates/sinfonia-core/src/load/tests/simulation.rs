@@ -154,7 +154,7 @@ impl World {
             let measured = if site.measures {
                 cpu_ratio(ratio)
             } else {
-                Resources::new()
+                Measurements::default()
             };
             let silence = f64::from(self.now - site.reported_at);
             let placed = placed(

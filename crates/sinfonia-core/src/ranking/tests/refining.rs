@@ -251,10 +251,10 @@ proptest! {
         let mut values_of = std::collections::HashMap::new();
         let measured: Vec<Cloudlet> = fleet.iter().zip(&values).map(|(cloudlet, (recipes, operators, _))| {
             let mut cloudlet = cloudlet.clone();
-            for (name, value) in [("recipes", recipes), ("operators", operators)] {
-                let value = value.map(|value| Measurement::try_from(f64::from(value)).unwrap());
-                cloudlet.resources.extend(value.map(|value| (name.to_owned(), value)));
-            }
+            let measured = [("recipes", recipes), ("operators", operators)].into_iter().filter_map(|(name, value)| {
+                Some((name.to_owned(), Measurement::try_from(f64::from((*value)?)).unwrap()))
+            });
+            cloudlet.resources = measured.collect();
             cloudlet
         }).collect();
         let mut fleet = Fleet::of(&measured).preferring("resources.operators").shortlist(shortlist);

@@ -107,7 +107,7 @@ fn a_report_stays_whatever_becomes_of_the_entry_of_the_file(
 
     assert_eq!(known(&registry), [(ONE.into(), A, origin)]);
     assert_eq!(
-        Some(cloudlet(&registry, ONE).resources),
+        cloudlet(&registry, ONE).info().resources,
         full_report(A, ONE).resources
     );
 }

@@ -42,7 +42,7 @@ fn placements_count_until_the_next_report() {
     registry
         .report(busy(ONE, 0.2), &Bearer.authority(), at(0))
         .unwrap();
-    let tally = registry.at(&endpoint(ONE)).unwrap().tally.clone();
+    let tally = registry.at(&endpoint(ONE)).unwrap().tally().clone();
 
     let placed = [tally.count(false).keep(), tally.count(false).keep()];
     let before = conditions(&registry, ONE, 10);
@@ -67,7 +67,7 @@ fn as_many_placements_as_fill_it_make_a_cloudlet_overloaded() {
     registry
         .report(busy(ONE, 0.8), &Bearer.authority(), at(0))
         .unwrap();
-    let tally = registry.at(&endpoint(ONE)).unwrap().tally.clone();
+    let tally = registry.at(&endpoint(ONE)).unwrap().tally().clone();
 
     let mut placed = Vec::new();
     while conditions(&registry, ONE, 14).class == Class::Normal {
@@ -84,7 +84,7 @@ fn what_the_file_states_of_a_cloudlet_that_does_not_report_counts_and_placements
             info: busy(ONE, cpu),
             ..file(ONE)
         }]);
-        let tally = registry.at(&endpoint(ONE)).unwrap().tally.clone();
+        let tally = registry.at(&endpoint(ONE)).unwrap().tally().clone();
         let _placed: Vec<_> = (0..100).map(|_| tally.count(false)).collect();
         conditions(&registry, ONE, 1_000_000)
     };
@@ -105,7 +105,7 @@ fn a_new_file_changes_nothing_of_the_load_that_was_reported() {
     registry
         .report(busy(ONE, 0.95), &Bearer.authority(), at(0))
         .unwrap();
-    let placed = registry.at(&endpoint(ONE)).unwrap().tally.count(false);
+    let placed = registry.at(&endpoint(ONE)).unwrap().tally().count(false);
 
     registry.replace_file(vec![file(TWO), file(ONE)]);
 

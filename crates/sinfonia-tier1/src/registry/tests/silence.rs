@@ -45,7 +45,7 @@ fn a_joined_one_that_falls_silent_keeps_its_uuid_and_loses_its_resources() {
     let second = registry.expire(at(302));
 
     let mut expected = before;
-    expected.resources = Resources::new();
+    expected.resources = Measurements::default();
     assert_eq!(cloudlet(&registry, ONE), expected);
     assert_eq!(expected.uuid, A);
     assert_eq!(
@@ -67,7 +67,7 @@ fn a_silent_one_that_reports_again_is_as_before() {
         .unwrap();
 
     assert_eq!(
-        Some(cloudlet(&registry, ONE).resources),
+        cloudlet(&registry, ONE).info().resources,
         full_report(A, ONE).resources
     );
     assert_eq!(registry.expire(at(500)), Expired::default());
