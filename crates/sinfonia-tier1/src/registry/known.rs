@@ -36,7 +36,7 @@ pub struct FileCloudlet {
 
 /// A cloudlet as it is at the moment.
 ///
-/// This is what [`Parts`] make, kept small: a million of them are in memory.
+/// This is what `Parts` make, kept small: a million of them are in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Known {
     /// The cloudlet, ready to be ranked.
