@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashSet};
 
 use uuid::Uuid;
 
-use super::space::{Cell, Point, least_km};
+use super::space::{Cell, Point, least_km, squared_chord_of};
 use super::tree::{Node, Tree};
 use super::{Fleet, Member};
 use crate::client::ClientInfo;
@@ -67,6 +67,8 @@ struct Place {
 struct Ahead<'a, T> {
     group: usize,
     squared_chord: f64,
+    /// The cell that the chord leads to, while the chord could still be replaced by a closer one.
+    cell: Option<Cell>,
     what: What<'a, T>,
 }
 
@@ -172,8 +174,14 @@ impl<T: Member, J: FnMut(&T::Now) -> Option<Standing>> Iterator for Walk<'_, T, 
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.is_settled() {
-            let Reverse(ahead) = self.frontier.pop()?;
-            self.look_into(ahead.group, &ahead.what);
+            let Reverse(mut ahead) = self.frontier.pop()?;
+            let Some(squared_chord) = self.closer(&ahead) else {
+                self.look_into(ahead.group, &ahead.what);
+                continue;
+            };
+            ahead.squared_chord = squared_chord;
+            ahead.cell = None;
+            self.frontier.push(Reverse(ahead));
         }
         let (_, found) = self.judged.pop_first()?;
         self.left -= 1;
@@ -192,7 +200,7 @@ impl<'a, T: Member, J: FnMut(&T::Now) -> Option<Standing>> Walk<'a, T, J> {
     fn look_at_places(&mut self, fleet: &'a Fleet<T>, group: usize) {
         if self.from.is_some() {
             let all = What::Within(fleet.by_place.root(), Cell::ALL);
-            self.push(group, 0.0, all);
+            self.push_cell(group, Cell::ALL, all);
         }
     }
 
@@ -207,12 +215,22 @@ impl<'a, T: Member, J: FnMut(&T::Now) -> Option<Standing>> Walk<'a, T, J> {
     }
 
     fn push(&mut self, group: usize, squared_chord: f64, what: What<'a, T>) {
-        let ahead = Ahead {
+        self.frontier.push(Reverse(Ahead {
             group,
             squared_chord,
+            cell: None,
             what,
-        };
-        self.frontier.push(Reverse(ahead));
+        }));
+    }
+
+    fn push_cell(&mut self, group: usize, cell: Cell, what: What<'a, T>) {
+        let from = self.from.as_ref();
+        self.frontier.push(Reverse(Ahead {
+            group,
+            squared_chord: from.map_or(f64::INFINITY, |from| from.squared_chord_to_cell(&cell)),
+            cell: Some(cell),
+            what,
+        }));
     }
 
     /// Whether what comes next is known: nothing ahead could come before the first that was judged, nor be its equal in all but the hash.
@@ -233,6 +251,12 @@ impl<'a, T: Member, J: FnMut(&T::Now) -> Option<Standing>> Walk<'a, T, J> {
                 && (order.group < next.group || (order.group == next.group && nearer())))
     }
 
+    /// A longer chord, where one can be told: computing it is worth it only for what would be looked into otherwise.
+    fn closer(&self, ahead: &Ahead<'a, T>) -> Option<f64> {
+        let squared_chord = squared_chord_of(ahead.cell?.least_km_from(self.from.as_ref()?)?);
+        (squared_chord > ahead.squared_chord).then_some(squared_chord)
+    }
+
     fn look_into(&mut self, group: usize, what: &What<'a, T>) {
         let is_new = |order: &OrderKey| order.group == group;
         match *what {
@@ -244,16 +268,14 @@ impl<'a, T: Member, J: FnMut(&T::Now) -> Option<Standing>> Walk<'a, T, J> {
             }
             What::Within(Node::Bucket(items), _) => {
                 for (key, member) in items {
-                    let squared_chord = self.squared_chord_to_cell(&Cell::of_key(*key));
-                    self.push(group, squared_chord, What::Member(member));
+                    self.push_cell(group, Cell::of_key(*key), What::Member(member));
                 }
             }
             What::Within(Node::Branches(branches), cell) => {
                 for (branch, digit) in branches.iter().zip(0..) {
                     if let Some(node) = branch {
                         let part = cell.part(digit);
-                        let squared_chord = self.squared_chord_to_cell(&part);
-                        self.push(group, squared_chord, What::Within(node, part));
+                        self.push_cell(group, part, What::Within(node, part));
                     }
                 }
             }
@@ -296,18 +318,16 @@ impl<'a, T: Member, J: FnMut(&T::Now) -> Option<Standing>> Walk<'a, T, J> {
         self.judged.insert(place, (now, standing));
     }
 
+    /// The chord that is as long as the bound for the closest location.
     fn squared_chord(&self, placement: &Placement) -> f64 {
         let from = self.from.iter();
-        let chords = from.flat_map(|from| {
+        let bounds = from.flat_map(|from| {
             let points = placement.locations.iter().map(Point::of);
-            points.map(|point| from.squared_chord(&point))
+            points.map(|point| from.least_km(&point))
         });
-        chords.min_by(f64::total_cmp).unwrap_or(f64::INFINITY)
-    }
-
-    fn squared_chord_to_cell(&self, cell: &Cell) -> f64 {
-        self.from
-            .map_or(f64::INFINITY, |from| from.squared_chord_to_cell(cell))
+        bounds
+            .min_by(f64::total_cmp)
+            .map_or(f64::INFINITY, squared_chord_of)
     }
 }
 
