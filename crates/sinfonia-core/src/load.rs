@@ -19,6 +19,10 @@ pub const MEASUREMENT_LIFE_S: f64 = 45.0;
 /// The part of a threshold that a measurement has to fall below for the cloudlet to be no longer overloaded.
 const LEAVING: f64 = 0.9;
 
+/// The largest multiple of a threshold that a measurement counts for, and the least is 0: what a cloudlet tells is a number and nothing more
+/// is known of it, and one nonsensical number must not spoil what is learned of the cloudlet from then on.
+const MOST_USED: f64 = 10.0;
+
 /// The part of a placement's load that a report does not show: of those since the report before, of those before that, and so on. A mean of
 /// a minute shows nothing of what began just now, and all of what began four reports ago.
 const HIDDEN: [f64; 4] = [0.875, 0.625, 0.375, 0.125];
@@ -76,18 +80,15 @@ impl Load {
             let Some(measurement) = resources.get(&threshold.resource) else {
                 continue;
             };
-            let (value, limit) = (measurement.value(), threshold.limit);
+            let used = (measurement.value() / threshold.limit).clamp(0.0, MOST_USED);
             let cost = next.costs.as_mut().and_then(|costs| costs.get_mut(index));
             let cost = cost.map_or_else(Cost::default, |cost| {
-                cost.observe(f64::from(placed.alive) - hidden, value / limit);
+                cost.observe(f64::from(placed.alive) - hidden, used);
                 *cost
             });
             let was_exceeded = is_continued && self.exceeded & 1 << index != 0;
-            let room = room(
-                value / limit + hidden * cost.of_one(),
-                cost.of_one(),
-                was_exceeded,
-            );
+            let used = used + hidden * cost.of_one();
+            let room = room(used, cost.of_one(), was_exceeded);
             next.exceeded |= u32::from(room == 0) << index;
             next.room = Some(next.room.map_or(room, |least| least.min(room)));
         }
