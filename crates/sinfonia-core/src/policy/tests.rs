@@ -269,6 +269,23 @@ fn a_long_line_is_shown_around_the_place() {
 }
 
 #[test]
+fn a_place_is_told_where_yaml_counts_more_lines_than_others_do() {
+    // A carriage return of its own ends a line of YAML.
+    let file = format!(
+        "# first\r{{description: {}, requires: nonsense}}\n# {}",
+        "x".repeat(200),
+        "y".repeat(110)
+    );
+
+    let told = Policy::parse(&file).unwrap_err().to_string();
+
+    assert!(
+        told.starts_with("document 1, line 2, column 227: requires: "),
+        "{told}"
+    );
+}
+
+#[test]
 fn an_expression_is_at_most_1_kib_long() {
     let of_bytes = |bytes: usize| {
         let begin = "distance_km < 1.0 && ".repeat(40);
