@@ -91,7 +91,7 @@ pub enum Take {
     Sum,
     /// Their arithmetic mean.
     Mean,
-    /// By how much their sum grows in a second.
+    /// By how much they grow in a second, all together.
     Rate,
 }
 
