@@ -202,7 +202,7 @@ pub(crate) struct CandidatesArgs {
         help_heading = "Placement"
     )]
     pub(crate) location: Option<Location>,
-    /// Most cloudlets to tell [default: all]
+    /// Most cloudlets to tell [default: all; with --explain 64]
     #[arg(long, env = "SINFONIA_RESULTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Placement")]
     pub(crate) results: Option<u32>,
     /// Time connects to the best candidates (at most 16, for 0.3 s in all), so that of cloudlets that are equally good the fastest comes
