@@ -12,6 +12,7 @@ mod thresholds;
 use self::cost::Cost;
 pub use self::thresholds::{Threshold, ThresholdError, Thresholds};
 use crate::cloudlet::Measurements;
+use crate::ranking::{Class, Conditions};
 
 /// Seconds after which a measurement is no longer believed: three intervals of reports.
 pub const MEASUREMENT_LIFE_S: f64 = 45.0;
@@ -103,6 +104,20 @@ impl Load {
             (None, _) => false,
             (Some(room), None) => room == 0,
             (Some(room), Some(age_s)) => age_s <= MEASUREMENT_LIFE_S && placed >= room,
+        }
+    }
+
+    /// How the cloudlet is with this many placements since its report, `age_s` seconds ago, for a client that measured nothing.
+    pub fn conditions(&self, placed: u32, age_s: Option<f64>) -> Conditions {
+        Conditions {
+            class: if self.is_overloaded(placed, age_s) {
+                Class::Overloaded
+            } else {
+                Class::Normal
+            },
+            rtt_ms: None,
+            deployments: age_s.map(|_| f64::from(placed)),
+            age_s,
         }
     }
 
