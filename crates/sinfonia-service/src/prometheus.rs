@@ -106,7 +106,7 @@ impl Prometheus {
             .iter()
             .map(|query| self.resource(query, deadline))
             .collect();
-        let mut answers = stream::iter(asked).buffered(AT_ONCE);
+        let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
         let mut measured = Measured {
             resources: Resources::new(),
             error: None,

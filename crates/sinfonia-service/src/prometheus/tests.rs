@@ -107,6 +107,27 @@ async fn a_resource_that_cannot_be_asked_for_does_not_hide_the_others() {
     assert_eq!(error, "it answered 404 Not Found: ");
 }
 
+#[tokio::test]
+async fn a_resource_that_is_slow_does_not_hide_the_others() {
+    let server = MockServer::start().await;
+    Mock::given(query_param(
+        "query",
+        format!("scalar({})", RESOURCES[0].query),
+    ))
+    .respond_with(success(&scalar("1")).set_delay(Duration::from_secs(60)))
+    .mount(&server)
+    .await;
+    for resource in &RESOURCES[1..] {
+        let query = format!("scalar({})", resource.query);
+        answer(&server, &query, &scalar("0.5")).await;
+    }
+
+    let measured = prometheus(&server.uri()).resources(&RESOURCES).await;
+
+    assert_eq!(measured.resources.len(), RESOURCES.len() - 1);
+    assert_eq!(measured.error.unwrap().to_string(), "it does not answer");
+}
+
 #[rstest]
 #[case::bare("", "/api/v1/query")]
 #[case::slash("/", "/api/v1/query")]

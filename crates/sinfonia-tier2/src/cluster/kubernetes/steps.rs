@@ -1,6 +1,6 @@
 //! Taking the steps of a plan.
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::api::DeleteParams;
@@ -90,12 +90,15 @@ impl Kubernetes {
         let objects = deployer.iter().chain(kept_apart);
         // None of them depends on another, and a device waits for all.
         try_join_all(objects.map(|object| self.apply_object(Some(name), object))).await?;
-        let put = self.pull_secrets.put(name, &secrets).await;
-        if let Some(isolation) = isolation {
-            let counted = isolation.until_counted(&self.client, name).await;
-            if !counted.map_err(cluster_error)? {
-                return Err(not_now(NotNow::QuotaUncounted(name.clone())).into());
+        let counted = async {
+            match isolation {
+                Some(isolation) => isolation.until_counted(&self.client, name).await,
+                None => Ok(true),
             }
+        };
+        let (put, counted) = join(self.pull_secrets.put(name, &secrets), counted).await;
+        if !counted.map_err(cluster_error)? {
+            return Err(not_now(NotNow::QuotaUncounted(name.clone())).into());
         }
         match put.map_err(cluster_error) {
             Err(error) if status.first_ready.is_some() => {
