@@ -112,13 +112,13 @@ async fn a_resource_that_is_slow_does_not_hide_the_others() {
     let server = MockServer::start().await;
     Mock::given(query_param(
         "query",
-        format!("scalar({})", RESOURCES[0].query),
+        format!("scalar({}\n)", RESOURCES[0].query),
     ))
     .respond_with(success(&scalar("1")).set_delay(Duration::from_secs(60)))
     .mount(&server)
     .await;
     for resource in &RESOURCES[1..] {
-        let query = format!("scalar({})", resource.query);
+        let query = format!("scalar({}\n)", resource.query);
         answer(&server, &query, &scalar("0.5")).await;
     }
 
