@@ -84,7 +84,9 @@ impl Circuits {
 
     /// Begins a request to a cloudlet.
     pub(crate) fn begin<'a>(&'a self, endpoint: &'a Endpoint) -> Crossing<'a> {
-        let kept = self.is_kept(endpoint).then(|| Some(self.write().get_mut(endpoint)?.begin(now())));
+        let kept = self
+            .is_kept(endpoint)
+            .then(|| Some(self.write().get_mut(endpoint)?.begin(now())));
         let passage = kept.flatten();
         Crossing {
             circuits: self,

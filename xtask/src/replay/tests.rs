@@ -101,10 +101,7 @@ fn options_mean_what_they_mean_to_tier_1() {
 
     let told = |option| replay_in(folder.path(), &[], &[option]).unwrap();
 
-    assert_eq!(
-        told("--match=[]"),
-        told("--match=network,location,random")
-    );
+    assert_eq!(told("--match=[]"), told("--match=network,location,random"));
     assert_ne!(told("--match=[]"), told("--match=network"));
 }
 

@@ -24,7 +24,10 @@ fn without_options_the_documented_defaults_hold() {
         RecipeSource::Folder("RECIPES".into())
     );
     assert_eq!(settings.ranking.order.matchers(), Matcher::ALL);
-    assert_eq!(settings.ranking.order.thresholds(), Ok(Thresholds::default()));
+    assert_eq!(
+        settings.ranking.order.thresholds(),
+        Ok(Thresholds::default())
+    );
     assert_eq!(settings.ranking.order.shortlist, 64);
     assert_eq!(
         settings.reports.allow_anonymous_reports,

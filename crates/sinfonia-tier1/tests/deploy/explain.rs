@@ -30,10 +30,7 @@ async fn an_explanation_names_each_place_and_each_exclusion() {
     assert_eq!(candidates[0]["matcher"], "location");
     assert_eq!(body["excluded"][0]["cloudlet"]["uuid"], uuid(2));
     assert_eq!(body["excluded"][0]["rule"], "rejected_clients");
-    assert_eq!(
-        [&body["candidates_total"], &body["excluded_total"]],
-        [1, 1]
-    );
+    assert_eq!([&body["candidates_total"], &body["excluded_total"]], [1, 1]);
     assert_eq!(near.asked(&Method::POST).len(), 0);
 }
 

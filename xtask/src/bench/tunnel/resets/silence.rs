@@ -55,8 +55,7 @@ impl fmt::Display for Table {
             "| silence of a stream when Kilo resets its session | sinfonia-tier3 | wireguard-go in the same run | ratio |\n| --- | --- | --- | --- |\n",
         )?;
         for (per_cent, name) in PERCENTILES {
-            let [ours, ordinary] =
-                [&self.ours, &self.ordinary].map(|all| all.percentile(per_cent));
+            let [ours, ordinary] = [&self.ours, &self.ordinary].map(|all| all.percentile(per_cent));
             let ratio = ours / ordinary;
             writeln!(
                 formatter,
