@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod percentile;
 mod quickstart;
 mod replay;
 mod soak;

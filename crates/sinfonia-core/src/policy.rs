@@ -14,8 +14,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use self::expression::Preference;
-pub use self::expression::{Failure, Requirement, Unmet};
+pub use self::expression::Unmet;
+use self::expression::{Preference, Requirement};
 pub use self::facts::Facts;
 pub use self::fault::ExpressionError;
 use self::written::{Place, WrittenExpression, WrittenRequirements};
@@ -103,11 +103,6 @@ impl Policy {
                 .collect::<Result<_, _>>()?,
             prefer: prefer.map(preference).transpose()?,
         })
-    }
-
-    /// Whether it says nothing, so that evaluating it can be spared.
-    pub fn is_empty(&self) -> bool {
-        self.requires.is_empty() && self.prefer.is_none()
     }
 
     /// Whether it prefers some cloudlets to others.

@@ -125,7 +125,8 @@ impl Prometheus {
         query: &ResourceQuery<'a>,
         deadline: Instant,
     ) -> Result<(&'a str, f64), QueryError> {
-        let text = format!("scalar({})", query.query);
+        // A comment may end the query, so what follows begins a line of its own.
+        let text = format!("scalar({}\n)", query.query);
         let value = scalar(&self.ask(&text, ANSWER_BYTES, deadline).await?)?;
         Ok((query.name, value / query.divisor))
     }

@@ -125,7 +125,7 @@ impl Tier1 {
         let asking = asking(&client);
 
         let geoip = GeoIp::load(ranking.geoip.as_deref())?;
-        let thresholds = ranking.thresholds().map_err(StartError::Overload)?;
+        let thresholds = ranking.order.thresholds().map_err(StartError::Overload)?;
         let registry = Registry::with_thresholds(thresholds);
         let placements = Arc::new(Placements::new(LEASE, MOST_PLACEMENTS));
         let file = ranking.cloudlets.as_deref();
@@ -261,9 +261,9 @@ async fn ranking_rules(
         }
     };
     Ok(RankingRules {
-        matchers: ranking.matchers().into(),
+        matchers: ranking.order.matchers().into(),
         policy,
-        shortlist: ranking.shortlist.get(),
+        shortlist: ranking.order.shortlist,
     })
 }
 

@@ -85,7 +85,7 @@ impl Excerpt {
         Self {
             number: position.line,
             before,
-            width: width.min((end - begin).saturating_sub(before)).max(1),
+            width: width.min(end.saturating_sub(begin + before)).max(1),
             line,
         }
     }

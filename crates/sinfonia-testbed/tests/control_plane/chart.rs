@@ -84,6 +84,8 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
 #[case::a_path_that_is_none("ingress.hosts[0].paths={/}", "ingress")]
 #[case::a_quantity_that_is_none("tier2.quota.memory=lots", "quota")]
+#[case::a_shortlist_of_nobody("tier1.shortlist=0", "shortlist")]
+#[case::a_threshold_that_is_none("tier1.overload.cpu_ratio=high", "overload")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
     let folder = TestFolder::new().unwrap();
     let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
@@ -287,13 +289,17 @@ fn wait_for_policy(cluster: &Cluster, tier2: &Cluster) {
 }
 
 /// A Tier 1.
-pub(super) const TIER1: [&str; 6] = [
+pub(super) const TIER1: [&str; 10] = [
     "--set",
     "sinfoniaTier1=true",
     "--set",
     "tier1.reportTokens.existingSecret=reports,tier1.trustedProxies={10.42.0.0/16}",
     "--set",
     "tier1.cloudlets=endpoint: http://cloudlet.example/api/v1/deploy",
+    "--set",
+    "tier1.policy=requires: resources.cpu_ratio < 0.8",
+    "--set-json",
+    r#"tier1.shortlist=16,tier1.overload={"queue":1000000,"cpu_ratio":0.8},tier1.maxInFlightPerCloudlet=8"#,
 ];
 
 /// A Tier 2 with all that there is.
