@@ -78,6 +78,8 @@ impl ValueSet {
             ),
             Self::new("sinfonia", "Tier 1", &tier1),
             Self::new("sinfonia", "all of Tier 1", &all_of_tier1),
+            Self::of_environment("development"),
+            Self::of_environment("production"),
         ]
     }
 
@@ -101,6 +103,15 @@ impl ValueSet {
         let file = folder.join(format!("{uuid}.json"));
         fs::write(&file, Value::Object(values).to_string()).unwrap();
         Self::new(chart, uuid, &["--values", file.to_str().unwrap()])
+    }
+
+    /// The values that deploy/tier1/helmfile.yaml gives in one of its environments.
+    fn of_environment(environment: &'static str) -> Self {
+        let values = repository().join("deploy/tier1/values");
+        let files = ["sinfonia".to_owned(), format!("sinfonia.{environment}")];
+        let files = files.map(|file| format!("{}/{file}.yaml", values.display()));
+        let arguments = files.iter().flat_map(|file| ["--values", file]);
+        Self::new("sinfonia", environment, &arguments.collect::<Vec<_>>())
     }
 
     /// What the chart makes of them in this Namespace.
