@@ -2,6 +2,7 @@
 
 mod background;
 mod callers;
+pub mod check;
 mod circuits;
 pub mod cloudlets_file;
 mod deploy;

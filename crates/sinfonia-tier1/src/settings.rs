@@ -1,5 +1,7 @@
 //! The command line of Tier 1.
 
+mod commands;
+
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
@@ -13,6 +15,7 @@ use sinfonia_service::settings::{
     ClientArgs, LimitArgs, List, ListenArgs, LogArgs, ProxyArgs, at_least_one, flatten,
 };
 
+pub use self::commands::{CheckArgs, ReportForm, Task};
 use crate::report_access::AnonymousReports;
 
 /// A cloudlet installs some 6 deployments per second, each of which a client awaits for up to 10 seconds; and of the requests that may
@@ -44,6 +47,9 @@ Examples:
   Let existing cloudlets report that know no tokens, from one network:
     sinfonia-tier1 --allow-anonymous-reports=10.0.0.0/8
 
+  See whether the files are good, without starting (see check --help):
+    sinfonia-tier1 check cloudlets.yaml policy.yaml recipes/
+
   Behind a load balancer:
     sinfonia-tier1 -c cloudlets.yaml --trusted-proxies 10.0.0.0/8
 
@@ -55,6 +61,9 @@ Of --max-requests, deployments take at most five eighths and calls for existing 
 #[derive(Debug, Clone, Parser)]
 #[command(name = "sinfonia-tier1", version, after_help = EXAMPLE, after_long_help = EXAMPLES)]
 pub struct Settings {
+    /// What to do besides running.
+    #[command(subcommand)]
+    pub task: Option<Task>,
     /// What is known and how it is ranked.
     #[command(flatten)]
     pub ranking: RankingArgs,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use prometheus_client::registry::Registry as Metrics;
+use sinfonia_core::diagnostic::Diagnostic;
 use sinfonia_core::load::ThresholdError;
 use sinfonia_core::policy::Policy;
 use sinfonia_service::admin;
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 
 use crate::background::{expire, tidy_circuits, watch_folder};
 use crate::callers::{Callers, Rules};
-use crate::cloudlets_file::{CloudletsError, CloudletsFollower};
+use crate::cloudlets_file::{CloudletsError, CloudletsFollower, UnreadableCloudlets};
 use crate::deploy::{Budget, Deployer, Rules as RankingRules};
 use crate::forward::Forward;
 use crate::geoip::{GeoIp, GeoIpError};
@@ -89,6 +90,23 @@ pub enum StartError {
     Listen(#[from] ListenError),
 }
 
+impl StartError {
+    /// What is wrong within a file, and the file, where that is the trouble: it can be shown with its place.
+    pub fn within_file(&self) -> Option<(&Path, &Diagnostic)> {
+        match self {
+            Self::Policy(ReloadError::Parse {
+                path,
+                source: UnreadablePolicy::Content(diagnostic),
+            })
+            | Self::Cloudlets(CloudletsError::File(ReloadError::Parse {
+                path,
+                source: UnreadableCloudlets::Content(diagnostic),
+            })) => Some((path, diagnostic)),
+            _ => None,
+        }
+    }
+}
+
 /// A Tier 1 that listens and waits to be served.
 pub struct Tier1 {
     listeners: Listeners,
@@ -117,6 +135,7 @@ impl Tier1 {
             cloudlet_limits,
             log: _,
             completions: _,
+            task: _,
         } = settings;
         let mut background = JoinSet::new();
         let readiness = Readiness::new();

@@ -9,6 +9,7 @@ use super::expression::Failure;
 use super::*;
 use crate::client::ClientInfo;
 use crate::cloudlet::{Cloudlet, CloudletInfo, Measurement, Resources, Surroundings};
+use crate::diagnostic::Severity;
 use crate::location::Location;
 
 #[rstest]
@@ -251,8 +252,8 @@ fn what_is_wrong_is_shown_with_its_place_and_a_hint() {
 
     let mut told = String::new();
     for file in files {
-        let error = Policy::parse(file).map(|policy| format!("{policy:?}"));
-        writeln!(told, "{}\n", error.unwrap_err()).unwrap();
+        let error = Policy::parse(file).unwrap_err();
+        writeln!(told, "{}\n", render(&error)).unwrap();
     }
 
     insta::assert_snapshot!(told);
@@ -266,7 +267,7 @@ fn a_long_line_is_shown_around_the_place() {
         "distance_km < 10.0 && ".repeat(10) + "true"
     );
 
-    insta::assert_snapshot!(Policy::parse(&file).unwrap_err());
+    insta::assert_snapshot!(render(&Policy::parse(&file).unwrap_err()));
 }
 
 #[test]
@@ -349,6 +350,10 @@ proptest! {
             prop_assert!(policy.preference(&facts(&cloudlet, &client)).is_none_or(f64::is_finite));
         }
     }
+}
+
+fn render(error: &Diagnostic) -> String {
+    error.render(Severity::Error, "policy.yaml", false)
 }
 
 fn policy(text: &str) -> Policy {
