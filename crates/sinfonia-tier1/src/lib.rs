@@ -4,6 +4,7 @@ mod background;
 mod callers;
 mod circuits;
 pub mod cloudlets_file;
+mod dashboard;
 mod deploy;
 mod forward;
 pub mod geoip;
