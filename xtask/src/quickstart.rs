@@ -183,6 +183,7 @@ impl Client<'_> {
             self.cache.display()
         );
         println!("  {} --help\n", self.binaries.tier3.display());
+        println!("In a browser: {}/\n", self.tier1);
         println!("Press Enter to stop.");
         std::io::stdin()
             .read_line(&mut String::new())

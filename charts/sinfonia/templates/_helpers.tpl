@@ -93,6 +93,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.tier1.trustedProxies }}{{ $args = append $args (printf "--trusted-proxies=%s" (join "," (concat (list "127.0.0.0/8" "::1/128") .))) }}{{ end }}
 {{- if .Values.tier1.reportTokens.existingSecret }}{{ $args = append $args "--report-tokens=/etc/sinfonia/report-tokens/report-tokens" }}{{ end }}
 {{- if .Values.tier1.operatorTokens.existingSecret }}{{ $args = append $args "--operator-tokens=/etc/sinfonia/operator-tokens/operator-tokens" }}{{ end }}
+{{- if not .Values.tier1.dashboard }}{{ $args = append $args "--no-dashboard" }}{{ end }}
 {{- with .Values.tier1.allowAnonymousReports }}{{ $args = append $args (printf "--allow-anonymous-reports=%s" (join "," .)) }}{{ end }}
 {{- else }}
 {{- range (kindIs "slice" .Values.sinfoniaTier1Url | ternary .Values.sinfoniaTier1Url (list .Values.sinfoniaTier1Url)) }}

@@ -5,6 +5,7 @@ mod callers;
 pub mod check;
 mod circuits;
 pub mod cloudlets_file;
+mod dashboard;
 mod deploy;
 mod forward;
 pub mod geoip;

@@ -192,6 +192,9 @@ pub struct OperatorArgs {
     /// Explain to everyone who asks why cloudlets are chosen
     #[arg(long, env = "SINFONIA_PUBLIC_EXPLAIN", value_parser = BoolishValueParser::new())]
     pub public_explain: bool,
+    /// Serve no dashboard: a page at / with a map of the cloudlets, which tells what it knows to those who may ask for explanations
+    #[arg(long, env = "SINFONIA_NO_DASHBOARD", value_parser = BoolishValueParser::new())]
+    pub no_dashboard: bool,
 }
 
 /// Where reports may lead.

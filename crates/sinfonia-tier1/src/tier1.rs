@@ -24,6 +24,7 @@ use sinfonia_service::reload::{INTERVAL, ReloadError, Reloaded};
 use sinfonia_service::request_id::RequestIds;
 use sinfonia_service::server::ServerLimits;
 use sinfonia_service::settings::{ClientArgs, flatten};
+use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::tokens::{TokenFileError, Tokens};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 use crate::background::{expire, tidy_circuits, watch_folder};
 use crate::callers::{Callers, Rules};
 use crate::cloudlets_file::{CloudletsError, CloudletsFollower, UnreadableCloudlets};
+use crate::dashboard::Dashboard;
 use crate::deploy::{Budget, Deployer, Rules as RankingRules};
 use crate::forward::Forward;
 use crate::geoip::{GeoIp, GeoIpError};
@@ -114,6 +116,8 @@ pub struct Tier1 {
     admin: App,
     limits: ServerLimits,
     deployer: Deployer,
+    /// Ends what would be sent for ever.
+    streams_end: CancellationToken,
     background: JoinSet<()>,
 }
 
@@ -171,8 +175,12 @@ impl Tier1 {
         );
         background.spawn(tidy_circuits(deployer.circuits.clone(), registry.clone()));
         let rules = rules(&operators, proxies.clone(), geoip, &mut background).await?;
+        let callers = Callers::new(rules);
+        let streams_end = CancellationToken::new();
+        let dashboard = (!operators.no_dashboard)
+            .then(|| Dashboard::new(callers.clone(), &deployer, streams_end.clone()));
         let state = AppState {
-            callers: Callers::new(rules),
+            callers,
             deployer: deployer.clone(),
             recipes,
         };
@@ -182,13 +190,15 @@ impl Tier1 {
             proxies,
             metrics: ReportMetrics::register(&mut metrics),
         };
-        let app = front(limits.max_requests, &mut metrics).before(router(state, reporting));
+        let router = router(state, reporting, dashboard);
+        let app = front(limits.max_requests, &mut metrics).before(router);
         Ok(Self {
             listeners: Listeners::bind(&listen)?,
             app,
             admin: admin::app(readiness, Arc::new(metrics)),
             limits: ServerLimits::from(&limits),
             deployer,
+            streams_end,
             background,
         })
     }
@@ -211,6 +221,7 @@ impl Tier1 {
             admin,
             limits,
             deployer,
+            streams_end,
             mut background,
         } = self;
         let mut stopped = Instant::now();
@@ -222,6 +233,7 @@ impl Tier1 {
                 }
             }
             stopped = Instant::now();
+            streams_end.cancel();
         };
         listeners.serve(app, admin, limits, stopping).await;
         let left = limits.drain.saturating_sub(stopped.elapsed());
