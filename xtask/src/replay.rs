@@ -212,8 +212,8 @@ fn read_policies(files: &[PathBuf]) -> anyhow::Result<Vec<(String, Policy)>> {
 
 /// Makes sure that means are of what is there.
 fn check_resources(names: &[String], fleet: &[Site]) -> anyhow::Result<()> {
-    let resources = fleet.iter().flat_map(|site| site.cloudlet.resources.keys());
-    let there: BTreeSet<&str> = resources.map(String::as_str).collect();
+    let resources = fleet.iter().flat_map(|site| site.cloudlet.resources.iter());
+    let there: BTreeSet<&str> = resources.map(|(name, _)| name).collect();
     let missing = names.iter().find(|name| !there.contains(name.as_str()));
     match missing {
         None => Ok(()),

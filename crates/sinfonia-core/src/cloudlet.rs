@@ -302,10 +302,13 @@ pub struct CandidateInfo {
         skip_serializing_if = "Option::is_none"
     )]
     pub distance_km: Option<f64>,
+    /// Milliseconds of a round trip that the client measured.
+    #[serde(rename = "RttMs", default, skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
 }
 
 /// Reads `gpu_ratio` above 1 as per cent: some exporters say it so.
-pub(crate) fn normalise_resources(resources: &mut Resources) {
+pub fn normalise_resources(resources: &mut Resources) {
     if let Some(ratio) = resources.get_mut(GPU_RATIO).filter(|ratio| ratio.0 > 1.0) {
         ratio.0 /= 100.0;
     }

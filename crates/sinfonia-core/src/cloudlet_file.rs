@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::cloudlet::{CloudletInfo, DisplayName, Resources, normalise_resources};
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::location::Location;
+use crate::metrics::Metrics;
 use crate::network::Network;
 use crate::text;
 use crate::yaml::{self, Position, YamlError};
@@ -43,6 +44,8 @@ pub struct FileEntry {
     pub cloudlet: CloudletInfo,
     /// The file with the token that Tier 1 shows to this cloudlet's Tier 2.
     pub token_file: Option<PathBuf>,
+    /// Where its measurements can be fetched.
+    pub metrics: Option<Metrics>,
 }
 
 /// A good cloudlet file.
@@ -89,7 +92,7 @@ struct Document {
     uuid: Option<Uuid>,
     labels: Option<BTreeMap<String, String>>,
     token_file: Option<PathBuf>,
-    metrics: Option<serde_yaml::Value>,
+    metrics: Option<Metrics>,
 }
 
 impl Document {
@@ -99,12 +102,6 @@ impl Document {
         };
         if self.endpoint.drops_query {
             warn("endpoint", "its query is ignored");
-        }
-        if self.metrics.is_some() {
-            warn(
-                "metrics",
-                "this version does not scrape cloudlets; the field is ignored",
-            );
         }
         let mut locations: Vec<Location> = self.location.into_iter().collect();
         locations.extend(unless_empty("locations", self.locations, &mut warn).unwrap_or_default());
@@ -124,6 +121,7 @@ impl Document {
         FileEntry {
             cloudlet,
             token_file: self.token_file,
+            metrics: self.metrics,
         }
     }
 }
@@ -250,7 +248,8 @@ accepted_clients: [192.168.0.0/16]
             file.entries[1],
             FileEntry {
                 cloudlet: home,
-                token_file: None
+                token_file: None,
+                metrics: None,
             }
         );
         let resources = file.entries[0].cloudlet.resources.as_ref().unwrap();
@@ -258,6 +257,17 @@ accepted_clients: [192.168.0.0/16]
             resources["net_tx_rate"],
             Measurement::try_from(11000.0).unwrap()
         );
+    }
+
+    #[test]
+    fn the_example_is_a_good_file() {
+        let text = include_str!("../../../examples/cloudlets.yaml");
+
+        let file = CloudletFile::parse(text).unwrap();
+
+        assert_eq!(file.warnings, Vec::<String>::new());
+        let scraped = file.entries.iter().filter(|entry| entry.metrics.is_some());
+        assert_eq!((file.entries.len(), scraped.count()), (4, 2));
     }
 
     #[test]
@@ -307,7 +317,6 @@ accepted_clients: [192.168.0.0/16]
 endpoint: http://c/api/v1/deploy?x=1
 name: one
 rejected_clients: []
-metrics: {url: http://c/metrics}
 ---
 endpoint: http://d/api/v1/deploy
 name: one
@@ -318,7 +327,6 @@ name: one
         assert_eq!(file.entries[0].cloudlet.rejected_clients, None);
         insta::assert_snapshot!(file.warnings.join("\n"), @r"
         document 1: endpoint: its query is ignored
-        document 1: metrics: this version does not scrape cloudlets; the field is ignored
         document 1: rejected_clients: an empty list counts as absent
         document 2: name: one is the name of document 1 too
         ");
@@ -335,6 +343,9 @@ name: one
     #[case::beyond_the_pole("endpoint: http://d/api/v1/deploy\nlocations: [[1, 2], [91, 0]]")]
     #[case::a_number_for_a_list("endpoint: http://d/api/v1/deploy\nlocal_networks: 10")]
     #[case::not_finite("endpoint: http://d/api/v1/deploy\nresources: {cpu_ratio: .nan}")]
+    #[case::unknown_field_of_metrics(
+        "endpoint: http://d/api/v1/deploy\nmetrics:\n  prometheus: http://p/\n  url: http://p/"
+    )]
     #[case::not_a_mapping("- endpoint")]
     #[case::same_endpoint("name: two\nendpoint: HTTP://C:80/api/v2/deploy/")]
     #[case::same_uuid(

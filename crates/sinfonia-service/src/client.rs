@@ -21,7 +21,7 @@ pub const ANSWER_BYTES: usize = 64 * 1024;
 /// Time to reach another service by default.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time that an idle connection is kept: less than our servers keep theirs, so that none is used just as it is closed.
+/// Time that an idle connection is kept by default: less than our servers keep theirs, so that none is used just as it is closed.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
 /// What a client of other services is made of.
@@ -31,6 +31,8 @@ pub struct ClientSettings {
     pub user_agent: String,
     /// Time to reach a service.
     pub connect_timeout: Duration,
+    /// Time that an idle connection is kept for the next request.
+    pub idle: Duration,
     /// Certificates (PEM) to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// What refuses host names that lead inside; see [`OutboundGuard`] for hosts that are addresses.
@@ -98,6 +100,7 @@ impl ClientSettings {
         Self {
             user_agent: format!("{program}/{}", env!("CARGO_PKG_VERSION")),
             connect_timeout: CONNECT_TIMEOUT,
+            idle: POOL_IDLE,
             ca_file: None,
             guard: None,
         }
@@ -115,7 +118,7 @@ pub fn build(settings: &ClientSettings) -> Result<Client, ClientError> {
         .no_proxy()
         .referer(false)
         .connect_timeout(settings.connect_timeout)
-        .pool_idle_timeout(POOL_IDLE)
+        .pool_idle_timeout(settings.idle)
         .tcp_nodelay(true)
         .tls_backend_preconfigured(tls(settings.ca_file.as_deref())?);
     if let Some(guard) = &settings.guard {
@@ -152,7 +155,8 @@ pub fn may_carry_token(url: &Url, insecure_http: bool) -> bool {
     }
 }
 
-fn is_this_machine(url: &Url) -> bool {
+/// Whether a URL leads to this machine itself, as far as it says so: `localhost` or a loopback address.
+pub fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.trim_end_matches('.') == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

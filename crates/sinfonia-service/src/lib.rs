@@ -3,7 +3,7 @@
 //! [`settings`] reads the command line and the environment, [`telemetry`] writes logs, [`shutdown`] waits for signals, [`client`] asks
 //! other services. With the feature `server`, on by default, the rest answers requests: [`front`] stands before every router and
 //! bounds, names, measures and logs each request, [`server`] runs it on sockets, [`admin`] tells how the service does. With the feature
-//! `process`, [`process`] starts programs that end with the service.
+//! `process`, [`process`] starts programs that end with the service; with `prometheus`, [`prometheus`] asks for measurements.
 
 #[cfg(feature = "server")]
 pub mod admin;
@@ -27,6 +27,8 @@ pub mod path;
 pub mod problem;
 #[cfg(feature = "process")]
 pub mod process;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 #[cfg(feature = "server")]
 pub mod proxies;
 #[cfg(feature = "server")]

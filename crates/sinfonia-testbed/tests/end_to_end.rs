@@ -25,10 +25,12 @@ mod end_to_end {
     mod on_a_node;
     mod other_clients;
     mod paths;
+    mod probing;
     mod quickstart;
     mod recipes;
     mod reload;
     mod reports;
+    mod scraping;
     mod shutdown;
     mod tier3;
     mod tokens;

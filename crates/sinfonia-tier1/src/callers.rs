@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use sinfonia_core::client::{ClientInfo, prefer_wait};
 use sinfonia_core::location::Location;
+use sinfonia_core::round_trip::{RoundTrips, X_RTT};
 use sinfonia_service::problem::Problem;
 use sinfonia_service::proxies::{AddressSource, Caller, TrustedProxies, X_FORWARDED_FOR};
 use sinfonia_service::reload::Reloaded;
@@ -44,6 +45,7 @@ pub(crate) struct Sender {
     is_relayed: bool,
     location: Option<Location>,
     prefer_wait: Option<u64>,
+    round_trips: RoundTrips,
 }
 
 impl Callers {
@@ -69,6 +71,7 @@ impl Sender {
             is_relayed: RELAYED.iter().any(|header| headers.contains_key(header)),
             location: stated_location(headers),
             prefer_wait: stated_wait(headers),
+            round_trips: stated_round_trips(headers),
             callers,
         }
     }
@@ -86,6 +89,11 @@ impl Sender {
     /// The seconds for which the sender waits, if it says so.
     pub(crate) const fn prefer_wait(&self) -> Option<u64> {
         self.prefer_wait
+    }
+
+    /// The round trips that the sender measured; a malformed header counts as none.
+    pub(crate) const fn round_trips(&self) -> &RoundTrips {
+        &self.round_trips
     }
 
     /// The device that asks, at the place that it states or else where its address is.
@@ -137,6 +145,13 @@ where
 
 fn stated_location(headers: &HeaderMap) -> Option<Location> {
     headers.get(X_LOCATION)?.to_str().ok()?.parse().ok()
+}
+
+fn stated_round_trips(headers: &HeaderMap) -> RoundTrips {
+    let stated = headers.get(X_RTT).and_then(|value| value.to_str().ok());
+    stated
+        .and_then(|stated| stated.parse().ok())
+        .unwrap_or_default()
 }
 
 fn stated_wait(headers: &HeaderMap) -> Option<u64> {

@@ -1,21 +1,24 @@
-//! The cloudlet file as Tier 1 follows it, together with the token files that it names.
+//! The cloudlet file as Tier 1 follows it, together with the files of tokens and certificates that it names.
 //!
 //! All of it is taken or nothing: a change that cannot be used is told, the old cloudlets stay, and it is tried again at each look, in
 //! case it was a token file that was not there yet.
 
+mod named;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
-use std::sync::Arc;
 use std::time::Duration;
 
-use sinfonia_core::cloudlet_file::{CloudletFile, CloudletFileError, FileEntry};
+use sinfonia_core::cloudlet_file::{CloudletFile, CloudletFileError};
 use sinfonia_core::endpoint::Endpoint;
-use sinfonia_service::client::may_carry_token;
-use sinfonia_service::reload::{Follower, Look, ReloadError, Reloaded, causes};
-use sinfonia_service::tokens::{OwnToken, TokenFileError};
+use sinfonia_core::metrics::Metrics;
+use sinfonia_service::reload::{Follower, ReloadError, Reloaded, causes};
 
+pub use self::named::NamedFileError;
+use self::named::{NamedFiles, is_change};
 use crate::registry::{FileCloudlet, Registry};
+use crate::scrape::{Scraper, Target};
 
 /// Why a cloudlet file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,55 +43,48 @@ pub enum CloudletsError {
         .0.display()
     )]
     NoFile(PathBuf),
-    /// A cloudlet's token file cannot be read or is malformed.
-    #[error("{}: token_file of {endpoint}", file.display())]
-    Token {
+    /// A file that a cloudlet names cannot be used.
+    #[error("{}: {field} of {endpoint}", file.display())]
+    Named {
         /// The cloudlet file.
         file: PathBuf,
+        /// The field that names the other file.
+        field: &'static str,
         /// The cloudlet.
         endpoint: Endpoint,
-        /// What is wrong with the token file.
+        /// What is wrong with the other file.
         #[source]
-        source: ReloadError<TokenFileError>,
-    },
-    /// A cloudlet's token would travel in clear.
-    #[error(
-        "{}: token_file of {endpoint}: a token travels over https only; write an https endpoint, or accept plain http with --insecure-http",
-        file.display()
-    )]
-    InsecureToken {
-        /// The cloudlet file.
-        file: PathBuf,
-        /// The cloudlet.
-        endpoint: Endpoint,
+        source: NamedFileError,
     },
 }
 
-/// Follows the changes of a cloudlet file and its token files.
+/// Follows the changes of a cloudlet file and of the files that it names.
 pub struct CloudletsFollower {
     path: PathBuf,
     insecure_http: bool,
     registry: Registry,
+    scraper: Scraper,
     document: Reloaded<CloudletFile>,
-    document_follower: DocumentFollower,
-    tokens: Vec<TokenFollower>,
+    document_follower: FileFollower<CloudletFile, UnreadableCloudlets>,
+    named: NamedFiles,
     /// Why what is there now is not in use, as last told; `None` while it is.
     refused: Option<String>,
 }
 
 type Parse<T, E> = fn(&[u8]) -> Result<T, E>;
-type DocumentFollower = Follower<CloudletFile, Parse<CloudletFile, UnreadableCloudlets>>;
-type TokenFollower = Follower<OwnToken, Parse<OwnToken, TokenFileError>>;
+type FileFollower<T, E> = Follower<T, Parse<T, E>>;
 
 impl CloudletsFollower {
-    /// Reads a cloudlet file, hands its cloudlets to the registry, and gives what follows the changes.
+    /// Reads a cloudlet file, hands its cloudlets to the registry and what they say of metrics to the scraper, and gives what follows the
+    /// changes.
     ///
     /// # Errors
-    /// The file, or a token file that it names, cannot be read or is malformed, or a token would travel in clear.
+    /// The file, or one that it names, cannot be read or is malformed, or a token would travel in clear.
     pub async fn open(
         path: &Path,
         insecure_http: bool,
         registry: Registry,
+        scraper: Scraper,
     ) -> Result<Self, CloudletsError> {
         let parse: fn(&[u8]) -> _ = parse;
         let (document, document_follower) = match Reloaded::open(path, parse).await {
@@ -102,9 +98,10 @@ impl CloudletsFollower {
             path: path.to_owned(),
             insecure_http,
             registry,
+            scraper,
             document,
             document_follower,
-            tokens: Vec::new(),
+            named: NamedFiles::of(path, insecure_http),
             refused: None,
         };
         follower.apply().await?;
@@ -122,18 +119,8 @@ impl CloudletsFollower {
     /// Looks for changes once. What is new and good is in the registry afterwards, what is bad in the log, once.
     pub async fn look(&mut self) {
         let mut changed = self.refused.is_some();
-        match self.document_follower.look().await {
-            Look::Unchanged => {}
-            Look::Changed(_) => changed = true,
-            Look::Refused(error) => tell(&error),
-        }
-        for token in &mut self.tokens {
-            match token.look().await {
-                Look::Unchanged => {}
-                Look::Changed(_) => changed = true,
-                Look::Refused(error) => tell(&error),
-            }
-        }
+        changed |= is_change(self.document_follower.look().await);
+        changed |= self.named.look().await;
         if !changed {
             return;
         }
@@ -149,51 +136,67 @@ impl CloudletsFollower {
         }
     }
 
-    /// Hands the document's cloudlets to the registry, each with its token, or leaves all as it is.
+    /// Hands the document's cloudlets to the registry and the scraper, each with its token, or leaves all as it is.
     async fn apply(&mut self) -> Result<(), CloudletsError> {
         let document = self.document.load();
+        let mut named = NamedFiles::of(&self.path, self.insecure_http);
         let mut cloudlets = Vec::with_capacity(document.entries.len());
-        let mut tokens = Vec::new();
+        let mut targets = Vec::new();
         for entry in &document.entries {
-            let token = match &entry.token_file {
-                None => None,
-                Some(file) => {
-                    let (token, follower) = self.open_token(entry, file).await?;
-                    tokens.push(follower);
-                    Some(OwnToken::clone(&token))
-                }
-            };
             let info = entry.cloudlet.clone();
+            let token_file = entry.token_file.as_deref();
+            let token = named.token(token_file, &info.endpoint.url()).await;
+            let token =
+                token.map_err(|source| self.unusable("token_file", &info.endpoint, source))?;
+            if let Some(metrics) = &entry.metrics {
+                targets.push(self.target(&info.endpoint, metrics, &mut named).await?);
+            }
             cloudlets.push(FileCloudlet { info, token });
         }
+        let targets = self.scraper.prepare(targets);
+        let targets = targets.map_err(|(endpoint, source)| {
+            self.unusable("metrics.ca_file", &endpoint, source.into())
+        })?;
         for warning in &document.warnings {
             tracing::warn!(path = %self.path.display(), warning, "cloudlet file is odd");
         }
         tracing::info!(path = %self.path.display(), cloudlets = cloudlets.len(), "cloudlet file read");
         self.registry.replace_file(cloudlets);
-        self.tokens = tokens;
+        self.scraper.follow(targets).await;
+        self.named = named;
         Ok(())
     }
 
-    async fn open_token(
+    /// What is scraped of a cloudlet, with its token and certificates.
+    async fn target(
         &self,
-        entry: &FileEntry,
-        token_file: &Path,
-    ) -> Result<(Arc<OwnToken>, TokenFollower), CloudletsError> {
-        let file = self.path.clone();
-        let endpoint = entry.cloudlet.endpoint.clone();
-        if !may_carry_token(&endpoint.url(), self.insecure_http) {
-            return Err(CloudletsError::InsecureToken { file, endpoint });
-        }
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        let parse: fn(&[u8]) -> _ = OwnToken::parse_bytes;
-        match Reloaded::open(&folder.join(token_file), parse).await {
-            Ok((token, follower)) => Ok((token.load(), follower)),
-            Err(source) => Err(CloudletsError::Token {
-                file,
-                endpoint,
-                source,
-            }),
+        endpoint: &Endpoint,
+        metrics: &Metrics,
+        named: &mut NamedFiles,
+    ) -> Result<Target, CloudletsError> {
+        let token_file = metrics.token_file.as_deref();
+        let token = named.token(token_file, metrics.source.url()).await;
+        let authority = named.authority(metrics.ca_file.as_deref()).await;
+        Ok(Target {
+            endpoint: endpoint.clone(),
+            metrics: metrics.clone(),
+            token: token.map_err(|source| self.unusable("metrics.token_file", endpoint, source))?,
+            authority: authority
+                .map_err(|source| self.unusable("metrics.ca_file", endpoint, source))?,
+        })
+    }
+
+    fn unusable(
+        &self,
+        field: &'static str,
+        endpoint: &Endpoint,
+        source: NamedFileError,
+    ) -> CloudletsError {
+        CloudletsError::Named {
+            file: self.path.clone(),
+            field,
+            endpoint: endpoint.clone(),
+            source,
         }
     }
 }

@@ -21,6 +21,7 @@ use sinfonia_core::key::PublicKey;
 use sinfonia_core::policy::Policy;
 use sinfonia_core::ranking::{Matcher, Ranking, RankingRules};
 use sinfonia_core::recipe::Recipe;
+use sinfonia_core::round_trip::RoundTrips;
 use sinfonia_service::problem::Problem;
 use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
 use sinfonia_service::reload::Reloaded;
@@ -61,6 +62,8 @@ pub(crate) struct DeployRequest {
     pub(crate) key: PublicKey,
     /// The device.
     pub(crate) client: ClientInfo,
+    /// The round trips that it measured.
+    pub(crate) round_trips: RoundTrips,
     /// What its query says.
     pub(crate) query: DeployQuery,
     /// The time that it has.
@@ -162,6 +165,7 @@ impl Deployer {
             policy: &recipe.policy,
             key: &request.key,
             client: request.client,
+            round_trips: &request.round_trips,
             only: request.query.cloudlet,
             exclude: &request.query.exclude,
             remembered: &remembered,

@@ -14,6 +14,7 @@ pub mod policy_file;
 pub mod registry;
 pub mod report_access;
 pub mod routes;
+pub mod scrape;
 pub mod settings;
 pub mod surroundings;
 pub mod tally;

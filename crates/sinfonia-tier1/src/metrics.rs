@@ -24,6 +24,25 @@ pub(crate) struct DeployMetrics {
     excluded: Family<RuleLabels, Counter>,
 }
 
+/// Counts scrapes of cloudlets' measurements.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ScrapeMetrics {
+    scrapes: Family<OutcomeLabels, Counter>,
+}
+
+/// What a scrape of one cloudlet came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScrapeOutcome {
+    /// All questions were answered.
+    Measured,
+    /// Some questions were.
+    Partly,
+    /// They were, and none of what was asked for is measured there.
+    Nothing,
+    /// There was no answer.
+    Failed,
+}
+
 /// What a deploy request came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -127,6 +146,27 @@ impl DeployMetrics {
     /// Counts cloudlets that were asked in place of others.
     pub(crate) fn fell_over(&self, times: usize) {
         self.fall_overs.inc_by(times as u64);
+    }
+}
+
+impl ScrapeMetrics {
+    /// Adds `scrapes_total` to the registry.
+    pub(crate) fn register(metrics: &mut Metrics) -> Self {
+        let new = Self::default();
+        let help = "Times that measurements of a cloudlet of the file were fetched";
+        metrics.register("scrapes", help, new.scrapes.clone());
+        new
+    }
+
+    /// Counts a scrape.
+    pub(crate) fn scraped(&self, outcome: ScrapeOutcome) {
+        let outcome = match outcome {
+            ScrapeOutcome::Measured => "measured",
+            ScrapeOutcome::Partly => "partly",
+            ScrapeOutcome::Nothing => "nothing",
+            ScrapeOutcome::Failed => "failed",
+        };
+        self.scrapes.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 }
 

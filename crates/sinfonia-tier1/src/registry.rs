@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
+use sinfonia_core::cloudlet::{CloudletInfo, Resources, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::Member;
 use sinfonia_core::load::Thresholds;
@@ -57,7 +57,7 @@ pub enum Reported {
 pub struct Expired {
     /// Those that are no longer known.
     pub dropped: Vec<Endpoint>,
-    /// Those of the file, which lost their measurements.
+    /// Those of the file, which lost the measurements that are too old.
     pub silent: Vec<Endpoint>,
 }
 
@@ -103,6 +103,16 @@ impl Registry {
             self.0.arrivals.notify_one();
         }
         Ok(reported)
+    }
+
+    /// Takes over what was measured of a cloudlet of the file beside its reports; one that the file does not name is passed over.
+    pub fn measured(&self, endpoint: &Endpoint, resources: Resources, now: Timestamp) {
+        self.change(|state| state.measured(endpoint, resources, now));
+    }
+
+    /// Forgets what was measured of a cloudlet of the file beside its reports: nobody measures it any more.
+    pub fn unmeasured(&self, endpoint: &Endpoint) {
+        self.change(|state| state.unmeasured(endpoint));
     }
 
     /// Tells whether a report of this uuid from this endpoint would be taken, whatever else it says.

@@ -33,13 +33,14 @@ use crate::cloudlets_file::{CloudletsError, CloudletsFollower};
 use crate::deploy::{Budget, Deployer, Rules as RankingRules};
 use crate::forward::Forward;
 use crate::geoip::{GeoIp, GeoIpError};
-use crate::metrics::{DeployMetrics, register_cloudlets};
+use crate::metrics::{DeployMetrics, ScrapeMetrics, register_cloudlets};
 use crate::placements::Placements;
 use crate::policy_file::{self, UnreadablePolicy};
 use crate::registry::Registry;
 use crate::report_access::{ReportAccess, ReportTokens};
 use crate::routes::cloudlets::{CloudletsState, ReportMetrics};
 use crate::routes::{AppState, router};
+use crate::scrape::Scraper;
 use crate::settings::{
     CloudletLimitArgs, EndpointArgs, OperatorArgs, RankingArgs, ReportArgs, Settings,
 };
@@ -59,7 +60,7 @@ const LEAST_RELEASE_TIME: Duration = Duration::from_secs(2);
 /// Why Tier 1 does not start. The user can do something about each.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The cloudlet file, or a token file that it names, cannot be used.
+    /// The cloudlet file, or a file that it names, cannot be used.
     #[error(transparent)]
     Cloudlets(#[from] CloudletsError),
     /// The GeoIP database that was asked for cannot be used.
@@ -128,7 +129,13 @@ impl Tier1 {
         let registry = Registry::with_thresholds(thresholds);
         let placements = Arc::new(Placements::new(LEASE, MOST_PLACEMENTS));
         let file = ranking.cloudlets.as_deref();
-        cloudlets(file, client.insecure_http, &registry, &mut background).await?;
+        let scraper = Scraper::new(
+            asking.clone(),
+            registry.clone(),
+            ScrapeMetrics::register(&mut metrics),
+        )?;
+        let is_insecure = client.insecure_http;
+        cloudlets(file, is_insecure, &registry, scraper, &mut background).await?;
         background.spawn(survey(registry.clone(), geoip.clone(), system_lookup));
         background.spawn(expire(registry.clone(), Arc::clone(&placements)));
         register_cloudlets(&mut metrics, registry.clone());
@@ -204,16 +211,18 @@ impl Tier1 {
     }
 }
 
-/// Follows the cloudlet file. Without one, cloudlets have to report.
+/// Follows the cloudlet file, and fetches the measurements that it names. Without one, cloudlets have to report.
 async fn cloudlets(
     file: Option<&Path>,
     insecure_http: bool,
     registry: &Registry,
+    scraper: Scraper,
     background: &mut JoinSet<()>,
 ) -> Result<(), CloudletsError> {
     match file {
         Some(path) => {
-            let follower = CloudletsFollower::open(path, insecure_http, registry.clone()).await?;
+            let registry = registry.clone();
+            let follower = CloudletsFollower::open(path, insecure_http, registry, scraper).await?;
             background.spawn(follower.run(INTERVAL));
         }
         None => tracing::info!("no cloudlet file (--cloudlets), cloudlets have to report"),

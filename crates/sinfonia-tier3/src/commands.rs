@@ -12,13 +12,15 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use jiff::Timestamp;
 use serde::Serialize;
+use sinfonia_core::key::PublicKey;
+use sinfonia_core::round_trip::RoundTrips;
 
 use crate::arguments::{CandidatesArgs, Cli, DeleteArgs, Output, RecipeArgs, StatusArgs};
 use crate::failure::{Call, CommandError};
-use crate::output;
 use crate::printable::Printable;
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::tier1::{AskError, Wishes};
+use crate::{output, probe};
 
 /// `sinfonia-tier3 candidates`.
 pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
@@ -26,6 +28,7 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         application,
         location,
         results,
+        probe,
         explain,
         output,
         talk,
@@ -33,11 +36,14 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
     } = args;
     let session = Session::open_tier1(tier1, *application, *talk)?;
     let key = session.key()?;
-    let wishes = Wishes {
+    let mut wishes = Wishes {
         location: *location,
         results: *results,
         ..Wishes::default()
     };
+    if *probe {
+        wishes.round_trips = session::run(measure(&session, &key.public, &wishes))?;
+    }
     if *explain {
         let question = session.tier1.explain(*application, &key.public, &wishes);
         let explanation = session.ask(Call::Explain, question)?;
@@ -52,10 +58,19 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         return Ok(());
     }
     let question = session.tier1.candidates(*application, &key.public, &wishes);
-    let found = session.ask(Call::Candidates, question)?;
+    let mut found = session.ask(Call::Candidates, question)?;
+    probe::add_to_candidates(&mut found, &wishes.round_trips);
     print(output.output, &found, || {
         output::candidates(&found, output::width())
     })
+}
+
+async fn measure(session: &Session, key: &PublicKey, wishes: &Wishes) -> RoundTrips {
+    let progress = session.talk.progress("measuring round trips");
+    let Session {
+        tier1, application, ..
+    } = session;
+    probe::measure(tier1, *application, key, wishes, &progress).await
 }
 
 /// `sinfonia-tier3 status`.

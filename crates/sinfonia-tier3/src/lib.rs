@@ -30,6 +30,7 @@ mod output;
 mod peer;
 mod printable;
 mod private_file;
+mod probe;
 mod problem;
 mod qr_code;
 mod session;

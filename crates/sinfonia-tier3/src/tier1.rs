@@ -15,6 +15,7 @@ use sinfonia_core::key::PublicKey;
 use sinfonia_core::location::Location;
 use sinfonia_core::ranking::Explanation;
 use sinfonia_core::recipe::Recipe;
+use sinfonia_core::round_trip::{RoundTrips, X_RTT};
 use sinfonia_service::client::{ANSWER_BYTES, read_bounded};
 use sinfonia_service::tokens::OwnToken;
 use url::Url;
@@ -47,6 +48,8 @@ pub(crate) struct Wishes {
     pub(crate) cloudlet: Option<Uuid>,
     /// Cloudlets that will not do.
     pub(crate) exclude: Vec<Uuid>,
+    /// Round trips that this device measured.
+    pub(crate) round_trips: RoundTrips,
 }
 
 /// A Tier 1.
@@ -55,6 +58,27 @@ pub(crate) struct Tier1 {
     client: Client,
     url: Tier1Url,
     token: Option<OwnToken>,
+}
+
+impl Wishes {
+    /// The URL with what is said there.
+    fn told(&self, url: Url) -> Url {
+        let url = with(url, "results", self.results);
+        let url = with(url, "cloudlet", self.cloudlet);
+        let exclude = self.exclude.iter();
+        exclude.fold(url, |url, one| with(url, "exclude", Some(one)))
+    }
+
+    /// The request with what is said in headers.
+    fn told_beside(&self, mut request: RequestBuilder) -> RequestBuilder {
+        if let Some(location) = self.location {
+            request = request.header("x-location", location.to_string());
+        }
+        if !self.round_trips.is_empty() {
+            request = request.header(X_RTT, self.round_trips.to_string());
+        }
+        request
+    }
 }
 
 impl Tier1 {
@@ -78,11 +102,8 @@ impl Tier1 {
         key: &PublicKey,
         wishes: &Wishes,
     ) -> Result<Vec<CloudletDeployment>, AskError> {
-        let url = with(self.url.deploy(application, key), "results", wishes.results);
-        let url = with(url, "cloudlet", wishes.cloudlet);
-        let exclude = wishes.exclude.iter();
-        let url = exclude.fold(url, |url, one| with(url, "exclude", Some(one)));
-        let mut request = located(self.client.post(url), wishes.location);
+        let url = wishes.told(self.url.deploy(application, key));
+        let mut request = wishes.told_beside(self.client.post(url));
         let mut within = ANSWER_TIME;
         if let Some(wait) = wishes.wait {
             request = request.header("prefer", format!("wait={wait}"));
@@ -106,8 +127,8 @@ impl Tier1 {
         key: &PublicKey,
         wishes: &Wishes,
     ) -> Result<Vec<CandidateInfo>, AskError> {
-        let url = with(self.url.deploy(application, key), "results", wishes.results);
-        let request = located(self.client.get(url), wishes.location);
+        let url = wishes.told(self.url.deploy(application, key));
+        let request = wishes.told_beside(self.client.get(url));
         let body = self.send(request, CANDIDATES_BYTES, ANSWER_TIME).await?;
         let value: Value = answer::json(&self.url, &body)?;
         answer::typed(drop_nulls(value))
@@ -124,7 +145,7 @@ impl Tier1 {
         wishes: &Wishes,
     ) -> Result<Explanation, AskError> {
         let url = with(self.url.explain(application, key), "limit", wishes.results);
-        let request = located(self.client.get(url), wishes.location);
+        let request = wishes.told_beside(self.client.get(url));
         let body = self.send(request, CANDIDATES_BYTES, ANSWER_TIME).await?;
         // Nulls stay: they stand for what is not known of a cloudlet.
         answer::typed(answer::json(&self.url, &body)?)
@@ -203,11 +224,4 @@ fn with(mut url: Url, name: &str, value: Option<impl ToString>) -> Url {
         url.query_pairs_mut().append_pair(name, &value.to_string());
     }
     url
-}
-
-fn located(request: RequestBuilder, location: Option<Location>) -> RequestBuilder {
-    match location {
-        Some(location) => request.header("x-location", location.to_string()),
-        None => request,
-    }
 }

@@ -1,6 +1,7 @@
 use http::HeaderValue;
 use rstest::rstest;
 use sinfonia_core::network::Network;
+use uuid::Uuid;
 
 use super::*;
 
@@ -45,6 +46,22 @@ fn the_wait_may_be_in_any_line(
     #[case] expected: Option<u64>,
 ) {
     assert_eq!(sender(STRANGER, headers).prefer_wait(), expected);
+}
+
+#[rstest]
+#[case::nothing(&[], &[])]
+#[case::one(&[("x-rtt", "00000000-0000-0000-0000-000000000001=12.5")], &[(1, 12.5)])]
+#[case::malformed(&[("x-rtt", "00000000-0000-0000-0000-000000000001=12.5,x")], &[])]
+fn the_device_tells_round_trips_or_none(
+    #[case] headers: &[(&'static str, &str)],
+    #[case] expected: &[(u128, f64)],
+) {
+    let mut told = RoundTrips::default();
+    for (cloudlet, rtt_ms) in expected {
+        told.take(Uuid::from_u128(*cloudlet), *rtt_ms);
+    }
+
+    assert_eq!(sender(STRANGER, headers).round_trips(), &told);
 }
 
 #[rstest]

@@ -1,9 +1,12 @@
 use std::fs;
+use std::sync::Arc;
 
 use rstest::rstest;
+use sinfonia_service::client::ClientSettings;
 use tempfile::TempDir;
 
 use super::*;
+use crate::metrics::ScrapeMetrics;
 use crate::registry::Known;
 
 const ONE: &str = "endpoint: https://one.example/api/v1/deploy\n";
@@ -48,6 +51,28 @@ async fn a_token_file_lies_beside_the_cloudlet_file() {
     &[("cloudlets.yaml", "endpoint: http://one.example/api/v1/deploy\ntoken_file: secrets/one\n"), ("secrets/one", "secret")],
     "token_file of http://one.example/api/v1/deploy: a token travels over https only"
 )]
+#[case::no_token_file_for_metrics(
+    &[("cloudlets.yaml", "endpoint: https://one.example/api/v1/deploy\nmetrics: {prometheus: https://p.example, token_file: secrets/p}\n")],
+    "metrics.token_file of https://one.example/api/v1/deploy: cannot read"
+)]
+#[case::token_for_metrics_in_clear(
+    &[
+        ("cloudlets.yaml", "endpoint: https://one.example/api/v1/deploy\nmetrics: {prometheus: http://p.example, token_file: secrets/p}\n"),
+        ("secrets/p", "secret"),
+    ],
+    "metrics.token_file of https://one.example/api/v1/deploy: a token travels over https only"
+)]
+#[case::no_ca_file(
+    &[("cloudlets.yaml", "endpoint: https://one.example/api/v1/deploy\nmetrics: {prometheus: https://p.example, ca_file: ca.pem}\n")],
+    "metrics.ca_file of https://one.example/api/v1/deploy: cannot read"
+)]
+#[case::no_certificate(
+    &[
+        ("cloudlets.yaml", "endpoint: https://one.example/api/v1/deploy\nmetrics: {prometheus: https://p.example, ca_file: ca.pem}\n"),
+        ("ca.pem", "none"),
+    ],
+    "ca.pem holds no certificate (PEM)"
+)]
 #[tokio::test]
 async fn a_file_that_cannot_be_used_is_refused_by_name(
     #[case] files: &[(&str, &str)],
@@ -90,7 +115,9 @@ async fn a_token_may_travel_to_this_machine_or_where_plain_http_is_accepted(
     let folder = folder(&[("cloudlets.yaml", &document), ("token", "secret")]);
     let path = folder.path().join("cloudlets.yaml");
 
-    let opened = CloudletsFollower::open(&path, insecure_http, Registry::new()).await;
+    let registry = Registry::new();
+    let scraper = scraper(&registry);
+    let opened = CloudletsFollower::open(&path, insecure_http, registry, scraper).await;
 
     assert!(opened.is_ok());
 }
@@ -183,8 +210,14 @@ async fn what_has_not_changed_is_not_laid_over_anew() {
 async fn open(folder: &TempDir) -> Result<(Registry, CloudletsFollower), CloudletsError> {
     let registry = Registry::new();
     let path = folder.path().join("cloudlets.yaml");
-    let follower = CloudletsFollower::open(&path, false, registry.clone()).await?;
+    let scraper = scraper(&registry);
+    let follower = CloudletsFollower::open(&path, false, registry.clone(), scraper).await?;
     Ok((registry, follower))
+}
+
+fn scraper(registry: &Registry) -> Scraper {
+    let settings = ClientSettings::new("test");
+    Scraper::new(settings, registry.clone(), ScrapeMetrics::default()).unwrap()
 }
 
 fn folder(files: &[(&str, &str)]) -> TempDir {

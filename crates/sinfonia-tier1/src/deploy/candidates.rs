@@ -15,6 +15,7 @@ use sinfonia_core::policy::Policy;
 use sinfonia_core::ranking::{
     self, Conditions, Exclusion, Matcher, OrderKey, Ranker, Ranking, RankingRequest, RankingRules,
 };
+use sinfonia_core::round_trip::RoundTrips;
 use uuid::Uuid;
 
 use crate::circuits::{self, Circuits};
@@ -31,6 +32,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) key: &'a PublicKey,
     /// The device.
     pub(crate) client: ClientInfo,
+    /// The round trips that it measured.
+    pub(crate) round_trips: &'a RoundTrips,
     /// The only cloudlet that may get it, where there is but one.
     pub(crate) only: Option<Uuid>,
     /// The cloudlets that must not get it.
@@ -50,6 +53,8 @@ pub(crate) struct Candidate {
     pub(crate) matcher: Matcher,
     /// Kilometres to the client, where both places are known.
     pub(crate) distance_km: Option<f64>,
+    /// Milliseconds of a round trip that the client measured, where that is believed.
+    pub(crate) rtt_ms: Option<f64>,
     /// What decided its place.
     pub(crate) order: OrderKey,
 }
@@ -146,7 +151,7 @@ impl Choice {
                 judged.map(|(standing, known)| (known, standing)).collect()
             }
             None => {
-                let shortlist = if ranker.has_preferences() {
+                let shortlist = if wish.is_refined_by(&ranker) {
                     rules.shortlist
                 } else {
                     0
@@ -160,7 +165,11 @@ impl Choice {
                 roster.cloudlets.search(&search, judge)
             }
         };
-        let mut candidates = refined(&found, &ranker, rules.shortlist);
+        let mut candidates = if wish.is_refined_by(&ranker) {
+            refined(&found, &ranker, rules.shortlist)
+        } else {
+            found.iter().map(Candidate::from).collect()
+        };
         candidates.truncate(most);
         Self {
             candidates,
@@ -175,15 +184,6 @@ fn refined(
     ranker: &Ranker<'_>,
     shortlist: usize,
 ) -> Vec<Candidate> {
-    let candidate = |(known, standing): &(Arc<Known>, Standing)| Candidate {
-        known: Arc::clone(known),
-        matcher: standing.matcher,
-        distance_km: standing.distance_km,
-        order: standing.order,
-    };
-    if !ranker.has_preferences() {
-        return found.iter().map(candidate).collect();
-    }
     let (first, rest) = found.split_at(shortlist.min(found.len()));
     let mut ordered: Vec<ranking::Candidate<'_>> = first
         .iter()
@@ -195,7 +195,7 @@ fn refined(
         first.find(|(known, _)| std::ptr::eq(&raw const known.cloudlet, ordered.cloudlet))
     };
     let ordered = ordered.iter().filter_map(place);
-    ordered.chain(rest).map(candidate).collect()
+    ordered.chain(rest).map(Candidate::from).collect()
 }
 
 impl<'a> Wish<'a> {
@@ -221,12 +221,30 @@ impl<'a> Wish<'a> {
         self.only.is_none_or(|only| only == uuid) && !self.exclude.contains(&uuid)
     }
 
+    /// Whether the first candidates change places among themselves.
+    fn is_refined_by(&self, ranker: &Ranker<'_>) -> bool {
+        ranker.has_preferences() || !self.round_trips.is_empty()
+    }
+
     fn conditions(&self, known: &Known, now: Now) -> Conditions {
         let conditions = known.conditions(now.time);
         let endpoint = &known.cloudlet.endpoint;
         Conditions {
             class: self.circuits.class(conditions.class, endpoint, now.instant),
+            rtt_ms: self.round_trips.believed(&self.client, &known.cloudlet),
             ..conditions
+        }
+    }
+}
+
+impl From<&(Arc<Known>, Standing)> for Candidate {
+    fn from((known, standing): &(Arc<Known>, Standing)) -> Self {
+        Self {
+            known: Arc::clone(known),
+            matcher: standing.matcher,
+            distance_km: standing.distance_km,
+            rtt_ms: standing.conditions.rtt_ms,
+            order: standing.order,
         }
     }
 }
@@ -239,6 +257,7 @@ impl Candidate {
             rank: Some(rank),
             matcher: Some(self.matcher.to_string()),
             distance_km: self.distance_km,
+            rtt_ms: self.rtt_ms,
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct FileCloudlet {
 
 /// A cloudlet as it is at the moment.
 ///
-/// This is what [`Parts`] make, kept small: a million of them are in memory.
+/// This is what `Parts` make, kept small: a million of them are in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Known {
     /// The cloudlet, ready to be ranked.
@@ -102,14 +102,14 @@ impl Known {
         }
     }
 
-    /// Puts a cloudlet together; `None` when nothing is said of it. The load of one that does not report is what the file states.
+    /// Puts a cloudlet together; `None` when nothing is said of it. The load of one that neither reports nor is measured is what the file
+    /// states.
     pub(super) fn of(parts: Parts, thresholds: &Thresholds) -> Option<Self> {
         let cloudlet = parts.cloudlet()?;
-        let load = match parts.report {
-            Some(_) => parts.load,
-            None => {
-                Load::default().reported(thresholds, &cloudlet.resources, Placed::default(), None)
-            }
+        let load = if parts.is_measured() {
+            parts.load
+        } else {
+            Load::default().reported(thresholds, &cloudlet.resources, Placed::default(), None)
         };
         let is_joined = parts.file.is_some();
         let marks = parts.report.as_ref().map(|report| report.marks);
@@ -159,9 +159,16 @@ impl Known {
     }
 
     /// When it reported; `None` once that is too long ago, and when it never did.
-    pub(super) fn reports_since(&self) -> Option<Timestamp> {
+    fn reports_since(&self) -> Option<Timestamp> {
         self.report.filter(|report| !report.silent)?;
-        self.cloudlet.last_update
+        let said = self.reported.as_deref().unwrap_or(&self.cloudlet);
+        said.last_update
+    }
+
+    /// When it reported or when it was measured, whichever is longer ago and not too long; `None` when neither is so.
+    pub(super) fn oldest_news(&self) -> Option<Timestamp> {
+        let measured = self.file.as_ref().and_then(|file| file.measured_since());
+        self.reports_since().into_iter().chain(measured).min()
     }
 
     /// Whether it was reported with a token, lately or not.

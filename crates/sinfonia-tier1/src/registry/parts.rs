@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use sinfonia_core::cloudlet::{Cloudlet, CloudletInfo, Measurements, Surroundings};
+use jiff::{SignedDuration, Timestamp};
+use sinfonia_core::cloudlet::{Cloudlet, CloudletInfo, Measurements, Resources, Surroundings};
 use sinfonia_core::load::Load;
 use sinfonia_service::tokens::OwnToken;
 use uuid::Uuid;
 
-use super::known::FileCloudlet;
+use super::known::{FileCloudlet, SILENCE};
 use super::pools::Pools;
 use crate::tally::Tally;
+
+/// Time after which measurements count no more where newer ones are told otherwise: three reports.
+const STALE: SignedDuration = SignedDuration::from_secs(45);
+/// Time between two looks at the load of a cloudlet at least, where it is measured more often than it would report: what is placed there
+/// counts until so many looks later, because measurements are means of a minute.
+const LOOKS_APART: SignedDuration = SignedDuration::from_secs(12);
 
 /// What a cloudlet is made of; of one that nobody names or reports nothing is left.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -30,8 +36,32 @@ pub(super) struct Parts {
 pub(super) struct FileSide {
     pub(super) place: usize,
     pub(super) token: Option<Box<OwnToken>>,
-    /// The cloudlet as it would be without reports.
+    /// The cloudlet as it would be without reports and measurements.
     pub(super) cloudlet: Cloudlet,
+    measured: Option<Measured>,
+}
+
+/// What was measured of a cloudlet of the file beside its reports.
+#[derive(Debug, Clone, PartialEq)]
+struct Measured {
+    resources: Measurements,
+    at: Timestamp,
+    /// When its load was looked at for the last time on account of a measurement.
+    judged_at: Timestamp,
+    /// Whether it was found to be too old.
+    silent: bool,
+}
+
+/// Whether a new measurement makes the load of a cloudlet due to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judging {
+    /// It is due.
+    Due {
+        /// When it was looked at before.
+        last: Option<Timestamp>,
+    },
+    /// It was looked at only just.
+    Early,
 }
 
 /// The last report of a cloudlet.
@@ -63,11 +93,68 @@ impl Parts {
         {
             cloudlet.placement = Arc::clone(same);
         }
+        let measured = before.and_then(|before| before.measured.clone());
         self.file = Some(Arc::new(FileSide {
             place,
             token: file.token.map(Box::new),
             cloudlet,
+            measured,
         }));
+    }
+
+    /// Takes over what was measured, if the file names the cloudlet.
+    pub(super) fn set_measured(
+        &mut self,
+        resources: Resources,
+        now: Timestamp,
+        pools: &mut Pools,
+    ) -> Option<Judging> {
+        let reported_at = self.report.as_ref().and_then(Report::at);
+        let file = Arc::make_mut(self.file.as_mut()?);
+        let judged_at = file.measured.as_ref().map(|measured| measured.judged_at);
+        let last = judged_at.max(reported_at);
+        let is_due = last.is_none_or(|last| last.duration_until(now) >= LOOKS_APART);
+        let mut resources = Measurements::from(resources);
+        pools.share_names(&mut resources);
+        file.measured = Some(Measured {
+            resources,
+            at: now,
+            judged_at: if is_due {
+                now
+            } else {
+                judged_at.unwrap_or(now)
+            },
+            silent: false,
+        });
+        Some(if is_due {
+            Judging::Due { last }
+        } else {
+            Judging::Early
+        })
+    }
+
+    /// Forgets what was measured; tells whether anything was.
+    pub(super) fn unset_measured(&mut self) -> bool {
+        let file = self.file.as_mut().map(Arc::make_mut);
+        file.is_some_and(|file| file.measured.take().is_some())
+    }
+
+    /// Whether it ever reported, or is measured.
+    pub(super) fn is_measured(&self) -> bool {
+        let file = self.file.as_ref();
+        self.report.is_some() || file.is_some_and(|file| file.measured.is_some())
+    }
+
+    /// Marks what is too old.
+    pub(super) fn fall_silent(&mut self, now: Timestamp) {
+        let is_old = |at: Timestamp| at.duration_until(now) >= SILENCE;
+        if let Some(report) = &mut self.report {
+            report.marks.silent |= report.at().is_none_or(is_old);
+        }
+        let file = self.file.as_mut().map(Arc::make_mut);
+        if let Some(measured) = file.and_then(|file| file.measured.as_mut()) {
+            measured.silent |= is_old(measured.at);
+        }
     }
 
     /// Takes over a report.
@@ -113,7 +200,7 @@ impl Parts {
     pub(super) fn cloudlet(&self) -> Option<Cloudlet> {
         match (&self.file, &self.report) {
             (None, None) => None,
-            (Some(file), None) => Some(file.cloudlet.clone()),
+            (Some(file), None) => Some(file.measured_with(None)),
             (None, Some(report)) => Some(report.cloudlet.clone()),
             (Some(file), Some(report)) => Some(file.joined_with(report)),
         }
@@ -140,23 +227,17 @@ impl FileSide {
         self.uuid() != self.cloudlet.endpoint.uuid()
     }
 
+    /// When it was measured; `None` once that is too long ago, and when it never was.
+    pub(super) fn measured_since(&self) -> Option<Timestamp> {
+        let measured = self.measured.as_ref()?;
+        (!measured.silent).then_some(measured.at)
+    }
+
     /// What file and report make together. Placement stays the file's; of an anonymous report only the measurements count.
     fn joined_with(&self, report: &Report) -> Cloudlet {
         let (marks, said) = (report.marks, &report.cloudlet);
         let of_file = &self.cloudlet;
-        let resources = match marks {
-            ReportMarks { silent: true, .. } => Measurements::default(),
-            ReportMarks {
-                says_resources: true,
-                ..
-            } => said.resources.clone(),
-            _ => of_file.resources.clone(),
-        };
-        let cloudlet = Cloudlet {
-            resources,
-            last_update: said.last_update,
-            ..of_file.clone()
-        };
+        let cloudlet = self.measured_with(Some(report));
         if !marks.with_token {
             return cloudlet;
         }
@@ -168,6 +249,55 @@ impl FileSide {
             draining: said.draining,
             ..cloudlet
         }
+    }
+
+    /// What the file says, with what was reported and measured.
+    fn measured_with(&self, report: Option<&Report>) -> Cloudlet {
+        let measured_at = self.measured.as_ref().map(|measured| measured.at);
+        let newest = measured_at.max(report.and_then(Report::at));
+        Cloudlet {
+            resources: self.resources(report, newest),
+            last_update: newest,
+            ..self.cloudlet.clone()
+        }
+    }
+
+    /// What is known to be used. Measurements take the place of what the file states. Those that Tier 1 makes itself, as the operator
+    /// asks in the file, win over reported ones of the same name; of the two the older ones go when they are stale beside the newer.
+    fn resources(&self, report: Option<&Report>, newest: Option<Timestamp>) -> Measurements {
+        let measured = self.measured.as_ref();
+        let counts = |at: Option<Timestamp>, is_silent: bool| {
+            let age = at.zip(newest).map(|(at, newest)| at.duration_until(newest));
+            !is_silent && age.is_none_or(|age| age <= STALE)
+        };
+        let told = report.filter(|report| {
+            report.marks.says_resources && counts(report.at(), report.marks.silent)
+        });
+        let own = measured.filter(|measured| counts(Some(measured.at), measured.silent));
+        match (told, own) {
+            (Some(told), None) => told.cloudlet.resources.clone(),
+            (None, Some(own)) => own.resources.clone(),
+            (Some(told), Some(own)) => {
+                let both = told.cloudlet.resources.iter().chain(own.resources.iter());
+                both.map(|(name, value)| (name.to_owned(), value)).collect()
+            }
+            (None, None) => {
+                let is_silent = report.is_some_and(|report| report.marks.silent)
+                    || measured.is_some_and(|measured| measured.silent);
+                if is_silent {
+                    Measurements::default()
+                } else {
+                    self.cloudlet.resources.clone()
+                }
+            }
+        }
+    }
+}
+
+impl Report {
+    /// When it came.
+    const fn at(&self) -> Option<Timestamp> {
+        self.cloudlet.last_update
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use sinfonia_core::cloudlet::{Cloudlet, Labels};
+use sinfonia_core::cloudlet::{Cloudlet, Labels, Measurements};
 use sinfonia_core::network::Network;
 use uuid::Uuid;
 
@@ -30,9 +30,7 @@ struct Pool<T: ?Sized> {
 impl Pools {
     /// Has a cloudlet share what others say too.
     pub(super) fn share(&mut self, cloudlet: &mut Cloudlet) {
-        let mut names = Arc::clone(cloudlet.resources.names());
-        self.resource_names.share(&mut names);
-        cloudlet.resources.share_names(&names);
+        self.share_names(&mut cloudlet.resources);
         self.labels.share(&mut cloudlet.labels);
         if let Some(recipes) = &mut cloudlet.recipes {
             self.recipes.share(recipes);
@@ -40,6 +38,13 @@ impl Pools {
         if let Some(placement) = Arc::get_mut(&mut cloudlet.placement) {
             self.accepted_clients.share(&mut placement.accepted_clients);
         }
+    }
+
+    /// Has measurements share the names of others.
+    pub(super) fn share_names(&mut self, measurements: &mut Measurements) {
+        let mut names = Arc::clone(measurements.names());
+        self.resource_names.share(&mut names);
+        measurements.share_names(&names);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sinfonia_core::cloudlet::{CloudletInfo, Surroundings};
+use sinfonia_core::cloudlet::{CloudletInfo, Resources, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::{Fleet, Member};
 use sinfonia_core::load::Thresholds;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::authority::{self, ReportAuthority, ReportRefusal};
 use super::entry::Entry;
 use super::known::{FileCloudlet, Known, Origin, SILENCE};
-use super::parts::{Parts, Report};
+use super::parts::{Judging, Parts, Report};
 use super::pools::Pools;
 use super::{Expired, Reported};
 
@@ -34,7 +34,7 @@ pub(super) struct State {
     is_new: bool,
     /// The uuids that the file gives, also while an entry goes by that of its report.
     file_uuids: HashMap<Uuid, Endpoint>,
-    /// Those that report, the one that did longest ago first.
+    /// Those that report or are measured, the one of which the older of the two is longest ago first.
     reporting: BTreeSet<(Timestamp, Endpoint)>,
     /// Those whose place or networks have to be found out.
     wanting: BTreeSet<Endpoint>,
@@ -135,6 +135,29 @@ impl State {
         Ok(reported)
     }
 
+    /// Takes over what was measured of a cloudlet of the file.
+    pub(super) fn measured(&mut self, endpoint: &Endpoint, resources: Resources, now: Timestamp) {
+        let mut parts = parts_of(self.at(endpoint).as_deref());
+        let Some(judging) = parts.set_measured(resources, now, &mut self.pools) else {
+            return;
+        };
+        let Some(known) = Known::of(parts, &self.thresholds) else {
+            return;
+        };
+        self.put(match judging {
+            Judging::Due { last } => known.measured(&self.thresholds, last, now),
+            Judging::Early => known,
+        });
+    }
+
+    /// Forgets what was measured of a cloudlet of the file.
+    pub(super) fn unmeasured(&mut self, endpoint: &Endpoint) {
+        let mut parts = parts_of(self.at(endpoint).as_deref());
+        if parts.unset_measured() {
+            self.put_parts(parts);
+        }
+    }
+
     /// Drops what has been silent for too long, and takes the measurements from what outlives that.
     pub(super) fn expire(&mut self, now: Timestamp) -> Expired {
         let mut expired = Expired::default();
@@ -148,9 +171,7 @@ impl State {
                 expired.dropped.push(endpoint);
                 continue;
             }
-            if let Some(report) = &mut parts.report {
-                report.marks.silent = true;
-            }
+            parts.fall_silent(now);
             self.put_parts(parts);
             expired.silent.push(endpoint);
         }
@@ -286,7 +307,7 @@ impl State {
     fn count(&mut self, known: &Known) {
         let endpoint = &known.cloudlet.endpoint;
         self.roster.origins[known.origin() as usize] += 1;
-        if let Some(at) = known.reports_since() {
+        if let Some(at) = known.oldest_news() {
             self.reporting.insert((at, endpoint.clone()));
         }
         if known.cloudlet.wants_surroundings() {
@@ -297,7 +318,7 @@ impl State {
     fn uncount(&mut self, known: &Known) {
         let endpoint = &known.cloudlet.endpoint;
         self.roster.origins[known.origin() as usize] -= 1;
-        if let Some(at) = known.reports_since() {
+        if let Some(at) = known.oldest_news() {
             self.reporting.remove(&(at, endpoint.clone()));
         }
         self.wanting.remove(endpoint);

@@ -12,6 +12,7 @@ mod identity;
 mod joining;
 mod laws;
 mod load;
+mod measuring;
 mod silence;
 mod surroundings;
 

@@ -95,6 +95,7 @@ fn request(
         recipe: path.uuid,
         key: path.key,
         client: sender.client(),
+        round_trips: sender.round_trips().clone(),
         query: DeployQuery::parse(query)?,
         budget: Budget::of(sender.prefer_wait()),
         started: Instant::now(),

@@ -9,6 +9,7 @@ use sinfonia_core::location::Location;
 use sinfonia_core::policy::Policy;
 use sinfonia_core::ranking::Explanation;
 use sinfonia_core::recipe::HELLOWORLD;
+use sinfonia_core::round_trip::RoundTrips;
 use sinfonia_service::json::Json;
 use sinfonia_service::problem::Problem;
 use uuid::Uuid;
@@ -58,6 +59,7 @@ pub(super) async fn explain(
         policy: &policy,
         key: &question.key,
         client,
+        round_trips: &question.round_trips(&sender),
         only: None,
         exclude: &[],
         remembered: &remembered,
@@ -111,6 +113,14 @@ impl Question {
             None => (sender.address(), self.location.or(sender.stated_location())),
         };
         ClientInfo::new(address, stated.or_else(|| callers.locate(address)))
+    }
+
+    /// The round trips that the client measured. Those that the caller's headers tell are its own.
+    fn round_trips(&self, sender: &Sender) -> RoundTrips {
+        match self.client {
+            Some(_) => RoundTrips::default(),
+            None => sender.round_trips().clone(),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::session::{self, Session};
 use crate::talk::{Progress, Talk};
 use crate::tier1::{AskError, Tier1, Wishes};
 use crate::waiting::{WaitError, Waiting};
-use crate::{output, wireguard};
+use crate::{output, probe, wireguard};
 
 /// Longest time that a server may take for an answer, in seconds; Tier 2 takes no more either.
 const LONGEST_WAIT: u32 = 60;
@@ -32,6 +32,8 @@ const SHORTEST_WAIT: u32 = 2;
 pub(crate) struct Plan {
     /// Where, and on how many cloudlets.
     pub(crate) wishes: Wishes,
+    /// Whether to measure round trips to the candidates before.
+    pub(crate) probe: bool,
     /// Most time until it runs, in seconds.
     pub(crate) timeout: u32,
     /// Whether to wait until it runs.
@@ -85,6 +87,7 @@ fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
             results: placement.results.map(u32::from),
             ..Wishes::default()
         },
+        probe: placement.probe,
         timeout: *timeout,
         wait: !no_wait,
     };
@@ -184,16 +187,20 @@ pub(crate) async fn obtain(
 ) -> Result<Vec<CloudletDeployment>, ObtainError> {
     let deadline = Instant::now() + Duration::from_secs(plan.timeout.into());
     let wait = plan.timeout.clamp(SHORTEST_WAIT, LONGEST_WAIT);
-    let wishes = Wishes {
+    let mut wishes = Wishes {
         wait: plan.wait.then_some(wait),
         ..plan.wishes.clone()
     };
-    let deployments = tier1.deploy(application, key, &wishes).await?;
-    if !plan.wait {
-        return Ok(deployments);
+    if plan.probe {
+        wishes.round_trips = probe::measure(tier1, application, key, &wishes, progress).await;
     }
-    let waiting = Waiting::new(tier1, application, key, deployments, progress);
-    Ok(waiting.until_ready(deadline).await?)
+    let mut deployments = tier1.deploy(application, key, &wishes).await?;
+    if plan.wait {
+        let waiting = Waiting::new(tier1, application, key, deployments, progress);
+        deployments = waiting.until_ready(deadline).await?;
+    }
+    probe::add_to_deployments(&mut deployments, &wishes.round_trips);
+    Ok(deployments)
 }
 
 async fn unless_interrupted<T>(

@@ -75,6 +75,7 @@ pub(crate) fn shell(args: &ShellArgs) -> Result<u8, CommandError> {
                 location: *location,
                 ..Wishes::default()
             },
+            probe: false,
             timeout: *timeout,
             wait: true,
         };

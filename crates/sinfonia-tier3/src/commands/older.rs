@@ -60,6 +60,7 @@ fn open(form: &OlderForm) -> Result<(Session, Plan), CommandError> {
     let session = Session::with(place, &form.connection, application, form.talk)?;
     let plan = Plan {
         wishes: Wishes::default(),
+        probe: false,
         timeout: TIMEOUT,
         wait: true,
     };

@@ -1,10 +1,11 @@
 //! Why cloudlets are chosen, as tables for people.
 
 use sinfonia_core::deployment::CloudletReference;
-use sinfonia_core::ranking::{ExplainedCandidate, Explanation};
+use sinfonia_core::ranking::{ExplainedCandidate, ExplainedExclusion, Explanation};
 
 use super::table::{or_unknown, render};
 use crate::printable::Printable;
+use crate::probe;
 
 /// Candidates, one a line, best first, with what decided; below them those that were left out, and why.
 pub(crate) fn explanation(explanation: &Explanation, width: Option<u16>) -> String {
@@ -34,7 +35,7 @@ fn candidates(candidates: &[ExplainedCandidate], width: Option<u16>) -> String {
     let row = |candidate: &ExplainedCandidate| {
         let refinement = candidate.parts.refinement;
         let reason = candidate.matcher.to_string();
-        [
+        vec![
             candidate.rank.to_string(),
             name(&candidate.cloudlet),
             candidate.class.to_string(),
@@ -48,11 +49,7 @@ fn candidates(candidates: &[ExplainedCandidate], width: Option<u16>) -> String {
                     .distance_km
                     .map(|distance| format!("{distance:.1} km")),
             ),
-            or_unknown(
-                candidate
-                    .rtt_ms
-                    .map(|milliseconds| format!("{milliseconds:.1} ms")),
-            ),
+            or_unknown(candidate.rtt_ms.map(probe::shown)),
             preference(refinement.recipe_prefer, refinement.recipe_prefer_is_median),
             preference(
                 refinement.operator_prefer,
@@ -60,20 +57,22 @@ fn candidates(candidates: &[ExplainedCandidate], width: Option<u16>) -> String {
             ),
         ]
     };
-    render(header, candidates.iter().map(row), width)
+    let rows: Vec<_> = candidates.iter().map(row).collect();
+    render(&header, &rows, width)
 }
 
 fn left_out(explanation: &Explanation, width: Option<u16>) -> String {
     let header = ["LEFT OUT", "BECAUSE IT"];
-    let rows = explanation.excluded.iter().map(|excluded| {
+    let row = |excluded: &ExplainedExclusion| {
         let reason = Printable::new(&excluded.reason).to_string();
         let rule = Printable::new(&excluded.rule).to_string();
-        [
+        vec![
             name(&excluded.cloudlet),
             if reason.is_empty() { rule } else { reason },
         ]
-    });
-    let told = render(header, rows, width);
+    };
+    let rows: Vec<_> = explanation.excluded.iter().map(row).collect();
+    let told = render(&header, &rows, width);
     match explanation
         .excluded_total
         .saturating_sub(explanation.excluded.len())

@@ -9,6 +9,7 @@ use sinfonia_core::recipe::Recipe;
 use sinfonia_core::yaml;
 
 use crate::printable::Printable;
+use crate::probe;
 
 /// What stands where nothing is known.
 const UNKNOWN: &str = "-";
@@ -27,7 +28,7 @@ pub(crate) fn deployments(
     now: Timestamp,
     width: Option<u16>,
 ) -> String {
-    let header = [
+    let mut header = vec![
         "DEPLOYMENT",
         "CLOUDLET",
         "STATUS",
@@ -40,7 +41,7 @@ pub(crate) fn deployments(
         let addresses = &deployment.tunnel_config.address;
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let cloudlet = deployment.cloudlet.as_ref();
-        [
+        vec![
             or_unknown(deployment.deployment_name.as_ref().map(ToString::to_string)),
             or_unknown(cloudlet.map(|cloudlet| Printable::new(&cloudlet.name).to_string())),
             deployment.status.to_string(),
@@ -50,7 +51,10 @@ pub(crate) fn deployments(
             or_unknown(deployment.expires.map(|expires| from_now(expires, now))),
         ]
     };
-    render(header, deployments.iter().map(row), width)
+    let mut rows: Vec<_> = deployments.iter().map(row).collect();
+    let round_trips = deployments.iter().map(probe::of_deployment);
+    add_round_trips(&mut header, &mut rows, 2, round_trips);
+    render(&header, &rows, width)
 }
 
 /// Candidates, one a line, best first.
@@ -61,7 +65,7 @@ pub(crate) fn candidates(candidates: &[CandidateInfo], width: Option<u16>) -> St
             .name
             .as_ref()
             .map(|name| Printable::new(name.as_str()).to_string());
-        [
+        vec![
             candidate.rank.unwrap_or(place).to_string(),
             name.unwrap_or_else(|| cloudlet.endpoint.host_str().to_owned()),
             or_unknown(
@@ -77,8 +81,11 @@ pub(crate) fn candidates(candidates: &[CandidateInfo], width: Option<u16>) -> St
             ),
         ]
     };
-    let header = ["RANK", "CLOUDLET", "DISTANCE", "REASON"];
-    render(header, (1..).zip(candidates).map(row), width)
+    let mut header = vec!["RANK", "CLOUDLET", "DISTANCE", "REASON"];
+    let mut rows: Vec<_> = (1..).zip(candidates).map(row).collect();
+    let round_trips = candidates.iter().map(|candidate| candidate.rtt_ms);
+    add_round_trips(&mut header, &mut rows, 3, round_trips);
+    render(&header, &rows, width)
 }
 
 /// A recipe, a line for each of its parts.
@@ -103,15 +110,26 @@ pub(crate) fn recipe(recipe: &Recipe, width: Option<u16>) -> String {
     finish(&mut table)
 }
 
+/// Puts a column with round trips at this place, if there is any.
+fn add_round_trips(
+    header: &mut Vec<&str>,
+    rows: &mut [Vec<String>],
+    place: usize,
+    round_trips: impl Iterator<Item = Option<f64>> + Clone,
+) {
+    if round_trips.clone().flatten().next().is_none() {
+        return;
+    }
+    header.insert(place, "RTT");
+    for (row, rtt_ms) in rows.iter_mut().zip(round_trips) {
+        row.insert(place, or_unknown(rtt_ms.map(probe::shown)));
+    }
+}
+
 /// Rows below a header; where the terminal is too narrow for that, a block for each row.
-pub(super) fn render<const COLUMNS: usize>(
-    header: [&str; COLUMNS],
-    rows: impl Iterator<Item = [String; COLUMNS]>,
-    width: Option<u16>,
-) -> String {
-    let rows: Vec<_> = rows.collect();
+pub(super) fn render(header: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
     let mut table = table(None);
-    table.set_header(header).add_rows(rows.clone());
+    table.set_header(header).add_rows(rows);
     let columns = table.column_max_content_widths();
     let needed: u32 = columns
         .iter()
@@ -126,11 +144,7 @@ pub(super) fn render<const COLUMNS: usize>(
     }
 }
 
-fn block<const COLUMNS: usize>(
-    header: [&str; COLUMNS],
-    row: &[String; COLUMNS],
-    width: u16,
-) -> String {
+fn block(header: &[&str], row: &[String], width: u16) -> String {
     let mut table = table(Some(width));
     for (name, value) in header.iter().zip(row) {
         table.add_row([name, value.as_str()]);

@@ -20,6 +20,7 @@ mod keeping;
 #[cfg(target_os = "linux")]
 mod leaks;
 mod older_form;
+mod probing;
 mod running;
 #[cfg(target_os = "linux")]
 mod telling;

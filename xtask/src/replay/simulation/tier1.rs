@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
-use sinfonia_core::cloudlet::{Cloudlet, Measurement};
+use sinfonia_core::cloudlet::{Cloudlet, Measurement, Resources};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::load::Load;
 use sinfonia_core::policy::Policy;
@@ -72,11 +72,13 @@ impl<'a> Tier1<'a> {
             ("cpu_ratio", report.cpu_ratio),
             ("deployments", report.deployments),
         ];
+        let mut resources = Resources::from(&known.cloudlet.resources);
         for (name, value) in measured {
             if let Ok(value) = Measurement::try_from(value) {
-                known.cloudlet.resources.insert(name.to_owned(), value);
+                resources.insert(name.to_owned(), value);
             }
         }
+        known.cloudlet.resources = resources.into();
         known.load = known.load.reported(
             self.rules.thresholds,
             &known.cloudlet.resources,

@@ -13,6 +13,8 @@ const PLACES: u8 = 4;
 enum Event {
     Report { who: u8, uuid: u8, place: u8 },
     File(Vec<(u8, Option<u8>)>),
+    Measure { place: u8 },
+    Unmeasure { place: u8 },
     Wait(i64),
 }
 
@@ -35,6 +37,11 @@ proptest! {
                     in_file = cloudlets.iter().map(|known| known.info.endpoint.clone()).collect();
                     registry.replace_file(cloudlets);
                 }
+                Event::Measure { place } => {
+                    let resources = described("http://any/v1/deploy", "any", "10.0.0.0/8", 0.5).resources;
+                    registry.measured(&endpoint(&url_of(place)), resources.unwrap(), at(now));
+                }
+                Event::Unmeasure { place } => registry.unmeasured(&endpoint(&url_of(place))),
                 Event::Wait(seconds) => {
                     now += seconds;
                     registry.expire(at(now));
@@ -52,7 +59,10 @@ proptest! {
             prop_assert_eq!(from_file, in_file.len());
         }
         registry.expire(at(now + 300));
-        prop_assert!(registry.snapshot().iter().all(|known| known.is_from_file()));
+        for known in registry.snapshot() {
+            prop_assert!(known.is_from_file());
+            prop_assert!(known.cloudlet.resources.is_empty());
+        }
     }
 }
 
@@ -64,7 +74,10 @@ fn event() -> impl Strategy<Value = Event> {
     });
     let file =
         prop::collection::vec((0..PLACES, prop::option::of(0..PLACES)), 0..4).prop_map(Event::File);
-    prop_oneof![4 => report, 1 => file, 1 => (0..400i64).prop_map(Event::Wait)]
+    let measure = (0..PLACES).prop_map(|place| Event::Measure { place });
+    let unmeasure = (0..PLACES).prop_map(|place| Event::Unmeasure { place });
+    let wait = (0..400i64).prop_map(Event::Wait);
+    prop_oneof![4 => report, 1 => file, 2 => measure, 1 => unmeasure, 1 => wait]
 }
 
 fn who_is(who: u8, uuid: u8, place: u8) -> Who {

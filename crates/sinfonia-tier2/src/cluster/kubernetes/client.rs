@@ -14,6 +14,7 @@ use kube::{Client, Config};
 use tower::ServiceBuilder;
 use tower::retry::RetryLayer;
 use tower::steer::Steer;
+use tower::timeout::Timeout;
 use tower_http::trace::TraceLayer;
 
 /// Time to reach the API server.
@@ -30,8 +31,12 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(100);
 /// # Errors
 /// The credentials cannot be used.
 pub(super) fn client(config: &Config) -> Result<Client, kube::Error> {
-    let asking = http(config, ANSWER_TIMEOUT, Some(ANSWER_TIMEOUT))?;
-    let watching = http(config, SILENCE_TIMEOUT, None)?;
+    // Sockets that are silent are told by the connector; a request that has none, and waits for one for ever, by nobody else.
+    let asking = Timeout::new(
+        http(config, ANSWER_TIMEOUT, Some(ANSWER_TIMEOUT))?,
+        ANSWER_TIMEOUT,
+    );
+    let watching = Timeout::new(http(config, SILENCE_TIMEOUT, None)?, SILENCE_TIMEOUT);
     let either = Steer::new([asking, watching], |request: &Request<Body>, _: &[_]| {
         usize::from(is_watch(request))
     });

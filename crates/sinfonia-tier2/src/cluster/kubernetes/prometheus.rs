@@ -1,6 +1,5 @@
 //! What Prometheus measures: the traffic of all tunnels, and what is used of the cluster.
 
-mod answer;
 mod outage;
 mod queries;
 #[cfg(test)]
@@ -9,20 +8,16 @@ mod tests;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
 use jiff::{SignedDuration, Timestamp};
-use sinfonia_core::cloudlet::{Measurement, Resources};
+use serde::Deserialize;
+use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::key::PublicKey;
 use sinfonia_core::lifecycle::{Activity, activity_of};
-use sinfonia_service::client::{ReadError, read_bounded};
+use sinfonia_service::prometheus::{Prometheus as Server, QueryError, RESOURCES};
 use url::Url;
 
-use self::answer::{AnswerError, Value, refusal, scalar, vector};
 use self::outage::Outage;
-
-/// Most bytes of an answer that are read: a tunnel takes some 120, so this is room for a hundred thousand.
-const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Time for a query and its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,37 +25,22 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A Prometheus server.
 #[derive(Debug)]
 pub(crate) struct Prometheus {
-    client: reqwest::Client,
-    /// Where it takes instant queries.
-    url: Url,
+    server: Server,
     activities: Outage,
     resources: Outage,
 }
 
-/// Why a query has no result.
-#[derive(Debug, thiserror::Error)]
-enum QueryError {
-    #[error("it does not answer")]
-    Send(#[source] reqwest::Error),
-    #[error("it answered {status}: {text}")]
-    Refused {
-        status: reqwest::StatusCode,
-        text: String,
-    },
-    #[error("its answer cannot be read")]
-    Read(#[from] ReadError),
-    #[error("it answered something else than a result")]
-    Answer(#[from] AnswerError),
+#[derive(Deserialize)]
+struct Labels {
+    #[serde(default)]
+    public_key: String,
 }
 
 impl Prometheus {
     /// The server at this URL, which may have a path of its own.
-    pub(crate) fn new(mut url: Url, client: reqwest::Client) -> Self {
-        let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
-        url.set_path(&path);
+    pub(crate) fn new(url: Url, client: reqwest::Client) -> Self {
         Self {
-            client,
-            url,
+            server: Server::new(url, client, TIMEOUT),
             activities: Outage::default(),
             resources: Outage::default(),
         }
@@ -88,55 +68,34 @@ impl Prometheus {
 
     /// What is used of the cluster; what is not measured is left out.
     pub(crate) async fn resources(&self) -> Resources {
-        let values = join_all(queries::RESOURCES.iter().map(|resource| async move {
-            let value = self.scalar(resource.query).await?;
-            Ok::<_, QueryError>((resource.name, value / resource.divisor))
-        }))
-        .await;
-        let error = values.iter().find_map(|value| value.as_ref().err());
-        self.resources
-            .note(error, "what is used of the cluster is unknown");
-        values
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, value)| Some((name.to_owned(), Measurement::try_from(value).ok()?)))
-            .collect()
+        let measured = self.server.resources(&RESOURCES).await;
+        self.resources.note(
+            measured.error.as_ref(),
+            "what is used of the cluster is unknown",
+        );
+        measured.resources
     }
 
-    async fn by_key(&self, query: String) -> Result<HashMap<PublicKey, Value>, QueryError> {
-        Ok(vector(&self.ask(&query).await?)?)
-    }
-
-    async fn scalar(&self, query: &str) -> Result<Value, QueryError> {
-        Ok(scalar(&self.ask(&format!("scalar({query})")).await?)?)
-    }
-
-    /// The answer to an instant query.
-    async fn ask(&self, query: &str) -> Result<Bytes, QueryError> {
-        let mut url = self.url.clone();
-        url.query_pairs_mut().append_pair("query", query);
-        // The URL may hold a password, so errors do without.
-        let response = self
-            .client
-            .get(url)
-            .timeout(TIMEOUT)
-            .send()
-            .await
-            .map_err(|error| QueryError::Send(error.without_url()))?;
-        let status = response.status();
-        let body = read_bounded(response, ANSWER_BYTES).await?;
-        if !status.is_success() {
-            let text = refusal(&body);
-            return Err(QueryError::Refused { status, text });
+    /// A vector by the label `public_key`. What carries no WireGuard key there is none of our tunnels.
+    async fn by_key(&self, query: String) -> Result<HashMap<PublicKey, f64>, QueryError> {
+        let samples = self.server.vector::<Labels>(&query).await?;
+        let mut values = HashMap::with_capacity(samples.len());
+        for sample in samples {
+            let Ok(key) = sample.labels.public_key.parse() else {
+                continue;
+            };
+            // A key has several spellings. The larger number wins, as in the queries; any wins over none.
+            let largest = values.entry(key).or_insert(sample.value);
+            *largest = largest.max(sample.value);
         }
-        Ok(body)
+        Ok(values)
     }
 }
 
 /// The activity of each tunnel about which the measurements say anything.
 fn combine(
-    handshakes: &HashMap<PublicKey, Value>,
-    changes: &HashMap<PublicKey, Value>,
+    handshakes: &HashMap<PublicKey, f64>,
+    changes: &HashMap<PublicKey, f64>,
     now: Timestamp,
     lease: SignedDuration,
 ) -> HashMap<PublicKey, Activity> {

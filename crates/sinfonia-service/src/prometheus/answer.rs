@@ -1,19 +1,14 @@
 //! The answers to instant queries, parsed.
 
-use std::collections::HashMap;
-
 use serde::Deserialize;
-use sinfonia_core::key::PublicKey;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 /// Most characters of an error that are logged.
 const ERROR_CHARACTERS: usize = 200;
 
-/// A number as Prometheus writes it, infinite and none included.
-pub(super) type Value = f64;
-
 /// Why an answer is not a result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AnswerError {
+pub enum AnswerError {
     /// It is not what the API of Prometheus describes.
     #[error("it is malformed")]
     Shape(#[from] serde_json::Error),
@@ -22,31 +17,35 @@ pub(super) enum AnswerError {
     Kind(&'static str),
 }
 
+/// A series of a vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample<L> {
+    /// Its labels.
+    pub labels: L,
+    /// Its number as Prometheus writes it, infinite and none included.
+    pub value: f64,
+}
+
 #[derive(Deserialize)]
-struct Success {
-    data: Data,
+struct Success<R> {
+    data: R,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
-enum Data {
-    Vector(Vec<Sample>),
+#[serde(bound = "L: DeserializeOwned")]
+enum Data<L> {
+    Vector(Vec<Labelled<L>>),
     Scalar(Point),
     // Only so that they are told apart from what is malformed.
-    Matrix(serde::de::IgnoredAny),
-    String(serde::de::IgnoredAny),
+    Matrix(IgnoredAny),
+    String(IgnoredAny),
 }
 
 #[derive(Deserialize)]
-struct Sample {
-    metric: Labels,
+struct Labelled<L> {
+    metric: L,
     value: Point,
-}
-
-#[derive(Deserialize)]
-struct Labels {
-    #[serde(default)]
-    public_key: String,
 }
 
 /// A time, and a number as text.
@@ -57,29 +56,21 @@ struct Failure {
     error: String,
 }
 
-/// A vector by the label `public_key`. What carries no WireGuard key there is none of our tunnels.
-pub(super) fn vector(body: &[u8]) -> Result<HashMap<PublicKey, Value>, AnswerError> {
-    let success: Success = serde_json::from_slice(body)?;
-    let Data::Vector(samples) = success.data else {
+/// The series of a vector.
+pub(super) fn vector<L: DeserializeOwned>(body: &[u8]) -> Result<Vec<Sample<L>>, AnswerError> {
+    let Data::Vector(series) = result(body)? else {
         return Err(AnswerError::Kind("vector"));
     };
-    let mut values = HashMap::with_capacity(samples.len());
-    for sample in samples {
-        let Ok(key) = sample.metric.public_key.parse() else {
-            continue;
-        };
-        let value = number(&sample.value);
-        // A key has several spellings. The larger number wins, as in the queries; any wins over none.
-        let largest = values.entry(key).or_insert(value);
-        *largest = largest.max(value);
-    }
-    Ok(values)
+    let sample = |series: Labelled<L>| Sample {
+        labels: series.metric,
+        value: number(&series.value),
+    };
+    Ok(series.into_iter().map(sample).collect())
 }
 
 /// A scalar.
-pub(super) fn scalar(body: &[u8]) -> Result<Value, AnswerError> {
-    let success: Success = serde_json::from_slice(body)?;
-    match success.data {
+pub(super) fn scalar(body: &[u8]) -> Result<f64, AnswerError> {
+    match result::<IgnoredAny>(body)? {
         Data::Scalar(point) => Ok(number(&point)),
         Data::Vector(_) | Data::Matrix(_) | Data::String(_) => Err(AnswerError::Kind("scalar")),
     }
@@ -94,7 +85,12 @@ pub(super) fn refusal(body: &[u8]) -> String {
     error.escape_debug().take(ERROR_CHARACTERS).collect()
 }
 
+fn result<L: DeserializeOwned>(body: &[u8]) -> Result<Data<L>, AnswerError> {
+    let success: Success<Data<L>> = serde_json::from_slice(body)?;
+    Ok(success.data)
+}
+
 /// The number of a point. Rust spells those that are not finite as Prometheus does; what is no number at all is "not a number" too.
-fn number((_, text): &Point) -> Value {
-    text.parse().unwrap_or(Value::NAN)
+fn number((_, text): &Point) -> f64 {
+    text.parse().unwrap_or(f64::NAN)
 }
