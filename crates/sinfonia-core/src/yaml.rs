@@ -45,12 +45,17 @@ pub struct YamlError {
 /// # Errors
 /// The first document that is not YAML or does not fit `T`.
 pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, YamlError> {
-    serde_yaml::Deserializer::from_str(text)
-        .enumerate()
-        .map(|(index, document)| {
-            Option::<T>::deserialize(document).map_err(|error| yaml_error(index + 1, &error))
-        })
-        .collect()
+    each_document(text).collect()
+}
+
+/// Reads a stream of documents one by one, as [`documents`] does.
+pub fn each_document<T: DeserializeOwned>(
+    text: &str,
+) -> impl Iterator<Item = Result<Option<T>, YamlError>> {
+    let documents = serde_yaml::Deserializer::from_str(text).zip(1..);
+    documents.map(|(document, number)| {
+        Option::<T>::deserialize(document).map_err(|error| yaml_error(number, &error))
+    })
 }
 
 /// Reads a text that holds one document.

@@ -5,15 +5,18 @@
 
 mod named;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sinfonia_core::cloudlet_file::{CloudletFile, CloudletFileError};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::metrics::Metrics;
 use sinfonia_service::reload::{Follower, ReloadError, Reloaded, causes};
+use sinfonia_service::tokens::OwnToken;
 
 pub use self::named::NamedFileError;
 use self::named::{NamedFiles, is_change};
@@ -64,11 +67,22 @@ pub struct CloudletsFollower {
     insecure_http: bool,
     registry: Registry,
     scraper: Scraper,
-    document: Reloaded<CloudletFile>,
-    document_follower: FileFollower<CloudletFile, UnreadableCloudlets>,
+    document: Reloaded<Document>,
+    document_follower: FileFollower<Document, UnreadableCloudlets>,
     named: NamedFiles,
     /// Why what is there now is not in use, as last told; `None` while it is.
     refused: Option<String>,
+}
+
+/// A cloudlet file that was read, until its cloudlets are handed over: they are not kept in memory twice.
+struct Document(Mutex<Option<CloudletFile>>);
+
+/// What a cloudlet file takes beside itself.
+struct Supplies {
+    /// The tokens of cloudlets, by their places in the file.
+    tokens: HashMap<usize, OwnToken>,
+    targets: Vec<Target>,
+    named: NamedFiles,
 }
 
 type Parse<T, E> = fn(&[u8]) -> Result<T, E>;
@@ -138,33 +152,68 @@ impl CloudletsFollower {
 
     /// Hands the document's cloudlets to the registry and the scraper, each with its token, or leaves all as it is.
     async fn apply(&mut self) -> Result<(), CloudletsError> {
-        let document = self.document.load();
-        let mut named = NamedFiles::of(&self.path, self.insecure_http);
-        let mut cloudlets = Vec::with_capacity(document.entries.len());
-        let mut targets = Vec::new();
-        for entry in &document.entries {
-            let info = entry.cloudlet.clone();
-            let token_file = entry.token_file.as_deref();
-            let token = named.token(token_file, &info.endpoint.url()).await;
-            let token =
-                token.map_err(|source| self.unusable("token_file", &info.endpoint, source))?;
-            if let Some(metrics) = &entry.metrics {
-                targets.push(self.target(&info.endpoint, metrics, &mut named).await?);
+        let document = match self.document.load().take() {
+            Some(document) => document,
+            None => self.read_again().await?,
+        };
+        let supplies = self.supplies(&document).await.and_then(|mut supplies| {
+            let targets = self.scraper.prepare(std::mem::take(&mut supplies.targets));
+            let targets = targets.map_err(|(endpoint, source)| {
+                self.unusable("metrics.ca_file", &endpoint, source.into())
+            })?;
+            Ok((supplies, targets))
+        });
+        let (mut supplies, targets) = match supplies {
+            Ok(supplies) => supplies,
+            Err(error) => {
+                self.document.load().put_back(document);
+                return Err(error);
             }
-            cloudlets.push(FileCloudlet { info, token });
-        }
-        let targets = self.scraper.prepare(targets);
-        let targets = targets.map_err(|(endpoint, source)| {
-            self.unusable("metrics.ca_file", &endpoint, source.into())
-        })?;
+        };
         for warning in &document.warnings {
             tracing::warn!(path = %self.path.display(), warning, "cloudlet file is odd");
         }
+        let cloudlets = document.entries.into_iter().enumerate();
+        let cloudlets = cloudlets.map(|(place, entry)| FileCloudlet {
+            info: entry.cloudlet,
+            token: supplies.tokens.remove(&place),
+        });
+        let cloudlets: Vec<FileCloudlet> = cloudlets.collect();
         tracing::info!(path = %self.path.display(), cloudlets = cloudlets.len(), "cloudlet file read");
         self.registry.replace_file(cloudlets);
         self.scraper.follow(targets).await;
-        self.named = named;
+        self.named = supplies.named;
         Ok(())
+    }
+
+    /// Reads the document once more, which was handed over before one of the files that it names changed.
+    async fn read_again(&mut self) -> Result<CloudletFile, CloudletsError> {
+        let parse: fn(&[u8]) -> _ = parse;
+        (self.document, self.document_follower) = Reloaded::open(&self.path, parse).await?;
+        Ok(self.document.load().take().unwrap_or_default())
+    }
+
+    /// Reads the files that a document names.
+    async fn supplies(&self, document: &CloudletFile) -> Result<Supplies, CloudletsError> {
+        let mut supplies = Supplies {
+            tokens: HashMap::new(),
+            targets: Vec::new(),
+            named: NamedFiles::of(&self.path, self.insecure_http),
+        };
+        for (place, entry) in document.entries.iter().enumerate() {
+            let endpoint = &entry.cloudlet.endpoint;
+            let named = &mut supplies.named;
+            if let Some(file) = &entry.token_file {
+                let token = named.token(Some(file), &endpoint.url()).await;
+                let token = token.map_err(|source| self.unusable("token_file", endpoint, source))?;
+                supplies.tokens.extend(token.map(|token| (place, token)));
+            }
+            if let Some(metrics) = &entry.metrics {
+                let target = self.target(endpoint, metrics, named).await?;
+                supplies.targets.push(target);
+            }
+        }
+        Ok(supplies)
     }
 
     /// What is scraped of a cloudlet, with its token and certificates.
@@ -201,8 +250,23 @@ impl CloudletsFollower {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<CloudletFile, UnreadableCloudlets> {
-    Ok(CloudletFile::parse(std::str::from_utf8(bytes)?)?)
+impl Document {
+    fn take(&self) -> Option<CloudletFile> {
+        self.content().take()
+    }
+
+    fn put_back(&self, document: CloudletFile) {
+        *self.content() = Some(document);
+    }
+
+    fn content(&self) -> MutexGuard<'_, Option<CloudletFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Document, UnreadableCloudlets> {
+    let document = CloudletFile::parse(std::str::from_utf8(bytes)?)?;
+    Ok(Document(Mutex::new(Some(document))))
 }
 
 fn tell(error: &(impl std::error::Error + 'static)) {

@@ -234,7 +234,7 @@ fn write(folder: &TempDir, name: &str, content: &str) {
 }
 
 /// Place in the file and host of each cloudlet.
-fn hosts(registry: &Registry) -> Vec<(Option<usize>, String)> {
+fn hosts(registry: &Registry) -> Vec<(Option<u32>, String)> {
     let told = |known: &Arc<Known>| {
         (
             known.file_place(),

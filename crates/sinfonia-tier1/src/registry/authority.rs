@@ -146,11 +146,7 @@ fn check_anonymous(
 /// uuid that the file names, any other by the last token that reported it, until that falls silent.
 fn check_endpoint(here: Option<&Known>, uuid: Uuid, now: Timestamp) -> Result<(), ReportRefusal> {
     let Some(here) = here else { return Ok(()) };
-    let named = here
-        .file()
-        .filter(|file| file.names_uuid())
-        .map(|file| file.uuid());
-    let owner = named.or_else(|| here.is_held(now).then_some(here.cloudlet.uuid));
+    let owner = here.uuid_named().or_else(|| here.is_held(now).then_some(here.cloudlet.uuid));
     match owner.filter(|owner| *owner != uuid) {
         None => Ok(()),
         Some(owner) => Err(ReportRefusal::EndpointTaken {

@@ -94,7 +94,7 @@ impl State {
         let given = cloudlets.iter().map(given).collect();
         let before = std::mem::replace(&mut self.file_uuids, given);
         let left = self.let_go(before.into_values(), &cloudlets);
-        for (place, file) in cloudlets.into_iter().enumerate() {
+        for (place, file) in (0..).zip(cloudlets) {
             self.put_file_cloudlet(place, file);
         }
         self.take_file_uuids();
@@ -217,7 +217,7 @@ impl State {
         left
     }
 
-    fn put_file_cloudlet(&mut self, place: usize, file: FileCloudlet) {
+    fn put_file_cloudlet(&mut self, place: u32, file: FileCloudlet) {
         let endpoint = file.info.endpoint.clone();
         let before = self.at(&endpoint);
         let mut parts = parts_of(before.as_deref());
