@@ -190,14 +190,18 @@ impl Known {
         Self { load, ..self }
     }
 
-    /// The uuid that the file says itself, instead of leaving it to the endpoint.
-    pub(super) fn uuid_named(&self) -> Option<Uuid> {
-        let uuid = match &self.sides {
-            Sides::File(..) => self.cloudlet.uuid,
-            Sides::Report(_) => return None,
-            Sides::Both(both) => both.0.cloudlet.uuid,
-        };
-        (uuid != self.cloudlet.endpoint.uuid()).then_some(uuid)
+    /// The uuid that the file gives it.
+    pub(super) fn file_uuid(&self) -> Option<Uuid> {
+        match &self.sides {
+            Sides::File(..) => Some(self.cloudlet.uuid),
+            Sides::Report(_) => None,
+            Sides::Both(both) => Some(both.0.cloudlet.uuid),
+        }
+    }
+
+    /// The uuid that the file gives it, while it goes by another.
+    pub(super) fn hidden_uuid(&self) -> Option<Uuid> {
+        self.file_uuid().filter(|uuid| *uuid != self.cloudlet.uuid)
     }
 
     /// When it reported; `None` once that is too long ago, and when it never did.

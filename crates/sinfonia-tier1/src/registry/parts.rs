@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 use sinfonia_core::cloudlet::{Cloudlet, CloudletInfo, Measurements, Resources, Surroundings};
 use sinfonia_core::load::Load;
 use sinfonia_service::tokens::OwnToken;
-use uuid::Uuid;
 
 use super::known::{FileCloudlet, SILENCE};
 use super::pools::Pools;
