@@ -173,14 +173,19 @@ impl Deployer {
         most: usize,
     ) -> Result<Choice, Problem> {
         let known = self.registry.roster().cloudlets.len();
-        let looks_at_few = request.client.location().is_some()
-            && self.rules.matchers.first() != Some(&Matcher::Random)
-            && most < MANY;
-        if looks_at_few || known < MANY {
+        if known < MANY || (most < MANY && self.looks_at_few(request, recipe)) {
             return Ok(self.choose_here(request, recipe, most));
         }
         let (deployer, request, recipe) = (self.clone(), request.clone(), Arc::clone(recipe));
         aside(move || deployer.choose_here(&request, &recipe, most)).await
+    }
+
+    /// Whether those that are near the client, or whose network it is in, will do: most cloudlets are not judged then.
+    fn looks_at_few(&self, request: &DeployRequest, recipe: &Recipe) -> bool {
+        request.client.location().is_some()
+            && self.rules.matchers.first() != Some(&Matcher::Random)
+            && !recipe.policy.has_requirement()
+            && !self.rules.policy.load().has_requirement()
     }
 
     fn choose_here(&self, request: &DeployRequest, recipe: &Recipe, most: usize) -> Choice {
@@ -294,14 +299,15 @@ impl Deployer {
             started: request.started,
         };
         let candidates = choice.candidates.clone();
-        let choice = Mutex::new(choice);
-        let more = || {
-            let mut choice = choice.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = choice.candidates.len();
+        let (known, choice) = (candidates.len(), Mutex::new(choice));
+        let more = async {
             if known < first || known >= most {
                 return Vec::new();
             }
-            choice.add(self.choose_here(request, &recipe, most), most)
+            let later = self.choose(request, &recipe, most).await;
+            let mut choice = choice.lock().unwrap_or_else(PoisonError::into_inner);
+            // It was worked out once already; what cannot be worked out anew leaves the race those that it has.
+            later.map_or_else(|_| Vec::new(), |later| choice.add(later, most))
         };
         let attempt = |candidate, turn| self.attempt(request, candidate, turn);
         let race = race(candidates, more, rules, is_awaited, attempt).await;

@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::future::ready;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -100,6 +101,15 @@ async fn what_the_client_is_to_hear_ends_the_race_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_whose_turn_comes_with_a_refusal_is_not_asked() {
+    let (race, asked) = run(&[Fails(5), Refuses(5), Deploys(1)], 2, None).await;
+
+    let expected = finished(Finish::Refused(refusal()), 2, 0);
+    assert_eq!(race, expected.after(&[(0, Failure::NotFound)]));
+    assert_eq!(asked.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_put_back_is_not_asked_when_another_deploys() {
     let (race, asked) = run(&[Avoided(10), Deploys(10)], 1, None).await;
 
@@ -120,7 +130,14 @@ async fn those_that_are_put_back_are_asked_when_nobody_else_is_left() {
 async fn one_that_is_put_back_again_and_again_is_given_up() {
     let attempt = async |_: usize, _: Turn| None::<Verdict<()>>;
 
-    let race = race(vec![0, 1], Vec::new, rules(1, None), || true, attempt).await;
+    let race = race(
+        vec![0, 1],
+        ready(Vec::new()),
+        rules(1, None),
+        || true,
+        attempt,
+    )
+    .await;
 
     assert_eq!(race, finished(Finish::Failed, 0, 0));
 }
@@ -140,7 +157,14 @@ async fn nobody_new_is_asked_once_the_client_has_gone() {
         async { Some(act(Fails(1)).await) }
     };
 
-    let race = race(vec![0, 1, 2], Vec::new, rules(1, None), || client.get(), attempt).await;
+    let race = race(
+        vec![0, 1, 2],
+        ready(Vec::new()),
+        rules(1, None),
+        || client.get(),
+        attempt,
+    )
+    .await;
 
     let expected: Race<()> = finished(Finish::Failed, 1, 0);
     assert_eq!(race, expected.after(&[(0, Failure::NotFound)]));
@@ -236,7 +260,14 @@ async fn run_knowing(
             Err(_) => Verdict::Next(Failure::TimedOut),
         })
     };
-    let race = race(candidates, || later, rules(wanted, wait), || true, attempt).await;
+    let race = race(
+        candidates,
+        ready(later),
+        rules(wanted, wait),
+        || true,
+        attempt,
+    )
+    .await;
     (race, asked.into_inner())
 }
 
