@@ -12,7 +12,7 @@ use std::str::Utf8Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sinfonia_core::cloudlet_file::{CloudletFile, CloudletFileError};
+use sinfonia_core::cloudlet_file::{CloudletFile, CloudletFileError, FileEntry};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::metrics::Metrics;
 use sinfonia_service::reload::{Follower, ReloadError, Reloaded, causes};
@@ -21,7 +21,7 @@ use sinfonia_service::tokens::OwnToken;
 pub use self::named::NamedFileError;
 use self::named::{NamedFiles, is_change};
 use crate::registry::{FileCloudlet, Registry};
-use crate::scrape::{Scraper, Target};
+use crate::scrape::{Prepared, Scraper, Target};
 
 /// Why a cloudlet file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,8 @@ pub struct CloudletsFollower {
     scraper: Scraper,
     document: Reloaded<Document>,
     document_follower: FileFollower<Document, UnreadableCloudlets>,
+    /// Of the cloudlets in use, where they take anything.
+    needs: Vec<Needs>,
     named: NamedFiles,
     /// Why what is there now is not in use, as last told; `None` while it is.
     refused: Option<String>,
@@ -77,11 +79,17 @@ pub struct CloudletsFollower {
 /// A cloudlet file that was read, until its cloudlets are handed over: they are not kept in memory twice.
 struct Document(Mutex<Option<CloudletFile>>);
 
-/// What a cloudlet file takes beside itself.
+/// What a cloudlet takes beside the cloudlet file.
+struct Needs {
+    endpoint: Endpoint,
+    token_file: Option<PathBuf>,
+    metrics: Option<Metrics>,
+}
+
+/// What the cloudlets of a file take beside it.
 struct Supplies {
-    /// The tokens of cloudlets, by their places in the file.
-    tokens: HashMap<usize, OwnToken>,
-    targets: Vec<Target>,
+    tokens: HashMap<Endpoint, OwnToken>,
+    targets: Prepared,
     named: NamedFiles,
 }
 
@@ -115,6 +123,7 @@ impl CloudletsFollower {
             scraper,
             document,
             document_follower,
+            needs: Vec::new(),
             named: NamedFiles::of(path, insecure_http),
             refused: None,
         };
@@ -152,18 +161,15 @@ impl CloudletsFollower {
 
     /// Hands the document's cloudlets to the registry and the scraper, each with its token, or leaves all as it is.
     async fn apply(&mut self) -> Result<(), CloudletsError> {
-        let document = match self.document.load().take() {
-            Some(document) => document,
-            None => self.read_again().await?,
-        };
-        let supplies = self.supplies(&document).await.and_then(|mut supplies| {
-            let targets = self.scraper.prepare(std::mem::take(&mut supplies.targets));
-            let targets = targets.map_err(|(endpoint, source)| {
-                self.unusable("metrics.ca_file", &endpoint, source.into())
-            })?;
-            Ok((supplies, targets))
-        });
-        let (mut supplies, targets) = match supplies {
+        match self.document.load().take() {
+            Some(document) => self.apply_document(document).await,
+            None => self.supply_anew().await,
+        }
+    }
+
+    async fn apply_document(&mut self, document: CloudletFile) -> Result<(), CloudletsError> {
+        let needs: Vec<Needs> = document.entries.iter().filter_map(Needs::of).collect();
+        let mut supplies = match self.supplies(&needs).await {
             Ok(supplies) => supplies,
             Err(error) => {
                 self.document.load().put_back(document);
@@ -173,47 +179,52 @@ impl CloudletsFollower {
         for warning in &document.warnings {
             tracing::warn!(path = %self.path.display(), warning, "cloudlet file is odd");
         }
-        let cloudlets = document.entries.into_iter().enumerate();
-        let cloudlets = cloudlets.map(|(place, entry)| FileCloudlet {
+        let cloudlets = document.entries.into_iter().map(|entry| FileCloudlet {
+            token: supplies.tokens.remove(&entry.cloudlet.endpoint),
             info: entry.cloudlet,
-            token: supplies.tokens.remove(&place),
         });
         let cloudlets: Vec<FileCloudlet> = cloudlets.collect();
         tracing::info!(path = %self.path.display(), cloudlets = cloudlets.len(), "cloudlet file read");
         self.registry.replace_file(cloudlets);
-        self.scraper.follow(targets).await;
+        self.needs = needs;
+        self.scraper.follow(supplies.targets).await;
         self.named = supplies.named;
         Ok(())
     }
 
-    /// Reads the document once more, which was handed over before one of the files that it names changed.
-    async fn read_again(&mut self) -> Result<CloudletFile, CloudletsError> {
-        let parse: fn(&[u8]) -> _ = parse;
-        (self.document, self.document_follower) = Reloaded::open(&self.path, parse).await?;
-        Ok(self.document.load().take().unwrap_or_default())
+    /// Takes over what the files say now that the document in use names.
+    async fn supply_anew(&mut self) -> Result<(), CloudletsError> {
+        let supplies = self.supplies(&self.needs).await?;
+        tracing::info!(path = %self.path.display(), "files that the cloudlet file names read again");
+        self.registry.set_tokens(supplies.tokens);
+        self.scraper.follow(supplies.targets).await;
+        self.named = supplies.named;
+        Ok(())
     }
 
-    /// Reads the files that a document names.
-    async fn supplies(&self, document: &CloudletFile) -> Result<Supplies, CloudletsError> {
-        let mut supplies = Supplies {
-            tokens: HashMap::new(),
-            targets: Vec::new(),
-            named: NamedFiles::of(&self.path, self.insecure_http),
-        };
-        for (place, entry) in document.entries.iter().enumerate() {
-            let endpoint = &entry.cloudlet.endpoint;
-            let named = &mut supplies.named;
-            if let Some(file) = &entry.token_file {
-                let token = named.token(Some(file), &endpoint.url()).await;
-                let token = token.map_err(|source| self.unusable("token_file", endpoint, source))?;
-                supplies.tokens.extend(token.map(|token| (place, token)));
-            }
-            if let Some(metrics) = &entry.metrics {
-                let target = self.target(endpoint, metrics, named).await?;
-                supplies.targets.push(target);
+    /// Reads the files that cloudlets name.
+    async fn supplies(&self, needs: &[Needs]) -> Result<Supplies, CloudletsError> {
+        let mut named = NamedFiles::of(&self.path, self.insecure_http);
+        let (mut tokens, mut targets) = (HashMap::new(), Vec::new());
+        for needs in needs {
+            let endpoint = &needs.endpoint;
+            let file = needs.token_file.as_deref();
+            let token = named.token(file, &endpoint.url()).await;
+            let token = token.map_err(|source| self.unusable("token_file", endpoint, source))?;
+            tokens.extend(token.map(|token| (endpoint.clone(), token)));
+            if let Some(metrics) = &needs.metrics {
+                targets.push(self.target(endpoint, metrics, &mut named).await?);
             }
         }
-        Ok(supplies)
+        let targets = self.scraper.prepare(targets);
+        let targets = targets.map_err(|(endpoint, source)| {
+            self.unusable("metrics.ca_file", &endpoint, source.into())
+        })?;
+        Ok(Supplies {
+            tokens,
+            targets,
+            named,
+        })
     }
 
     /// What is scraped of a cloudlet, with its token and certificates.
@@ -247,6 +258,18 @@ impl CloudletsFollower {
             endpoint: endpoint.clone(),
             source,
         }
+    }
+}
+
+impl Needs {
+    /// `None` for a cloudlet that takes nothing.
+    fn of(entry: &FileEntry) -> Option<Self> {
+        let takes_something = entry.token_file.is_some() || entry.metrics.is_some();
+        takes_something.then(|| Self {
+            endpoint: entry.cloudlet.endpoint.clone(),
+            token_file: entry.token_file.clone(),
+            metrics: entry.metrics.clone(),
+        })
     }
 }
 
