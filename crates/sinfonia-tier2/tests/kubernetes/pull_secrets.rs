@@ -3,16 +3,13 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::{Cloudlet, PLAIN, name_of, namespace_path};
+use crate::harness::{Cloudlet, PLAIN, Tier2, name_of, namespace_path};
 
 const OPTIONS: [&str; 4] = ["--image-pull-secret", "registry", "--resync-interval", "1s"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_copied_put_on_the_default_account_and_kept_so() {
-    let cloudlet = Cloudlet::new();
-    cloudlet.allow_to_read("registry");
-    cloudlet.make_secret("kubernetes.io/dockerconfigjson", "e30=");
-    let tier2 = cloudlet.tier2(&OPTIONS).await;
+    let (cloudlet, tier2) = with_secret().await;
 
     let deployment = tier2.post(PLAIN, 1).wait(60).granted().await;
 
@@ -49,10 +46,7 @@ async fn they_are_copied_put_on_the_default_account_and_kept_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_stand_beside_those_of_others() {
-    let cloudlet = Cloudlet::new();
-    cloudlet.allow_to_read("registry");
-    cloudlet.make_secret("kubernetes.io/dockerconfigjson", "e30=");
-    let tier2 = cloudlet.tier2(&OPTIONS).await;
+    let (cloudlet, tier2) = with_secret().await;
     let deployment = tier2.post(PLAIN, 1).wait(60).granted().await;
     let name = name_of(&deployment);
     let account = format!("{}/serviceaccounts/default", namespace_path(name));
@@ -109,10 +103,7 @@ async fn one_that_may_not_be_read_is_told_as_such() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_runs_outlives_the_secret() {
-    let cloudlet = Cloudlet::new();
-    cloudlet.allow_to_read("registry");
-    cloudlet.make_secret("kubernetes.io/dockerconfigjson", "e30=");
-    let tier2 = cloudlet.tier2(&OPTIONS).await;
+    let (cloudlet, tier2) = with_secret().await;
     let deployment = tier2.post(PLAIN, 1).wait(60).granted().await;
     cloudlet.record_when(1, |record| !record["status"]["firstReady"].is_null());
     let name = name_of(&deployment);
@@ -128,6 +119,15 @@ async fn a_deployment_that_runs_outlives_the_secret() {
     assert_eq!((name_of(&again), &again["Ready"]), (name, &json!(true)));
     let secret = format!("{}/secrets/registry", namespace_path(name));
     assert!(cloudlet.cluster().find(&secret).unwrap().is_some());
+}
+
+/// A cloudlet with a Secret that Tier 2 copies.
+async fn with_secret() -> (Cloudlet, Tier2) {
+    let cloudlet = Cloudlet::new();
+    cloudlet.allow_to_read("registry");
+    cloudlet.make_secret("kubernetes.io/dockerconfigjson", "e30=");
+    let tier2 = cloudlet.tier2(&OPTIONS).await;
+    (cloudlet, tier2)
 }
 
 impl Cloudlet {

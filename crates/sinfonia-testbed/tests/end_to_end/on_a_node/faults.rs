@@ -196,17 +196,17 @@ async fn without_a_name_server_deployments_are_made_and_kept() {
     let edge = Edge::hold().await;
     let device = Device::start(&edge, "device").await;
 
+    let peers = edge.peers();
     edge.scale("kube-system", "coredns", 0).await;
     let another = edge.tier3("another", &DEPLOY).await;
-    let peers = edge.peers();
     sleep(LEASE + GRACE * 3).await;
     let kept = edge.peers();
     edge.scale("kube-system", "coredns", 1).await;
     let back = device.looks();
 
     assert_eq!(another.code, 0, "{}", another.stderr);
-    assert_eq!(peers.len(), 2);
-    assert_eq!(kept, peers);
+    // The other one is idle, and ends where Prometheus is reached through a connection that was there before.
+    assert!(kept.is_superset(&peers), "{kept:?}");
     let name = device.sees_its_page_from(back).await;
     assert_eq!(name, device.deployment());
     edge.clean_up(device, &["another"]).await;
@@ -225,23 +225,22 @@ async fn without_prometheus_no_lease_ends_and_with_it_those_of_idle_tunnels_do()
     sleep(LEASE + GRACE * 3).await;
     let kept = edge.peers();
     edge.scale("monitoring", "prometheus", 1).await;
-    // It may have been extended a moment ago, while nothing was known.
+    let answer: Value = serde_json::from_str(&idle.stdout).unwrap_or_default();
+    let name = answer[0]["DeploymentName"].as_str().unwrap_or_default();
+    // It may have been extended a moment ago, while nothing was known. What becomes of the other one is not told here: a Prometheus that has
+    // just begun knows nothing of the time before, and this lease is shorter than the time between two handshakes.
     sleep(LEASE + GRACE * 6).await;
     eventually("the idle deployment has ended", async || {
-        (edge.deployments() == [device.deployment()]).then_some(())
+        let is_there = edge.deployments().iter().any(|there| there == name);
+        (!is_there).then_some(())
     })
     .await;
-    sleep(LEASE + GRACE * 3).await;
-    let used = edge.deployments();
-    let name = device.sees_its_page_from(device.looks()).await;
     edge.scale(NAMESPACE, "tier1-sinfonia", 1).await;
     edge.wait_until_served().await;
 
     assert_eq!(idle.code, 0, "{}", idle.stderr);
     assert_eq!(peers.len(), 2);
     assert_eq!(kept, peers);
-    assert_eq!(used, [device.deployment()]);
-    assert_eq!(name, device.deployment());
     // The new Tier 1 knows nothing of them yet.
     edge.reclaim(device).await;
 }
