@@ -18,6 +18,7 @@ use sinfonia_core::cloudlet::{CloudletInfo, Resources, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::Member;
 use sinfonia_core::load::Thresholds;
+use sinfonia_service::tokens::OwnToken;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -86,6 +87,11 @@ impl Registry {
     pub fn replace_file(&self, cloudlets: Vec<FileCloudlet>) {
         self.change(|state| state.replace_file(cloudlets));
         self.0.arrivals.notify_one();
+    }
+
+    /// Takes over the tokens that these cloudlets of the file want to see now; one that the file does not name is passed over.
+    pub fn set_tokens(&self, tokens: impl IntoIterator<Item = (Endpoint, OwnToken)>) {
+        self.change(|state| state.set_tokens(tokens));
     }
 
     /// Takes a report in, or refuses it and changes nothing.

@@ -24,6 +24,7 @@ use sinfonia_service::problem::Problem;
 use sinfonia_service::proxies::TrustedProxies;
 use uuid::Uuid;
 
+use crate::aside::aside;
 use crate::deploy::{count, malformed, pairs};
 use crate::registry::{Entry, Registry, ReportAuthority, ReportRefusal, Reported, Roster};
 use crate::report_access::{AccessError, ReportAccess};
@@ -91,9 +92,7 @@ async fn list(
     if let Some(page) = PageQuery::parse(query.as_deref())? {
         return Ok(page.of(&roster));
     }
-    // A million of them take seconds to sort.
-    let sorted = tokio::task::spawn_blocking(move || sorted(&roster)).await;
-    let entries = sorted.map_err(|_| Problem::internal("the list could not be made"))?;
+    let entries = aside(move || sorted(&roster)).await?;
     let infos = entries.into_iter().map(|entry| entry.now().cloudlet.info());
     Ok(JsonList(infos).into_response())
 }
@@ -157,9 +156,9 @@ fn place(value: &str) -> Result<u64, Problem> {
 }
 
 fn sorted(roster: &Roster) -> Vec<Entry> {
-    let place = |entry: &Entry| entry.now().file_place().unwrap_or(usize::MAX);
+    let place = |entry: &Entry| entry.now().file_place().unwrap_or(u32::MAX);
     let entries = roster.cloudlets.iter();
-    let mut placed: Vec<(usize, Entry)> =
+    let mut placed: Vec<(u32, Entry)> =
         entries.map(|entry| (place(entry), entry.clone())).collect();
     placed.sort_unstable_by(|(a, one), (b, other)| {
         let (one, other) = (one.placement(), other.placement());
