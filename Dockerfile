@@ -66,7 +66,7 @@ FROM docker.io/library/debian:${DEBIAN}-slim
 # nft is what the guard needs, certificates what every call to https needs.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates nftables \
-    && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/debconf/* \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/* \
     && install --directory --owner 65532 --group 65532 /var/cache/sinfonia
 COPY --from=helm --chmod=0755 /helm /usr/local/bin/
 COPY --from=build --chmod=0755 /programs/ /usr/local/bin/
