@@ -1,6 +1,7 @@
 //! The cloudlet file of Tier 1: a stream of YAML documents, one cloudlet each. A bad file is refused as a whole.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,33 +9,23 @@ use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use crate::cloudlet::{CloudletInfo, DisplayName, Resources, normalise_resources};
+use crate::diagnostic::Diagnostic;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::location::Location;
 use crate::metrics::Metrics;
 use crate::network::Network;
 use crate::text;
-use crate::yaml::{self, Position, YamlError};
+use crate::yaml;
 
-/// Why a cloudlet file was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CloudletFileError {
-    /// A document is no YAML, lacks its endpoint, holds an unknown field or a malformed value.
-    #[error(transparent)]
-    Document(#[from] YamlError),
-    /// Two documents mean the same cloudlet.
-    #[error(
-        "{position}: {field}: {value} is that of document {first} already; give each cloudlet one document"
-    )]
-    Duplicate {
-        /// Where the second one stands.
-        position: Position,
-        /// The field that repeats: `endpoint` or `uuid`.
-        field: &'static str,
-        /// Its value in normal form.
-        value: String,
-        /// The document that had it first.
-        first: usize,
-    },
+/// What is odd about a document of a cloudlet file, but usable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The document's number, from 1 on.
+    pub document: usize,
+    /// The field.
+    pub field: &'static str,
+    /// What is odd about it.
+    pub message: String,
 }
 
 /// A cloudlet of the file.
@@ -53,8 +44,8 @@ pub struct FileEntry {
 pub struct CloudletFile {
     /// The cloudlets, in the file's order.
     pub entries: Vec<FileEntry>,
-    /// What is odd but usable, each with its document and field.
-    pub warnings: Vec<String>,
+    /// What is odd but usable.
+    pub warnings: Vec<Warning>,
 }
 
 impl CloudletFile {
@@ -62,7 +53,7 @@ impl CloudletFile {
     ///
     /// # Errors
     /// The first document that cannot be used, with its number, field, line and what would be right.
-    pub fn parse(text: &str) -> Result<Self, CloudletFileError> {
+    pub fn parse(text: &str) -> Result<Self, Diagnostic> {
         let mut file = Self::default();
         let mut seen = Seen::default();
         for (index, document) in yaml::documents::<Document>(text)?.into_iter().enumerate() {
@@ -73,6 +64,25 @@ impl CloudletFile {
             file.entries.push(entry);
         }
         Ok(file)
+    }
+}
+
+impl Warning {
+    /// The warning with its place in the text that it is about.
+    pub fn locate(&self, text: &str) -> Diagnostic {
+        let position = yaml::position_of(text, self.document, self.field);
+        Diagnostic::new(text, position, format!("{}: {}", self.field, self.message))
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            document,
+            field,
+            message,
+        } = self;
+        write!(formatter, "document {document}: {field}: {message}")
     }
 }
 
@@ -96,9 +106,14 @@ struct Document {
 }
 
 impl Document {
-    fn into_entry(self, number: usize, warnings: &mut Vec<String>) -> FileEntry {
-        let mut warn = |field: &str, message: &str| {
-            warnings.push(format!("document {number}: {field}: {message}"));
+    fn into_entry(self, document: usize, warnings: &mut Vec<Warning>) -> FileEntry {
+        let mut warn = |field, message: &str| {
+            let message = message.to_owned();
+            warnings.push(Warning {
+                document,
+                field,
+                message,
+            });
         };
         if self.endpoint.drops_query {
             warn("endpoint", "its query is ignored");
@@ -163,13 +178,13 @@ impl Seen {
         text: &str,
         number: usize,
         cloudlet: &CloudletInfo,
-        warnings: &mut Vec<String>,
-    ) -> Result<(), CloudletFileError> {
-        let duplicate = |field, value: String, first| CloudletFileError::Duplicate {
-            position: yaml::position_of(text, number, field),
-            field,
-            value,
-            first,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<(), Diagnostic> {
+        let duplicate = |field: &str, value: String, first: usize| {
+            let message = format!(
+                "{field}: {value} is that of document {first} already; give each cloudlet one document"
+            );
+            Diagnostic::new(text, yaml::position_of(text, number, field), message)
         };
         if let Some(first) = self.endpoints.insert(cloudlet.endpoint.clone(), number) {
             return Err(duplicate("endpoint", cloudlet.endpoint.to_string(), first));
@@ -182,18 +197,20 @@ impl Seen {
         if let Some(name) = &cloudlet.name
             && let Some(first) = self.names.insert(name.clone(), number)
         {
-            warnings.push(format!(
-                "document {number}: name: {name} is the name of document {first} too"
-            ));
+            warnings.push(Warning {
+                document: number,
+                field: "name",
+                message: format!("{name} is the name of document {first} too"),
+            });
         }
         Ok(())
     }
 }
 
 fn unless_empty<T>(
-    field: &str,
+    field: &'static str,
     list: Option<Vec<T>>,
-    warn: &mut impl FnMut(&str, &str),
+    warn: &mut impl FnMut(&'static str, &str),
 ) -> Option<Vec<T>> {
     let list = list?;
     if list.is_empty() {
@@ -243,7 +260,7 @@ accepted_clients: [192.168.0.0/16]
             accepted_clients: Some(vec!["192.168.0.0/16".parse().unwrap()]),
             ..CloudletInfo::at("http://localhost:5000/api/v1/deploy".parse().unwrap())
         };
-        assert_eq!(file.warnings, Vec::<String>::new());
+        assert_eq!(file.warnings, []);
         assert_eq!(
             file.entries[1],
             FileEntry {
@@ -259,15 +276,15 @@ accepted_clients: [192.168.0.0/16]
         );
     }
 
-    #[test]
-    fn the_example_is_a_good_file() {
-        let text = include_str!("../../../examples/cloudlets.yaml");
-
+    #[rstest]
+    #[case::cloudlets(include_str!("../../../examples/cloudlets.yaml"), 0)]
+    #[case::metrics(include_str!("../../../examples/metrics.yaml"), 2)]
+    fn the_examples_are_good_files(#[case] text: &str, #[case] expected: usize) {
         let file = CloudletFile::parse(text).unwrap();
 
-        assert_eq!(file.warnings, Vec::<String>::new());
+        assert_eq!(file.warnings, []);
         let scraped = file.entries.iter().filter(|entry| entry.metrics.is_some());
-        assert_eq!((file.entries.len(), scraped.count()), (4, 2));
+        assert_eq!((file.entries.len(), scraped.count()), (2, expected));
     }
 
     #[test]
@@ -325,7 +342,8 @@ name: one
         let file = CloudletFile::parse(text).unwrap();
 
         assert_eq!(file.entries[0].cloudlet.rejected_clients, None);
-        insta::assert_snapshot!(file.warnings.join("\n"), @r"
+        let told: Vec<String> = file.warnings.iter().map(Warning::to_string).collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
         document 1: endpoint: its query is ignored
         document 1: rejected_clients: an empty list counts as absent
         document 2: name: one is the name of document 1 too

@@ -4,11 +4,13 @@
 //! and snapshots come in as arguments, decisions go out as values. That is what makes every decision of the three tiers testable in
 //! milliseconds and explainable afterwards.
 
+pub mod check;
 pub mod circuit;
 pub mod client;
 pub mod cloudlet;
 pub mod cloudlet_file;
 pub mod deployment;
+pub mod diagnostic;
 pub mod discovery;
 pub mod endpoint;
 pub mod fleet;

@@ -14,23 +14,12 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use self::expression::Preference;
-pub use self::expression::{Failure, Requirement, Unmet};
+pub use self::expression::Unmet;
+use self::expression::{Preference, Requirement};
 pub use self::facts::Facts;
-pub use self::fault::ExpressionError;
 use self::written::{Place, WrittenExpression, WrittenRequirements};
-use crate::yaml::{self, YamlError};
-
-/// Why a policy was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// The file is no YAML, or a field is unknown or holds something else than it should.
-    #[error("{0}{hint}", hint = of_quotes(.0))]
-    File(#[from] YamlError),
-    /// An expression cannot be used.
-    #[error(transparent)]
-    Expression(#[from] Box<ExpressionError>),
-}
+use crate::diagnostic::Diagnostic;
+use crate::yaml;
 
 /// Compiled needs and preferences. Clones share the expressions.
 #[derive(Clone, Default, PartialEq)]
@@ -67,10 +56,10 @@ impl Policy {
     ///
     /// # Errors
     /// The text is no such mapping, or the first expression that cannot be used, with its place in the text.
-    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+    pub fn parse(text: &str) -> Result<Self, Diagnostic> {
         let PolicyFile {
             requires, prefer, ..
-        } = yaml::document(text)?;
+        } = yaml::document(text).map_err(with_hint_on_quotes)?;
         Self::compile(text, &requires, prefer.as_ref())
     }
 
@@ -78,8 +67,8 @@ impl Policy {
     ///
     /// # Errors
     /// The text is no mapping, or the first expression that cannot be used, with its place in the text.
-    pub fn of_recipe(text: &str) -> Result<Self, PolicyError> {
-        let RecipePart { requires, prefer } = yaml::document(text)?;
+    pub fn of_recipe(text: &str) -> Result<Self, Diagnostic> {
+        let RecipePart { requires, prefer } = yaml::document(text).map_err(with_hint_on_quotes)?;
         Self::compile(text, &requires, prefer.as_ref())
     }
 
@@ -87,7 +76,7 @@ impl Policy {
         text: &str,
         requires: &WrittenRequirements,
         prefer: Option<&WrittenExpression>,
-    ) -> Result<Self, PolicyError> {
+    ) -> Result<Self, Diagnostic> {
         let requirement = |(place, expression): (Place, &WrittenExpression)| {
             Requirement::compile(expression.as_str())
                 .map_err(|fault| fault.within(text, place, expression.as_str()))
@@ -103,11 +92,6 @@ impl Policy {
                 .collect::<Result<_, _>>()?,
             prefer: prefer.map(preference).transpose()?,
         })
-    }
-
-    /// Whether it says nothing, so that evaluating it can be spared.
-    pub fn is_empty(&self) -> bool {
-        self.requires.is_empty() && self.prefer.is_none()
     }
 
     /// Whether it prefers some cloudlets to others.
@@ -132,8 +116,8 @@ impl Policy {
     }
 }
 
-/// What to do where YAML takes a part of an expression for its own.
-fn of_quotes(error: &YamlError) -> &'static str {
+/// Says what to do where YAML takes a part of an expression for its own.
+fn with_hint_on_quotes(error: Diagnostic) -> Diagnostic {
     let of_syntax = [
         "mapping values",
         "mapping keys",
@@ -142,9 +126,9 @@ fn of_quotes(error: &YamlError) -> &'static str {
         "while parsing",
     ];
     if of_syntax.iter().any(|words| error.message.contains(words)) {
-        "\nhint: an expression that begins with `!`, `[` or a quote, or in which a blank follows `:`, stands in quotes as a whole"
+        error.with_hint("an expression that begins with `!`, `[` or a quote, or in which a blank follows `:`, stands in quotes as a whole")
     } else {
-        ""
+        error
     }
 }
 

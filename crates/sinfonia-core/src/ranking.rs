@@ -20,7 +20,8 @@ pub use self::explanation::{
     ExplainedCandidate, ExplainedClient, ExplainedExclusion, ExplainedParts, Explanation,
 };
 pub use self::matcher::{Matcher, UnknownMatcher};
-pub use self::order::{OrderKey, order};
+pub use self::order::OrderKey;
+use self::order::order;
 pub use self::refinement::Refinement;
 use crate::client::ClientInfo;
 use crate::cloudlet::Cloudlet;

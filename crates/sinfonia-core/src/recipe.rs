@@ -11,11 +11,12 @@ use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
+use crate::diagnostic::Diagnostic;
 use crate::isolation::Wishes;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::Policy;
 use crate::text;
 use crate::tunnel::HostPort;
-use crate::yaml::{self, YamlError};
+use crate::yaml;
 
 /// The recipe that everyone may use to try Sinfonia: an nginx that answers `http://helloworld/` through the tunnel.
 pub const HELLOWORLD: Uuid = Uuid::nil();
@@ -36,12 +37,9 @@ const KNOWN_FIELDS: [&str; 9] = [
 /// Why a recipe was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecipeError {
-    /// The file is no YAML, lacks a field or holds a malformed one.
+    /// The file is no YAML, lacks a field or holds a malformed one, or what is required or preferred of cloudlets cannot be used.
     #[error(transparent)]
-    File(#[from] YamlError),
-    /// What is required or preferred of cloudlets cannot be used.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
+    File(#[from] Diagnostic),
     /// The chart would leave the repository, or is reached in a way that is not allowed.
     #[error(
         "`{0}` is not a chart reference: expected a path below the repository, such as charts/example, or an https:// or oci:// URL"
@@ -293,7 +291,7 @@ mod tests {
         let recipe = Recipe::parse_with_policy(text).unwrap();
 
         assert_eq!(recipe.policy, Policy::of_recipe(text).unwrap());
-        assert!(Recipe::parse(text).unwrap().policy.is_empty());
+        assert_eq!(Recipe::parse(text).unwrap().policy, Policy::default());
         assert_eq!(Recipe::ignored_fields(text).unwrap(), [""; 0]);
         assert_eq!(
             serde_json::to_value(&recipe).unwrap(),

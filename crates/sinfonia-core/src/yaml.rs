@@ -8,6 +8,8 @@ use serde::de::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostic::Diagnostic;
+
 /// Where something stands in a stream of YAML documents. Lines, columns and documents are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -30,25 +32,15 @@ impl fmt::Display for Position {
     }
 }
 
-/// What is wrong with a YAML text, and where. The message names the field.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{position}: {message}")]
-pub struct YamlError {
-    /// Where it is wrong.
-    pub position: Position,
-    /// The field and what would be right.
-    pub message: String,
-}
-
 /// Reads a stream of documents; an empty document gives `None`.
 ///
 /// # Errors
 /// The first document that is not YAML or does not fit `T`.
-pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, YamlError> {
+pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, Diagnostic> {
     serde_yaml::Deserializer::from_str(text)
         .enumerate()
         .map(|(index, document)| {
-            Option::<T>::deserialize(document).map_err(|error| yaml_error(index + 1, &error))
+            Option::<T>::deserialize(document).map_err(|error| diagnostic(text, index + 1, &error))
         })
         .collect()
 }
@@ -57,15 +49,15 @@ pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, Yaml
 ///
 /// # Errors
 /// The text is not YAML, empty, holds more than one document, or does not fit `T`.
-pub fn document<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+pub fn document<T: DeserializeOwned>(text: &str) -> Result<T, Diagnostic> {
     let mut found = documents::<T>(text)?.into_iter().flatten();
-    let at = |document, message: &str| YamlError {
-        position: Position {
+    let at = |document, message: &str| {
+        let position = Position {
             document,
             line: None,
             column: None,
-        },
-        message: message.to_owned(),
+        };
+        Diagnostic::new(text, position, message)
     };
     let first = found.next().ok_or_else(|| at(1, "the file is empty"))?;
     if found.next().is_some() {
@@ -78,8 +70,8 @@ pub fn document<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
 ///
 /// # Errors
 /// The value holds what YAML cannot say.
-pub fn to_text<T: Serialize>(value: &T) -> Result<String, YamlError> {
-    serde_yaml::to_string(value).map_err(|error| yaml_error(1, &error))
+pub fn to_text<T: Serialize>(value: &T) -> Result<String, Diagnostic> {
+    serde_yaml::to_string(value).map_err(|error| diagnostic("", 1, &error))
 }
 
 /// Where the value of a top-level field stands, for errors that only show when documents are compared with each other.
@@ -184,20 +176,17 @@ fn written_from(text: &str, start: Position) -> Option<impl Iterator<Item = (Pos
     }))
 }
 
-fn yaml_error(document: usize, error: &serde_yaml::Error) -> YamlError {
-    let text = error.to_string();
+fn diagnostic(text: &str, document: usize, error: &serde_yaml::Error) -> Diagnostic {
+    let told = error.to_string();
     let message = match error.location() {
         // The parser appends the place to its message; we say it in front, once.
-        Some(place) => text.replace(
+        Some(place) => told.replace(
             &format!(" at line {} column {}", place.line(), place.column()),
             "",
         ),
-        None => text,
+        None => told,
     };
-    YamlError {
-        position: position(document, error),
-        message,
-    }
+    Diagnostic::new(text, position(document, error), message)
 }
 
 fn position(document: usize, error: &serde_yaml::Error) -> Position {

@@ -14,7 +14,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sinfonia_core::yaml::YamlError;
+use sinfonia_core::diagnostic::Diagnostic;
 use sinfonia_service::client::{self, ClientError, ClientSettings};
 
 pub(crate) use self::kubeconfig::write_private;
@@ -76,7 +76,7 @@ pub enum ClusterError {
     },
     /// A manifest is malformed.
     #[error("the manifest is malformed")]
-    Manifest(#[from] YamlError),
+    Manifest(#[source] Box<Diagnostic>),
     /// A manifest lacks something that each object has.
     #[error("an object of the manifest has no {0}")]
     Incomplete(&'static str),

@@ -41,7 +41,7 @@ pub use self::exporter::Exporter;
 pub use self::fault_proxy::{Answer, ApiCall, Fault, FaultProxy, FaultProxyError, Rule};
 pub use self::folder::TestFolder;
 pub use self::gateway::{Gateway, GatewayError, GatewaySettings, Habits};
-pub use self::image::{Image, ImageError};
+pub use self::image::{Compression, Image, ImageError};
 pub use self::machine::{Machine, MachineError};
 pub use self::node::{Application, Installation, InstallationError, Node, NodeError, NodeProgram};
 pub use self::port::ReservedPort;

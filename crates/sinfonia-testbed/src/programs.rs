@@ -71,6 +71,14 @@ impl Programs {
         })
     }
 
+    /// Finds helm 4 alone: on PATH, or where `cargo xtask testbed build` puts it.
+    ///
+    /// # Errors
+    /// It is nowhere; the text says what builds it.
+    pub fn helm_or_hint() -> Result<PathBuf, MissingProgram> {
+        ProgramSet::Helm4.require_single()
+    }
+
     /// Finds wireguard-go, which only the tests of the tunnel start: on PATH, or where `cargo xtask testbed build` puts it.
     ///
     /// # Errors

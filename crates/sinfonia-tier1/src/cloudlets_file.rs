@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
 use std::time::Duration;
 
-use sinfonia_core::cloudlet_file::{CloudletFile, CloudletFileError};
+use sinfonia_core::cloudlet_file::CloudletFile;
+use sinfonia_core::diagnostic::Diagnostic;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::metrics::Metrics;
 use sinfonia_service::reload::{Follower, ReloadError, Reloaded, causes};
@@ -28,7 +29,7 @@ pub enum UnreadableCloudlets {
     Encoding(#[from] Utf8Error),
     /// It does not describe cloudlets.
     #[error(transparent)]
-    Content(#[from] CloudletFileError),
+    Content(#[from] Diagnostic),
 }
 
 /// Why the cloudlets of a file cannot be used.
@@ -158,7 +159,7 @@ impl CloudletsFollower {
             self.unusable("metrics.ca_file", &endpoint, source.into())
         })?;
         for warning in &document.warnings {
-            tracing::warn!(path = %self.path.display(), warning, "cloudlet file is odd");
+            tracing::warn!(path = %self.path.display(), %warning, "cloudlet file is odd");
         }
         tracing::info!(path = %self.path.display(), cloudlets = cloudlets.len(), "cloudlet file read");
         self.registry.replace_file(cloudlets);

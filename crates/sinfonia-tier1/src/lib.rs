@@ -2,8 +2,10 @@
 
 mod background;
 mod callers;
+pub mod check;
 mod circuits;
 pub mod cloudlets_file;
+mod dashboard;
 mod deploy;
 mod forward;
 pub mod geoip;

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::CommandFactory;
+use sinfonia_core::diagnostic::Severity;
 use sinfonia_service::telemetry::{self, TelemetryError};
 use sinfonia_service::{settings, shutdown};
-use sinfonia_tier1::settings::{Settings, matcher_list};
+use sinfonia_tier1::check::Report;
+use sinfonia_tier1::settings::{CheckArgs, ReportForm, Settings, Task, matcher_list};
 use sinfonia_tier1::{StartError, Tier1};
 use tokio::runtime::Runtime;
 
@@ -19,11 +21,12 @@ const UNEXPECTED: u8 = 2;
 
 fn main() -> ExitCode {
     let settings: Settings = settings::parse();
-    let Err(error) = run(settings) else {
-        return ExitCode::SUCCESS;
+    let error = match run(settings) {
+        Ok(code) => return code,
+        Err(error) => error,
     };
     // There is nobody left to tell if this fails.
-    let _ = writeln!(io::stderr(), "error: {error:#}");
+    let _ = writeln!(anstream::stderr(), "{}", told(&error));
     if error.is::<StartError>() || error.is::<TelemetryError>() {
         ExitCode::FAILURE
     } else {
@@ -31,14 +34,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(settings: Settings) -> anyhow::Result<()> {
+/// What is wrong, with its place where that is in a file.
+fn told(error: &anyhow::Error) -> String {
+    let start = error.downcast_ref::<StartError>();
+    match start.and_then(StartError::within_file) {
+        Some((path, wrong)) => wrong.render(Severity::Error, &path.display().to_string(), true),
+        None => format!("error: {error:#}"),
+    }
+}
+
+fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+    if let Some(Task::Check(args)) = &settings.task {
+        return check(args);
+    }
     if settings.ranking.list_matchers {
-        return print(matcher_list().as_bytes());
+        print(matcher_list().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
     }
     if let Some(shell) = settings.completions {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Settings::command(), PROGRAM, &mut script);
-        return print(&script);
+        print(&script)?;
+        return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(&settings.log)?;
     let runtime = Runtime::new().context("cannot start the runtime")?;
@@ -46,7 +63,24 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         let stop = shutdown::on_signals().context("cannot listen to signals")?;
         let tier1 = Tier1::start(settings).await?;
         tier1.serve(stop.cancelled_owned()).await;
-        Ok(())
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let report = Report::of(args);
+    let told = match args.output {
+        ReportForm::Text => {
+            let choice = anstream::AutoStream::choice(&io::stdout());
+            report.text(choice != anstream::ColorChoice::Never)
+        }
+        ReportForm::Json => report.json().context("cannot write the report")?,
+    };
+    print(told.as_bytes())?;
+    Ok(if report.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }
 

@@ -2,7 +2,8 @@
 
 use std::str::Utf8Error;
 
-use sinfonia_core::policy::{Policy, PolicyError};
+use sinfonia_core::diagnostic::Diagnostic;
+use sinfonia_core::policy::Policy;
 
 /// Why a policy file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +13,7 @@ pub enum UnreadablePolicy {
     Encoding(#[from] Utf8Error),
     /// It is no policy.
     #[error(transparent)]
-    Content(#[from] PolicyError),
+    Content(#[from] Diagnostic),
 }
 
 /// Reads a policy.

@@ -15,6 +15,7 @@ use sinfonia_service::recipes::RecipeRepository;
 
 use self::cloudlets::CloudletsState;
 use crate::callers::Callers;
+use crate::dashboard::{self, Dashboard};
 use crate::deploy::Deployer;
 
 /// What the routes answer from.
@@ -28,18 +29,26 @@ pub(crate) struct AppState {
     pub(crate) recipes: RecipeRepository,
 }
 
-/// The routes of the API and the root, which existing charts probe.
-pub(crate) fn router(state: AppState, cloudlets: CloudletsState) -> Router {
+/// The routes of the API and the root, which existing charts probe and where the dashboard is if there is one.
+pub(crate) fn router(
+    state: AppState,
+    cloudlets: CloudletsState,
+    dashboard: Option<Dashboard>,
+) -> Router {
     let deploy = get(deploy::candidates).post(deploy::deploy);
     let deployments = get(deployments::show).delete(deployments::delete);
+    let root = match dashboard {
+        Some(dashboard) => dashboard::router(dashboard),
+        None => Router::new().route("/", get(root)),
+    };
     Router::new()
-        .route("/", get(root))
         .route("/api/v1/recipe/{uuid}", get(recipe::recipe))
         .route("/api/v1/deploy/{uuid}/{*application_key}", deploy)
         .route("/api/v1/deployments/{uuid}/{*application_key}", deployments)
         .route("/api/v1/explain", get(explain::explain))
         .with_state(state)
         .merge(cloudlets::router(cloudlets))
+        .merge(root)
 }
 
 impl FromRef<AppState> for Callers {

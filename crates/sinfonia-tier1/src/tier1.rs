@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use prometheus_client::registry::Registry as Metrics;
+use sinfonia_core::diagnostic::Diagnostic;
 use sinfonia_core::load::ThresholdError;
 use sinfonia_core::policy::Policy;
 use sinfonia_service::admin;
@@ -23,13 +24,15 @@ use sinfonia_service::reload::{INTERVAL, ReloadError, Reloaded};
 use sinfonia_service::request_id::RequestIds;
 use sinfonia_service::server::ServerLimits;
 use sinfonia_service::settings::{ClientArgs, flatten};
+use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::tokens::{TokenFileError, Tokens};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::background::{expire, tidy_circuits, watch_folder};
 use crate::callers::{Callers, Rules};
-use crate::cloudlets_file::{CloudletsError, CloudletsFollower};
+use crate::cloudlets_file::{CloudletsError, CloudletsFollower, UnreadableCloudlets};
+use crate::dashboard::Dashboard;
 use crate::deploy::{Budget, Deployer, Rules as RankingRules};
 use crate::forward::Forward;
 use crate::geoip::{GeoIp, GeoIpError};
@@ -89,6 +92,23 @@ pub enum StartError {
     Listen(#[from] ListenError),
 }
 
+impl StartError {
+    /// What is wrong within a file, and the file, where that is the trouble: it can be shown with its place.
+    pub fn within_file(&self) -> Option<(&Path, &Diagnostic)> {
+        match self {
+            Self::Policy(ReloadError::Parse {
+                path,
+                source: UnreadablePolicy::Content(diagnostic),
+            })
+            | Self::Cloudlets(CloudletsError::File(ReloadError::Parse {
+                path,
+                source: UnreadableCloudlets::Content(diagnostic),
+            })) => Some((path, diagnostic)),
+            _ => None,
+        }
+    }
+}
+
 /// A Tier 1 that listens and waits to be served.
 pub struct Tier1 {
     listeners: Listeners,
@@ -96,6 +116,8 @@ pub struct Tier1 {
     admin: App,
     limits: ServerLimits,
     deployer: Deployer,
+    /// Ends what would be sent for ever.
+    streams_end: CancellationToken,
     background: JoinSet<()>,
 }
 
@@ -117,6 +139,7 @@ impl Tier1 {
             cloudlet_limits,
             log: _,
             completions: _,
+            task: _,
         } = settings;
         let mut background = JoinSet::new();
         let readiness = Readiness::new();
@@ -125,7 +148,7 @@ impl Tier1 {
         let asking = asking(&client);
 
         let geoip = GeoIp::load(ranking.geoip.as_deref())?;
-        let thresholds = ranking.thresholds().map_err(StartError::Overload)?;
+        let thresholds = ranking.order.thresholds().map_err(StartError::Overload)?;
         let registry = Registry::with_thresholds(thresholds);
         let placements = Arc::new(Placements::new(LEASE, MOST_PLACEMENTS));
         let file = ranking.cloudlets.as_deref();
@@ -152,8 +175,12 @@ impl Tier1 {
         );
         background.spawn(tidy_circuits(deployer.circuits.clone(), registry.clone()));
         let rules = rules(&operators, proxies.clone(), geoip, &mut background).await?;
+        let callers = Callers::new(rules);
+        let streams_end = CancellationToken::new();
+        let dashboard = (!operators.no_dashboard)
+            .then(|| Dashboard::new(callers.clone(), &deployer, streams_end.clone()));
         let state = AppState {
-            callers: Callers::new(rules),
+            callers,
             deployer: deployer.clone(),
             recipes,
         };
@@ -163,13 +190,15 @@ impl Tier1 {
             proxies,
             metrics: ReportMetrics::register(&mut metrics),
         };
-        let app = front(limits.max_requests, &mut metrics).before(router(state, reporting));
+        let router = router(state, reporting, dashboard);
+        let app = front(limits.max_requests, &mut metrics).before(router);
         Ok(Self {
             listeners: Listeners::bind(&listen)?,
             app,
             admin: admin::app(readiness, Arc::new(metrics)),
             limits: ServerLimits::from(&limits),
             deployer,
+            streams_end,
             background,
         })
     }
@@ -192,6 +221,7 @@ impl Tier1 {
             admin,
             limits,
             deployer,
+            streams_end,
             mut background,
         } = self;
         let mut stopped = Instant::now();
@@ -203,6 +233,7 @@ impl Tier1 {
                 }
             }
             stopped = Instant::now();
+            streams_end.cancel();
         };
         listeners.serve(app, admin, limits, stopping).await;
         let left = limits.drain.saturating_sub(stopped.elapsed());
@@ -261,9 +292,9 @@ async fn ranking_rules(
         }
     };
     Ok(RankingRules {
-        matchers: ranking.matchers().into(),
+        matchers: ranking.order.matchers().into(),
         policy,
-        shortlist: ranking.shortlist.get(),
+        shortlist: ranking.order.shortlist,
     })
 }
 

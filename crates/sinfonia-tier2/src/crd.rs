@@ -156,7 +156,7 @@ pub struct PeerSpec {
 ///
 /// # Errors
 /// None that is known; the definition is fixed.
-pub fn definition_yaml() -> Result<String, sinfonia_core::yaml::YamlError> {
+pub fn definition_yaml() -> Result<String, sinfonia_core::diagnostic::Diagnostic> {
     use kube::CustomResourceExt;
     sinfonia_core::yaml::to_text(&CloudletDeployment::crd())
 }

@@ -51,7 +51,7 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Fleet> {
     });
     Ok(Fleet {
         sites: sites.collect::<anyhow::Result<_>>()?,
-        warnings: file.warnings,
+        warnings: file.warnings.iter().map(ToString::to_string).collect(),
     })
 }
 

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -17,7 +16,7 @@ use super::{
     SHORTEST_INTERVAL, Series, Take, Term,
 };
 use crate::cloudlet::Measurement;
-use crate::text;
+use crate::{text, time};
 
 /// Why a mapping does not say where measurements are.
 #[derive(Debug, thiserror::Error)]
@@ -284,7 +283,7 @@ impl Visitor<'_> for IntervalVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Interval, E> {
-        let time = text.parse::<SignedDuration>().ok();
+        let time = time::parse_duration(text);
         time.and_then(|time| Duration::try_from(time).ok())
             .ok_or(IntervalError)
             .and_then(interval)

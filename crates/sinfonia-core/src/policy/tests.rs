@@ -5,9 +5,11 @@ use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;
 
+use super::expression::Failure;
 use super::*;
 use crate::client::ClientInfo;
 use crate::cloudlet::{Cloudlet, CloudletInfo, Measurement, Resources, Surroundings};
+use crate::diagnostic::Severity;
 use crate::location::Location;
 
 #[rstest]
@@ -125,7 +127,7 @@ fn the_first_requirement_that_is_not_met_counts() {
     let unmet = policy.check(&facts(&cloudlet, &client)).unwrap_err();
 
     assert_eq!(unmet.requirement(), "distance_km < 1.0");
-    assert_eq!(unmet.failure(), &Failure::False);
+    assert_eq!(unmet.failure, Failure::False);
     assert_eq!(json!(unmet.values()), json!({"distance_km": 4.5}));
 }
 
@@ -169,7 +171,7 @@ fn the_location_closest_to_the_client_counts() {
 #[case::one("requires: distance_km < 10.0\n", false)]
 #[case::a_preference("prefer: -distance_km\n", false)]
 fn a_policy_may_say_nothing(#[case] text: &str, #[case] is_empty: bool) {
-    assert_eq!(policy(text).is_empty(), is_empty);
+    assert_eq!(policy(text) == Policy::default(), is_empty);
 }
 
 #[test]
@@ -250,8 +252,8 @@ fn what_is_wrong_is_shown_with_its_place_and_a_hint() {
 
     let mut told = String::new();
     for file in files {
-        let error = Policy::parse(file).map(|policy| format!("{policy:?}"));
-        writeln!(told, "{}\n", error.unwrap_err()).unwrap();
+        let error = Policy::parse(file).unwrap_err();
+        writeln!(told, "{}\n", render(&error)).unwrap();
     }
 
     insta::assert_snapshot!(told);
@@ -265,7 +267,24 @@ fn a_long_line_is_shown_around_the_place() {
         "distance_km < 10.0 && ".repeat(10) + "true"
     );
 
-    insta::assert_snapshot!(Policy::parse(&file).unwrap_err());
+    insta::assert_snapshot!(render(&Policy::parse(&file).unwrap_err()));
+}
+
+#[test]
+fn a_place_is_told_where_yaml_counts_more_lines_than_others_do() {
+    // A carriage return of its own ends a line of YAML.
+    let file = format!(
+        "# first\r{{description: {}, requires: nonsense}}\n# {}",
+        "x".repeat(200),
+        "y".repeat(110)
+    );
+
+    let told = Policy::parse(&file).unwrap_err().to_string();
+
+    assert!(
+        told.starts_with("document 1, line 2, column 227: requires: "),
+        "{told}"
+    );
 }
 
 #[test]
@@ -324,13 +343,17 @@ proptest! {
         let prefer = Policy::parse(&format!("prefer: {}\n", json!(text)));
 
         if let Ok(policy) = requires {
-            let told = policy.check(&facts(&cloudlet, &client)).map_err(|unmet| unmet.failure().clone());
+            let told = policy.check(&facts(&cloudlet, &client)).map_err(|unmet| unmet.failure);
             prop_assert!(!matches!(told, Err(Failure::Impossible(_))), "{:?}", told);
         }
         if let Ok(policy) = prefer {
             prop_assert!(policy.preference(&facts(&cloudlet, &client)).is_none_or(f64::is_finite));
         }
     }
+}
+
+fn render(error: &Diagnostic) -> String {
+    error.render(Severity::Error, "policy.yaml", false)
 }
 
 fn policy(text: &str) -> Policy {

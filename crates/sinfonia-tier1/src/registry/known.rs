@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use sinfonia_core::cloudlet::{Cloudlet, CloudletInfo, Surroundings};
 use sinfonia_core::load::{Load, Placed, Thresholds};
-use sinfonia_core::ranking::{Class, Conditions};
+use sinfonia_core::ranking::Conditions;
 use sinfonia_service::tokens::OwnToken;
 
 use super::parts::{FileSide, Parts, Report, ReportMarks};
@@ -89,17 +89,7 @@ impl Known {
         // A clock that was set back must not make a report one of the future.
         let age_s = age.map(|age| age.as_secs_f64().max(0.0));
         let placed = self.tally.placed().since_report;
-        let is_overloaded = self.load.is_overloaded(placed, age_s);
-        Conditions {
-            class: if is_overloaded {
-                Class::Overloaded
-            } else {
-                Class::Normal
-            },
-            rtt_ms: None,
-            deployments: age_s.map(|_| f64::from(placed)),
-            age_s,
-        }
+        self.load.conditions(placed, age_s)
     }
 
     /// Puts a cloudlet together; `None` when nothing is said of it. The load of one that neither reports nor is measured is what the file

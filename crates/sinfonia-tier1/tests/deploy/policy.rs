@@ -169,12 +169,10 @@ async fn a_bad_policy_is_refused_at_the_start() {
         .err()
         .unwrap();
 
-    let told = format!("{:#}", anyhow::Error::from(error))
-        .replace(files.folder.path().to_str().unwrap(), "$FOLDER");
-    insta::assert_snapshot!(told, @r"
-    cannot use the policy of --policy: $FOLDER/policy.yaml is refused: document 1, line 2, column 29: prefer: `*` does not take a number and a whole number
-    2 | prefer: -resources.carbon * 2
-      |                             ^
+    let (path, wrong) = error.within_file().unwrap();
+    assert_eq!(path, files.folder.path().join("policy.yaml"));
+    insta::assert_snapshot!(wrong, @r"
+    document 1, line 2, column 29: prefer: `*` does not take a number and a whole number
     hint: all numbers are doubles: write 2.0
     ");
 }

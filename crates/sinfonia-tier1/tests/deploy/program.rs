@@ -40,6 +40,31 @@ fn a_missing_cloudlet_file_is_told_with_a_hint() {
 }
 
 #[test]
+fn a_bad_cloudlet_file_is_shown_with_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = "endpoint: http://c/api/v1/deploy\n---\nendpoint: http://d/api/v1/deploy\naccepted_clients: [10.0.0.0/8, 10.0.0.0/33]\n";
+    fs::write(folder.path().join("cloudlets.yaml"), file).unwrap();
+
+    let output = Command::new(env!("CARGO_BIN_EXE_sinfonia-tier1"))
+        .args(["--port=0", "--cloudlets=cloudlets.yaml"])
+        .current_dir(&folder)
+        .env_clear()
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    let told = stderr.lines().skip_while(|line| !line.starts_with("error"));
+    assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r"
+    error: document 2: accepted_clients[1]: `10.0.0.0/33` is not a network: what follows the slash is neither a prefix length (0 to 32, IPv6 to 128) nor a netmask
+     --> cloudlets.yaml:4:32
+      |
+    4 | accepted_clients: [10.0.0.0/8, 10.0.0.0/33]
+      |                                ^^^^^^^^^^^
+    ");
+}
+
+#[test]
 fn wrong_usage_exits_with_1() {
     let output = run(&["--match=nearest"]);
 

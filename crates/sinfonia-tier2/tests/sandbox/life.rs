@@ -64,6 +64,22 @@ async fn what_has_no_recipe_any_more_is_not_brought_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_recipe_that_cannot_be_read_speaks_against_itself_and_not_against_the_cloudlet() {
+    let tier2 = Tier2::new().await;
+    let recipe = format!("recipes/{OTHER}.yaml");
+    fs::write(tier2.folder.path().join(recipe), "chart: [").unwrap();
+
+    let answer = tier2
+        .ask(Method::POST, &deployment(OTHER, 1))
+        .answer()
+        .await;
+
+    let (status, class, _) = answer.problem();
+    assert_eq!((status, class), (503, Some("no-recipe")));
+    tier2.post(1).granted().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_it_is_brought_back_it_is_initializing() {
     let tier2 = Tier2::new().await;
     tier2.post(1).granted().await;

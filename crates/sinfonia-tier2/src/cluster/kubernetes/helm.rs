@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde_json::{Map, Value};
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::recipe::ChartVersion;
@@ -21,7 +22,7 @@ use url::Url;
 use self::environment::Environment;
 pub(crate) use self::error::HelmError;
 pub(crate) use self::failure::HelmFailure;
-use self::process::{Finished, Invocation};
+use self::process::{Finished, Input, Invocation};
 
 /// Time after helm's own time-out in which it may still end by itself.
 const OVERTIME: Duration = Duration::from_secs(10);
@@ -93,7 +94,8 @@ impl Helm {
     }
 
     /// Installs a chart's file as a release in the Namespace of its name, as that Namespace's ServiceAccount `account`. It does not wait
-    /// until what was installed is ready, only for the chart's hooks.
+    /// until what was installed is ready, only for the chart's hooks. helm is started at once, and gets the values that it needs for anything
+    /// else once `ready` is.
     ///
     /// A denial in its own Namespace gets a second try: it also comes from an API server that does not know of the rights yet, which
     /// happens whenever one starts.
@@ -106,6 +108,7 @@ impl Helm {
         account: &str,
         chart: &Path,
         values: Option<&Map<String, Value>>,
+        ready: impl Future<Output = ()> + Send,
     ) -> Result<(), HelmError> {
         let mut arguments: Vec<OsString> = vec!["install".into(), release.as_str().into()];
         arguments.push(chart.into());
@@ -113,7 +116,11 @@ impl Helm {
         arguments.extend(["--skip-crds", "-f", "-"].map(OsString::from));
         let values = values.map_or_else(|| "{}".to_owned(), to_json);
         let _permit = self.permits.acquire().await.ok();
-        let tried = self.operate("install", arguments.clone(), Some(values.clone()));
+        let input = Input {
+            text: values.clone(),
+            after: ready.boxed(),
+        };
+        let tried = self.operate("install", arguments.clone(), Some(input));
         match tried.await {
             Err(HelmError::Failed { kind, text, .. })
                 if kind != HelmFailure::OwnIsolation
@@ -122,7 +129,11 @@ impl Helm {
                 tokio::time::sleep(RIGHTS_LAG).await;
                 // What it left, if it came that far, is in the way.
                 self.clear(release, account).await?;
-                self.operate("install", arguments, Some(values)).await
+                let input = Input {
+                    text: values,
+                    after: std::future::ready(()).boxed(),
+                };
+                self.operate("install", arguments, Some(input)).await
             }
             done => done,
         }
@@ -208,7 +219,7 @@ impl Helm {
         &self,
         command: &'static str,
         arguments: Vec<OsString>,
-        stdin: Option<String>,
+        stdin: Option<Input<'_>>,
     ) -> Result<(), HelmError> {
         let limit = self.settings.timeout + OVERTIME;
         let finished = self.run(command, arguments, stdin, limit).await?;
@@ -219,7 +230,7 @@ impl Helm {
         &self,
         command: &'static str,
         arguments: Vec<OsString>,
-        stdin: Option<String>,
+        stdin: Option<Input<'_>>,
         limit: Duration,
     ) -> Result<Finished, HelmError> {
         let invocation = Invocation {

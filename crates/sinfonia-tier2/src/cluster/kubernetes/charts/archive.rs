@@ -4,8 +4,9 @@ use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
+use sinfonia_core::diagnostic::Diagnostic;
 use sinfonia_core::recipe::{ChartReference, ChartVersion};
-use sinfonia_core::yaml::{self, YamlError};
+use sinfonia_core::yaml;
 use tar::Archive;
 
 /// Most bytes of a chart, unpacked.
@@ -29,7 +30,7 @@ pub(super) enum ArchiveError {
     #[error("it has more than one Chart.yaml")]
     Ambiguous,
     #[error("its Chart.yaml is malformed")]
-    Metadata(#[source] YamlError),
+    Metadata(#[source] Diagnostic),
     #[error("it is chart `{0}`")]
     Name(String),
     #[error("it is version `{0}`")]

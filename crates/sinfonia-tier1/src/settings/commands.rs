@@ -1,0 +1,57 @@
+//! What Tier 1 does besides running.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Subcommand, ValueEnum};
+use sinfonia_core::check::FileKind;
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  See whether Tier 1 would start with these files:
+    sinfonia-tier1 check cloudlets.yaml policy.yaml
+
+  Check all recipes of a folder before they are published, for programs:
+    sinfonia-tier1 check --output json recipes/ | jq '.files[] | select(.good | not)'
+
+  Have a file taken for what it is meant to be:
+    sinfonia-tier1 check --kind recipe draft.yaml
+
+What is wrong and what is odd is shown with its place. It ends with 0 if all can be used,
+else with 1. Files of tokens and certificates that a cloudlet file names are not looked at.";
+
+/// What Tier 1 can do besides running.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Task {
+    /// Checks cloudlet files, recipes and policies without starting
+    #[command(after_long_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+}
+
+/// What is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CheckArgs {
+    /// Files to check; of a folder all YAML files in it
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What the files are [default: what they look like by their fields]
+    #[arg(long, value_name = "KIND", value_parser = kinds())]
+    pub kind: Option<FileKind>,
+    /// Form of the report
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = ReportForm::Text)]
+    pub output: ReportForm,
+}
+
+/// Form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportForm {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+fn kinds() -> impl clap::builder::TypedValueParser<Value = FileKind> {
+    let names = FileKind::ALL.map(FileKind::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<FileKind>())
+}
