@@ -26,7 +26,7 @@ RUN cargo chef prepare --recipe-path recipe.json
 FROM toolchain AS build
 ARG TARGETARCH
 # How the programs are optimised: a profile of Cargo.toml.
-ARG PROFILE=release
+ARG PROFILE=dist
 RUN case "$TARGETARCH" in \
         amd64) target=x86_64-unknown-linux-gnu ;; \
         arm64) target=aarch64-unknown-linux-gnu ;; \
