@@ -171,6 +171,12 @@ impl Known {
         self.reports_since().into_iter().chain(measured).min()
     }
 
+    /// Whether it reported, is silent now, and did not say before that it drains, as one does that is shut down.
+    pub(super) fn is_missed(&self) -> bool {
+        let said = self.reported.as_deref().unwrap_or(&self.cloudlet);
+        self.report.is_some_and(|report| report.silent) && !said.draining
+    }
+
     /// Whether it was reported with a token, lately or not.
     pub(super) fn belongs_to_token(&self) -> bool {
         self.report.is_some_and(|report| report.with_token)
