@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use rstest::rstest;
 use sinfonia_service::client::ClientSettings;
+use sinfonia_service::metrics::registry as metrics;
 use tempfile::TempDir;
 
 use super::*;
@@ -229,7 +230,8 @@ async fn open(folder: &TempDir) -> Result<(Registry, CloudletsFollower), Cloudle
 
 fn scraper(registry: &Registry) -> Scraper {
     let settings = ClientSettings::new("test");
-    Scraper::new(settings, registry.clone(), ScrapeMetrics::default()).unwrap()
+    let metrics = ScrapeMetrics::register(&mut metrics("test"));
+    Scraper::new(settings, registry.clone(), metrics).unwrap()
 }
 
 fn folder(files: &[(&str, &str)]) -> TempDir {

@@ -196,12 +196,17 @@ impl Known {
 
     /// When it reported; `None` once that is too long ago, and when it never did.
     fn reports_since(&self) -> Option<Timestamp> {
-        let marks = self.marks().filter(|marks| !marks.silent);
-        let reported = match &self.sides {
+        self.marks().filter(|marks| !marks.silent)?;
+        self.reported()?.last_update
+    }
+
+    /// The cloudlet as it was reported.
+    fn reported(&self) -> Option<&Cloudlet> {
+        match &self.sides {
+            Sides::File(..) => None,
+            Sides::Report(_) => Some(&self.cloudlet),
             Sides::Both(both) => both.1.as_ref().map(|report| &report.cloudlet),
-            Sides::File(..) | Sides::Report(_) => Some(&self.cloudlet),
-        };
-        marks.and(reported)?.last_update
+        }
     }
 
     /// When it reported or when it was measured, whichever is longer ago and not too long; `None` when neither is so.
@@ -219,6 +224,12 @@ impl Known {
             Sides::Report(marks) => Some(*marks),
             Sides::Both(both) => both.1.as_ref().map(|report| report.marks),
         }
+    }
+
+    /// Whether it reported, is silent now, and did not say before that it drains, as one does that is shut down.
+    pub(super) fn is_missed(&self) -> bool {
+        let drained = self.reported().is_some_and(|reported| reported.draining);
+        self.marks().is_some_and(|marks| marks.silent) && !drained
     }
 
     /// Whether it was reported with a token, lately or not.

@@ -12,7 +12,7 @@ use super::pools::Pools;
 use crate::tally::Tally;
 
 /// Time after which measurements count no more where newer ones are told otherwise: three reports.
-const STALE: SignedDuration = SignedDuration::from_secs(45);
+pub(super) const STALE: SignedDuration = SignedDuration::from_secs(45);
 /// Time between two looks at the load of a cloudlet at least, where it is measured more often than it would report: what is placed there
 /// counts until so many looks later, because measurements are means of a minute.
 const LOOKS_APART: SignedDuration = SignedDuration::from_secs(12);

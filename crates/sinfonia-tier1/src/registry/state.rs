@@ -5,7 +5,7 @@ mod replacement;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sinfonia_core::cloudlet::{CloudletInfo, Resources, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::{Fleet, Member};
@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::authority::{self, ReportAuthority, ReportRefusal};
 use super::entry::Entry;
 use super::known::{Known, Origin, SILENCE};
-use super::parts::{Judging, Parts};
+use super::parts::{Judging, Parts, STALE};
 use super::pools::Pools;
-use super::{Expired, Reported};
+use super::{Expired, News, Reported};
 
 /// All cloudlets at a time. A clone costs next to nothing.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +43,10 @@ pub(super) struct State {
     /// Above which measurements a cloudlet counts as overloaded.
     thresholds: Thresholds,
     pools: Pools,
+    /// How many of the file reported and are missed.
+    missed: usize,
+    /// How many were dropped that are missed.
+    lost: u64,
 }
 
 impl Roster {
@@ -154,7 +158,10 @@ impl State {
         {
             let mut parts = parts_of(self.at(&endpoint).as_deref());
             if parts.file.is_none() {
-                self.remove(&endpoint);
+                let said_farewell = self
+                    .remove(&endpoint)
+                    .is_some_and(|known| known.cloudlet.draining);
+                self.lost += u64::from(!said_farewell);
                 expired.dropped.push(endpoint);
                 continue;
             }
@@ -163,6 +170,18 @@ impl State {
             expired.silent.push(endpoint);
         }
         expired
+    }
+
+    /// How fresh what is known is.
+    pub(super) fn news(&self, now: Timestamp) -> News {
+        let age = |at: &Timestamp| at.duration_until(now).max(SignedDuration::ZERO);
+        let oldest_first = self.reporting.iter().map(|(at, _)| age(at));
+        News {
+            oldest: oldest_first.clone().next().unwrap_or_default(),
+            stale: oldest_first.take_while(|age| *age > STALE).count(),
+            silent: self.missed,
+            lost: self.lost,
+        }
     }
 
     /// Takes over what was found out about endpoints.
@@ -235,6 +254,7 @@ impl State {
     fn count(&mut self, known: &Known) {
         let endpoint = &known.cloudlet.endpoint;
         self.roster.origins[known.origin() as usize] += 1;
+        self.missed += usize::from(known.is_missed());
         if let Some(at) = known.oldest_news() {
             self.reporting.insert((at, endpoint.clone()));
         }
@@ -249,6 +269,7 @@ impl State {
     fn uncount(&mut self, known: &Known) {
         let endpoint = &known.cloudlet.endpoint;
         self.roster.origins[known.origin() as usize] -= 1;
+        self.missed -= usize::from(known.is_missed());
         if let Some(at) = known.oldest_news() {
             self.reporting.remove(&(at, endpoint.clone()));
         }

@@ -20,6 +20,7 @@ use sinfonia_core::cloudlet::CloudletInfo;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::Member;
 use sinfonia_service::json::{Json, JsonList};
+use sinfonia_service::metrics::zeroed;
 use sinfonia_service::problem::Problem;
 use sinfonia_service::proxies::TrustedProxies;
 use uuid::Uuid;
@@ -34,6 +35,9 @@ const REPORT_BYTES: usize = 64 * 1024;
 /// Most cloudlets of a page: a few MiB.
 const LONGEST_PAGE: usize = 10_000;
 
+/// What may come of a report.
+const REPORT_OUTCOMES: [&str; 4] = ["taken", "unauthorized", "forbidden", "malformed"];
+
 /// What these routes work on.
 pub struct CloudletsState {
     /// The cloudlets.
@@ -47,7 +51,7 @@ pub struct CloudletsState {
 }
 
 /// Counts reports by what came of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ReportMetrics(Family<ReportLabels, Counter>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,7 +62,9 @@ struct ReportLabels {
 impl ReportMetrics {
     /// Adds `reports_total` to the registry.
     pub fn register(metrics: &mut Metrics) -> Self {
-        let new = Self::default();
+        let new = Self(zeroed(
+            REPORT_OUTCOMES.map(|outcome| ReportLabels { outcome }),
+        ));
         metrics.register("reports", "Reports of cloudlets received", new.0.clone());
         new
     }
