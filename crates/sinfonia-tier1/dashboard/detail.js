@@ -12,20 +12,21 @@ export class Detail {
   #cloudlet = null;
   #asking = null;
 
-  /** Shows a cloudlet, or none. */
+  /** Shows a cloudlet as it is now, or none. What somebody is about to copy stays. */
   choose(cloudlet) {
+    const isSame = cloudlet != null && cloudlet === this.#cloudlet;
+    const selection = getSelection();
+    if (isSame && !selection.isCollapsed && at('detail').contains(selection.anchorNode)) return;
     this.#cloudlet = cloudlet;
     if (cloudlet) {
-      this.refresh();
+      this.#refresh();
     } else {
       this.#show('One cloudlet', element('p', { class: 'quiet' }, 'Choose one on the map or in the list.'));
     }
   }
 
-  /** Asks for it anew, because it changed. */
-  async refresh() {
+  async #refresh() {
     const cloudlet = this.#cloudlet;
-    if (!cloudlet) return;
     this.#asking?.abort();
     const asking = new AbortController();
     this.#asking = asking;

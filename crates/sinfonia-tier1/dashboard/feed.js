@@ -46,6 +46,7 @@ export class Feed {
   #pause = FIRST_PAUSE;
   #timer = 0;
   #unseen = 0;
+  #isPaused = false;
 
   /** `heard` gets each update, `changed` how the connection is: connecting, live, lost, unseen or refused, with words or the refusal. */
   constructor(heard, changed) {
@@ -63,6 +64,7 @@ export class Feed {
 
   stop() {
     clearTimeout(this.#timer);
+    this.#isPaused = false;
     this.#attempt?.abort();
     this.#attempt = null;
   }
@@ -73,9 +75,10 @@ export class Feed {
       this.#unseen = setTimeout(() => {
         if (!this.#attempt) return;
         this.stop();
+        this.#isPaused = true;
         this.#changed('unseen');
       }, UNSEEN);
-    } else if (!this.#attempt) {
+    } else if (this.#isPaused) {
       this.start();
     }
   }

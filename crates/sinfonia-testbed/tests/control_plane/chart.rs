@@ -312,7 +312,7 @@ pub(super) const TIER1: [&str; 10] = [
     "--set",
     "sinfoniaTier1=true",
     "--set",
-    "tier1.reportTokens.existingSecret=reports,tier1.trustedProxies={10.42.0.0/16}",
+    "tier1.reportTokens.existingSecret=reports,tier1.trustedProxies={10.42.0.0/16},tier1.dashboard=false",
     "--set",
     "tier1.cloudlets=endpoint: http://cloudlet.example/api/v1/deploy",
     "--set",

@@ -127,7 +127,7 @@ mod tests {
                 "https:",
                 "<style",
                 "style=\"",
-                " onclick",
+                " onclick=",
                 "innerHTML",
             ] {
                 assert!(!text.contains(foreign), "{} has {foreign}", asset.name);

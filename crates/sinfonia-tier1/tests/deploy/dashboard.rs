@@ -86,7 +86,7 @@ async fn what_is_known_of_cloudlets_is_for_those_who_may_ask_for_explanations(
     let tokens = folder.path().join("operators");
     std::fs::write(&tokens, "secret\n").unwrap();
     let tokens = format!("--operator-tokens={}", tokens.display());
-    let options = [&[tokens.as_str()], options].concat();
+    let options = [&[tokens.as_str()][..], options].concat();
     let cloudlets = Cloudlets::default().and("192.0.2.1:5000".parse().unwrap(), "");
     let tier1 = Running::with_options(cloudlets, &options).await;
 
@@ -164,9 +164,10 @@ async fn a_circuit_that_opens_is_seen() {
 #[tokio::test]
 async fn listeners_are_bounded_and_make_room_for_others() {
     let tier1 = Running::with(Cloudlets::default()).await;
+    let http = client();
     let mut listeners = Vec::new();
     for _ in 0..64 {
-        listeners.push(Events::of(&tier1).await);
+        listeners.push(Events::by(&http, &tier1).await);
     }
 
     let refused = tier1
@@ -224,11 +225,12 @@ struct Events {
 
 impl Events {
     async fn of(tier1: &Running) -> Self {
-        let response = client()
-            .get(url(tier1, "dashboard/events"))
-            .send()
-            .await
-            .unwrap();
+        Self::by(&client(), tier1).await
+    }
+
+    async fn by(http: &reqwest::Client, tier1: &Running) -> Self {
+        let response = http.get(url(tier1, "dashboard/events")).send().await;
+        let response = response.unwrap();
         assert_eq!(response.status().as_u16(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self {
@@ -241,9 +243,14 @@ impl Events {
     async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.read.split_once("\n\n") {
-                let data = event.strip_prefix("data: ").unwrap().to_owned();
+                // Others keep the connection alive.
+                let data = event.strip_prefix("data: ");
+                let data = data.map(|data| serde_json::from_str(data).unwrap());
                 self.read = rest.to_owned();
-                return Some(serde_json::from_str(&data).unwrap());
+                if data.is_some() {
+                    return data;
+                }
+                continue;
             }
             let more = timeout(PATIENCE, self.response.chunk()).await.unwrap();
             self.read += std::str::from_utf8(&more.unwrap()?).unwrap();

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Client;
 use serde_json::{Value, json};
+use sinfonia_service::client::{ClientSettings, build};
 
 /// Width and height of windows, in pixels.
 pub(super) const DESKTOP: (u32, u32) = (1280, 900);
@@ -145,11 +146,7 @@ impl Browser {
             driver,
             port,
             session: String::new(),
-            http: Client::builder()
-                .timeout(PATIENCE)
-                .no_proxy()
-                .build()
-                .unwrap(),
+            http: build(&ClientSettings::new("browser-test")).unwrap(),
         };
         let options = json!({
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"],
@@ -187,7 +184,10 @@ impl Browser {
 
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
         let url = format!("http://{}:{}{path}", Ipv4Addr::LOCALHOST, self.port);
-        let request = self.http.request(method.parse().unwrap(), url);
+        let request = self
+            .http
+            .request(method.parse().unwrap(), url)
+            .timeout(PATIENCE);
         let request = body
             .iter()
             .fold(request, |request, body| request.json(body));
@@ -227,10 +227,19 @@ fn start_driver() -> (Child, u16) {
     let mut driver = command.spawn().unwrap_or_else(|error| {
         panic!("cannot start chromedriver: {error}\nhint: apt install chromium chromium-driver")
     });
-    let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-    let port = lines.map_while(Result::ok).find_map(|line| {
-        let (_, port) = line.split_once("started successfully on port ")?;
-        port.trim_end_matches('.').parse().ok()
-    });
-    (driver, port.unwrap())
+    // Its output stays open, for it ends when it can write no more.
+    let mut output = BufReader::new(driver.stdout.take().unwrap());
+    let mut line = String::new();
+    let port = loop {
+        line.clear();
+        assert!(
+            output.read_line(&mut line).unwrap() > 0,
+            "chromedriver ended"
+        );
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            break port.trim_end().trim_end_matches('.').parse().unwrap();
+        }
+    };
+    driver.stdout = Some(output.into_inner());
+    (driver, port)
 }
