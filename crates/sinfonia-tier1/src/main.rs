@@ -9,7 +9,7 @@ use sinfonia_core::diagnostic::Severity;
 use sinfonia_service::telemetry::{self, TelemetryError};
 use sinfonia_service::{settings, shutdown};
 use sinfonia_tier1::check::Report;
-use sinfonia_tier1::settings::{CheckArgs, ReportForm, Settings, Task, matcher_list};
+use sinfonia_tier1::settings::{CheckArgs, ReportForm, SchemaArgs, Settings, Task, matcher_list};
 use sinfonia_tier1::{StartError, Tier1};
 use tokio::runtime::Runtime;
 
@@ -44,8 +44,10 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    if let Some(Task::Check(args)) = &settings.task {
-        return check(args);
+    match &settings.task {
+        Some(Task::Check(args)) => return check(args),
+        Some(Task::Schema(args)) => return schema(args),
+        None => {}
     }
     if settings.ranking.list_matchers {
         print(matcher_list().as_bytes())?;
@@ -82,6 +84,12 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn schema(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
+    let schema = sinfonia_core::schema::of_file(args.kind);
+    print(format!("{schema:#}\n").as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whoever reads may stop whenever it likes: a closed pipe is no error.
