@@ -5,11 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::CommandFactory;
+use serde_json::Value;
 use sinfonia_core::diagnostic::Severity;
+use sinfonia_core::schema;
 use sinfonia_service::telemetry::{self, TelemetryError};
 use sinfonia_service::{settings, shutdown};
 use sinfonia_tier1::check::Report;
-use sinfonia_tier1::settings::{CheckArgs, ReportForm, SchemaArgs, Settings, Task, matcher_list};
+use sinfonia_tier1::routes::description::description;
+use sinfonia_tier1::settings::{CheckArgs, ReportForm, Settings, Task, matcher_list};
 use sinfonia_tier1::{StartError, Tier1};
 use tokio::runtime::Runtime;
 
@@ -46,7 +49,8 @@ fn told(error: &anyhow::Error) -> String {
 fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     match &settings.task {
         Some(Task::Check(args)) => return check(args),
-        Some(Task::Schema(args)) => return schema(args),
+        Some(Task::Schema(args)) => return json(&schema::of_file(args.kind)),
+        Some(Task::Openapi) => return json(&description()),
         None => {}
     }
     if settings.ranking.list_matchers {
@@ -86,9 +90,8 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn schema(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
-    let schema = sinfonia_core::schema::of_file(args.kind);
-    print(format!("{schema:#}\n").as_bytes())?;
+fn json(value: &Value) -> anyhow::Result<ExitCode> {
+    print(format!("{value:#}\n").as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -36,6 +36,8 @@ pub enum Task {
     /// Prints the JSON Schema of cloudlet files, recipes or policies, for editors
     #[command(after_long_help = SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),
+    /// Prints the description of the API (OpenAPI 3.1), as it is served at /api/v1/openapi.json
+    Openapi,
 }
 
 /// What is checked.
