@@ -1,5 +1,6 @@
 //! Development tasks, run as `cargo xtask <task>`.
 
+mod api;
 mod bench;
 mod cargo;
 mod image;
@@ -34,6 +35,10 @@ enum Task {
     Quickstart(quickstart::Options),
     /// Builds everything and runs all tests.
     Test(test::Options),
+    /// Asks a running Tier 1 and Tier 2 all kinds of things, and compares their answers with what their OpenAPI documents say.
+    ///
+    /// Needs Python 3.10 or newer with venv; schemathesis is installed into the target folder.
+    Api(api::Options),
     /// Real programs to test with: Kubernetes' control plane, helm, Prometheus.
     #[command(subcommand, after_help = testbed::EXAMPLES)]
     Testbed(testbed::Task),
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Quickstart(options) => quickstart::run(&options),
         Task::Test(options) => test::run(&options),
+        Task::Api(options) => api::run(&options),
         Task::Testbed(task) => testbed::run(&task),
         Task::Bench(benchmark) => bench::run(&benchmark),
         Task::Soak(options) => soak::run(&options),

@@ -53,12 +53,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     println!(
         "\nStarting two cloudlets (sinfonia-tier2 --cluster sandbox) and a Tier 1 that knows them."
     );
-    let near = tier2(&binaries, "near", folder.path())?;
-    let far = tier2(&binaries, "far", folder.path())?;
+    let near = tier2(&binaries, "near", folder.path(), &[])?;
+    let far = tier2(&binaries, "far", folder.path(), &[])?;
     let cloudlets = folder.path().join("cloudlets.yaml");
     fs::write(&cloudlets, cloudlet_file(&near, &far)).context("cannot write the cloudlet file")?;
     println!("\n$ cat cloudlets.yaml\n{}", cloudlet_file(&near, &far));
-    let tier1 = tier1(&binaries, &cloudlets, folder.path())?;
+    let tier1 = tier1(&binaries, &cloudlets, folder.path(), &[])?;
 
     let client = Client {
         binaries: &binaries,
@@ -117,27 +117,42 @@ fn show_page(client: &Client<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tier2(binaries: &Binaries, name: &str, folder: &Path) -> anyhow::Result<Service> {
+/// Starts a cloudlet in a sandbox.
+pub(crate) fn tier2(
+    binaries: &Binaries,
+    name: &str,
+    folder: &Path,
+    options: &[&str],
+) -> anyhow::Result<Service> {
     let mut command = command(&binaries.tier2);
     command
         .args(["--cluster", "sandbox"])
         // Two on one machine cannot both have WireGuard's usual port.
         .args(["--tunnel-listen", "127.0.0.1:0", "--recipes"])
-        .arg(workspace().join("examples/recipes"));
+        .arg(workspace().join("examples/recipes"))
+        .args(options);
     Ok(Service::start(name, command, folder)?)
 }
 
-fn tier1(binaries: &Binaries, cloudlets: &Path, folder: &Path) -> anyhow::Result<Service> {
+/// Starts a Tier 1 that knows the cloudlets of a file.
+pub(crate) fn tier1(
+    binaries: &Binaries,
+    cloudlets: &Path,
+    folder: &Path,
+    options: &[&str],
+) -> anyhow::Result<Service> {
     let mut command = command(&binaries.tier1);
     command
         .arg("--cloudlets")
         .arg(cloudlets)
         .arg("--recipes")
-        .arg(workspace().join("examples/recipes"));
+        .arg(workspace().join("examples/recipes"))
+        .args(options);
     Ok(Service::start("tier1", command, folder)?)
 }
 
-fn cloudlet_file(near: &Service, far: &Service) -> String {
+/// A file with both cloudlets.
+pub(crate) fn cloudlet_file(near: &Service, far: &Service) -> String {
     let (near, far) = (near.url(), far.url());
     format!(
         "name: Pittsburgh\nendpoint: {near}/api/v1/deploy\nlocation: {NEAR}\n---\n\

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use sinfonia_testbed::{ControlPlane, Machine, Node, Programs, RunFolder, VARIABLE};
 
+use crate::api;
 use crate::cargo::{cargo, cargo_with};
 use crate::testbed::build_missing;
 
@@ -62,6 +63,7 @@ fn test(options: &Options) -> anyhow::Result<()> {
         arguments.push(filter);
         return cargo(&arguments);
     }
+    api::check()?;
     let obstacle = Node::obstacle();
     build_missing(obstacle.is_none())?;
     if let Some(obstacle) = obstacle {

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
@@ -47,6 +48,19 @@ pub enum CloudletError {
 /// A name for people: 1 to 200 characters, none of them a control character.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct DisplayName(String);
+
+text::written_as!(DisplayName, "DisplayName", {
+    "type": "string",
+    "description": "A name for people, without control characters.",
+    "minLength": 1,
+    "maxLength": MAX_DISPLAY_NAME,
+    "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*$",
+});
+
+text::written_as!(Measurement, "Measurement", {
+    "type": "number",
+    "description": "A measurement. Ratios are 0 to 1, rates are bytes per second.",
+});
 
 impl DisplayName {
     /// The name as text.
@@ -146,7 +160,7 @@ pub type Resources = BTreeMap<String, Measurement>;
 pub type Labels = BTreeMap<String, String>;
 
 /// A cloudlet as the cloudlet file, a report or a list says it. What is not said is absent, and left out on the wire.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CloudletInfo {
     /// Where Tier 2 takes deploy requests.
     pub endpoint: Endpoint,
@@ -177,6 +191,7 @@ pub struct CloudletInfo {
         with = "time::optional",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "Option<Timestamp>")]
     pub last_update: Option<Timestamp>,
     /// Properties that do not change by the minute: region, provider, GPU model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -284,7 +299,7 @@ impl Deref for Cloudlet {
 }
 
 /// A cloudlet in the answer to "who would be tried": its description, place in the order, and the matcher that put it there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateInfo {
     /// The cloudlet.
     #[serde(flatten)]

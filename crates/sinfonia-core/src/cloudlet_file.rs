@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::endpoint::{Endpoint, EndpointError};
 use crate::location::Location;
 use crate::metrics::Metrics;
 use crate::network::Network;
-use crate::text;
+use crate::text::{self, WrittenText};
 use crate::yaml;
 
 /// What is odd about a document of a cloudlet file, but usable.
@@ -86,22 +87,39 @@ impl fmt::Display for Warning {
     }
 }
 
-/// One document as it is written.
-#[derive(Deserialize)]
+/// A cloudlet: where its Tier 2 is, where it is on earth, and whom it serves.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[serde(expecting = "a mapping with the fields of a cloudlet")]
-struct Document {
+#[schemars(rename = "Cloudlet")]
+pub(crate) struct Document {
+    /// The deploy endpoint of its Tier 2.
+    #[schemars(with = "Endpoint")]
     endpoint: WrittenEndpoint,
+    /// Its name for people; the endpoint's host where it has none.
+    #[schemars(with = "Option<WrittenText>", extend("minLength" = 1))]
     name: Option<DisplayName>,
+    /// Where it is; comes before `locations`. Without either, GeoIP places the endpoint's addresses.
     location: Option<Location>,
+    /// Where it is, if its Tier 2 manages several sites.
     locations: Option<Vec<Location>>,
+    /// Clients in one of these networks are at the cloudlet; without it, those at the endpoint's addresses.
     local_networks: Option<Vec<Network>>,
+    /// Clients that it serves; everyone without it.
     accepted_clients: Option<Vec<Network>>,
+    /// Clients that it does not serve, whatever else is said.
     rejected_clients: Option<Vec<Network>>,
+    /// Measurements that do not change, under the names that reports use: `cpu_ratio`, `net_rx_rate`, …
     resources: Option<Resources>,
+    /// Who it is; follows from the endpoint without it.
     uuid: Option<Uuid>,
+    /// Properties for policies: region, provider, GPU model, price.
+    #[schemars(with = "Option<BTreeMap<String, WrittenText>>")]
     labels: Option<BTreeMap<String, String>>,
+    /// The file with the token that its Tier 2 wants to be shown, beside this file.
+    #[schemars(with = "Option<WrittenText>")]
     token_file: Option<PathBuf>,
+    /// Where its measurements can be fetched.
     metrics: Option<Metrics>,
 }
 

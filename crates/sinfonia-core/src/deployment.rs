@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -57,6 +58,14 @@ pub enum DeploymentError {
 /// The name of a deployment, which is also that of its Namespace, Peer and Helm release: a DNS label of at most 53 characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeploymentName(String);
+
+text::written_as!(DeploymentName, "DeploymentName", {
+    "type": "string",
+    "description": "The name of a deployment's Namespace, Peer and Helm release.",
+    "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+    "maxLength": MAX_DEPLOYMENT_NAME,
+    "examples": ["brave-otter-x7k2p"],
+});
 
 impl DeploymentName {
     /// Makes a name of 64 bits of the caller's entropy: two words and 5 random characters of `[a-z0-9]`.
@@ -112,7 +121,7 @@ impl<'de> Deserialize<'de> for DeploymentName {
 }
 
 /// How far a deployment is; clients compare it ignoring case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub enum Status {
     /// Being made, or being brought back.
     Initializing,
@@ -157,7 +166,7 @@ impl<'de> Deserialize<'de> for Status {
 }
 
 /// Which cloudlet an answer came from; Tier 1 adds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CloudletReference {
     /// The cloudlet's uuid.
     pub uuid: Uuid,
@@ -178,7 +187,7 @@ impl From<&Cloudlet> for CloudletReference {
 }
 
 /// A deployment on the wire. Absent fields are left out, nothing is ever null; fields that we do not know are kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CloudletDeployment {
     /// Name of Namespace, Peer and release.
@@ -197,6 +206,7 @@ pub struct CloudletDeployment {
         with = "time::optional",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "Option<Timestamp>")]
     pub created: Option<Timestamp>,
     /// How the device connects.
     pub tunnel_config: TunnelConfig,
@@ -209,6 +219,7 @@ pub struct CloudletDeployment {
         with = "time::optional",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "Option<Timestamp>")]
     pub expires: Option<Timestamp>,
     /// How far it is, or why it failed, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -45,6 +45,14 @@ pub enum EndpointError {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint(Arc<str>);
 
+text::written_as!(Endpoint, "Endpoint", {
+    "type": "string",
+    "format": "uri",
+    "description": "The deploy endpoint of a Tier 2: http or https, its path ends in /v1/deploy.",
+    "pattern": "^\\s*[hH][tT][tT][pP][sS]?:.*/v[0-9]+/deploy",
+    "examples": ["https://cloudlet.example/api/v1/deploy"],
+});
+
 impl Endpoint {
     /// Whether the text has a query, which parsing drops.
     pub fn drops_query(text: &str) -> bool {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -74,7 +75,7 @@ pub struct ResourceName(String);
 pub type Quota = BTreeMap<ResourceName, Quantity>;
 
 /// What the pods of a deployment may do, as the Pod Security Standards of Kubernetes have it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PodSecurity {
     /// Everything, the node's own network, files and devices included.
@@ -87,7 +88,7 @@ pub enum PodSecurity {
 }
 
 /// What a recipe wishes: its field `isolation`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Wishes {
     /// How much it needs, of what it needs another amount of than every deployment gets.
@@ -162,6 +163,12 @@ impl Allowance {
         }
     }
 }
+
+text::written_as!(ResourceName, "LimitedResource", {
+    "type": "string",
+    "description": "A resource that can be limited: cpu, memory, pods, …, or one of a vendor such as nvidia.com/gpu.",
+    "pattern": "^([a-z]+(-[a-z]+)?(\\.[a-z]+)?|[a-z0-9.-]+/[A-Za-z0-9._-]+)$",
+});
 
 impl ResourceName {
     /// The name as text.

@@ -45,6 +45,12 @@ pub enum KeyError {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; KEY_BYTES]);
 
+text::written_as!(PublicKey, "PublicKey", {
+    "type": "string",
+    "description": "A WireGuard public key in base64.",
+    "examples": ["+/v7DGZ7gZlS2SmhtSvYHFgPX4xoaL2uSOTaONZ3Zn8="],
+});
+
 impl PublicKey {
     /// The key made of these bytes.
     pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {

@@ -27,6 +27,7 @@ pub mod ranking;
 pub mod recipe;
 pub mod resolver;
 pub mod round_trip;
+pub mod schema;
 mod text;
 pub mod time;
 pub mod tunnel;

@@ -8,6 +8,8 @@ use geographiclib_rs::{Geodesic, InverseGeodesic};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::text;
+
 /// The ellipsoid that GPS and the GeoIP databases use.
 static WGS84: LazyLock<Geodesic> = LazyLock::new(Geodesic::wgs84);
 
@@ -36,6 +38,18 @@ pub struct Location {
     latitude: f64,
     longitude: f64,
 }
+
+text::written_as!(Location, "Location", {
+    "type": "array",
+    "description": "A place on earth: latitude and longitude in degrees.",
+    "prefixItems": [
+        {"type": "number", "minimum": -90, "maximum": 90},
+        {"type": "number", "minimum": -180, "maximum": 180},
+    ],
+    "items": false,
+    "minItems": 2,
+    "examples": [[40.4439, -79.9444]],
+});
 
 impl Location {
     /// Makes a place of latitude (−90 to 90) and longitude (−180 to 180), both in degrees.

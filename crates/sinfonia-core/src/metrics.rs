@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -83,7 +84,7 @@ pub struct Term {
 }
 
 /// What is made of the series that match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Take {
     /// Their sum.
@@ -105,6 +106,12 @@ pub struct ResourceNameError(String);
 /// The name of a measurement, one that expressions of policies can use: letters, digits and `_`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ResourceName(String);
+
+text::written_as!(ResourceName, "ResourceName", {
+    "type": "string",
+    "description": "The name of a measurement, one that expressions of policies can use.",
+    "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$",
+});
 
 impl ResourceName {
     /// The name as text.

@@ -31,6 +31,13 @@ pub enum NetworkError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network(IpNet);
 
+text::written_as!(Network, "Network", {
+    "type": "string",
+    "description": "A network in CIDR notation, also with a netmask, or an address.",
+    "pattern": "^[0-9a-fA-F:.]+(/[0-9.]+)?$",
+    "examples": ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"],
+});
+
 impl Network {
     /// All IPv4 addresses.
     pub const ALL_IPV4: Self = Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)));

@@ -12,6 +12,7 @@ mod written;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::expression::Unmet;
@@ -19,6 +20,7 @@ use self::expression::{Preference, Requirement};
 pub use self::facts::Facts;
 use self::written::{Place, WrittenExpression, WrittenRequirements};
 use crate::diagnostic::Diagnostic;
+use crate::text::WrittenText;
 use crate::yaml;
 
 /// Compiled needs and preferences. Clones share the expressions.
@@ -28,26 +30,35 @@ pub struct Policy {
     prefer: Option<Preference>,
 }
 
-/// The operator's policy as a file holds it.
-#[derive(Deserialize)]
+/// What an operator requires of cloudlets and prefers, for every recipe.
+#[derive(Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a mapping with requires, prefer and description"
 )]
-struct PolicyFile {
+#[schemars(rename = "Policy")]
+pub(crate) struct PolicyFile {
+    /// Predicates that must all hold, or one.
     #[serde(default)]
+    #[schemars(with = "Option<WrittenRequirements>")]
     requires: WrittenRequirements,
+    /// A number of which more is better.
     prefer: Option<WrittenExpression>,
+    /// What it is, for people.
     #[serde(rename = "description")]
+    #[schemars(with = "Option<WrittenText>")]
     _description: Option<String>,
 }
 
 /// The part of a recipe that is a policy.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(expecting = "a mapping with the fields of a recipe")]
-struct RecipePart {
+pub(crate) struct RecipePart {
+    /// Predicates that must all hold of a cloudlet, or one.
     #[serde(default)]
+    #[schemars(with = "Option<WrittenRequirements>")]
     requires: WrittenRequirements,
+    /// A number of which more is better.
     prefer: Option<WrittenExpression>,
 }
 

@@ -10,6 +10,8 @@ use std::str::FromStr;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::text;
+
 /// The smallest part of one that Kubernetes knows; what is finer is rounded up.
 const NANOS: u128 = 1_000_000_000;
 /// Longest text; the largest quantity of Kubernetes, 2^63 - 1, has 19 digits.
@@ -28,6 +30,11 @@ pub struct Quantity {
     nanos: u128,
     text: String,
 }
+
+text::written_as!(Quantity, "Quantity", {
+    "description": "An amount as Kubernetes writes it: 4, 500m, 16Gi.",
+    "anyOf": [{"type": "string", "pattern": "^[0-9.]+([A-Za-z]+|[eE][+-]?[0-9]+)?$"}, {"type": "number", "minimum": 0}],
+});
 
 impl Quantity {
     /// Whether it has no fraction, as the number of things that cannot be divided.

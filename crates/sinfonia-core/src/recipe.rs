@@ -5,6 +5,7 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -13,8 +14,8 @@ use uuid::Uuid;
 
 use crate::diagnostic::Diagnostic;
 use crate::isolation::Wishes;
-use crate::policy::Policy;
-use crate::text;
+use crate::policy::{Policy, RecipePart};
+use crate::text::{self, WrittenText};
 use crate::tunnel::HostPort;
 use crate::yaml;
 
@@ -65,6 +66,30 @@ pub enum ChartReference {
     Https(Url),
     /// A repository of a container registry: `oci://…`.
     Oci(Url),
+}
+
+text::written_as!(ChartReference, "ChartReference", {
+    "type": "string",
+    "description": "A path below the repository, or an https:// or oci:// URL.",
+    "pattern": "^([hH][tT][tT][pP][sS]|[oO][cC][iI])://|^(?!\\.{0,2}(/|$))[A-Za-z0-9_.+-]+(/(?!\\.{0,2}(/|$))[A-Za-z0-9_.+-]+)*$",
+    "examples": ["charts/example", "oci://registry.example/charts/example"],
+});
+
+text::written_as!(ChartVersion, "ChartVersion", {
+    "type": "string",
+    "description": "The version of the chart: three numbers (SemVer), also with a leading v.",
+    "pattern": "^v?[0-9]+\\.[0-9]+\\.[0-9]+([-+].*)?$",
+    "examples": ["0.1.0"],
+});
+
+/// A recipe: what an application's backend is made of, and what it wants of a cloudlet.
+#[derive(JsonSchema)]
+#[schemars(rename = "Recipe")]
+pub(crate) struct RecipeFile {
+    #[schemars(flatten)]
+    _recipe: Recipe,
+    #[schemars(flatten)]
+    _policy: RecipePart,
 }
 
 impl FromStr for ChartReference {
@@ -144,7 +169,7 @@ impl<'de> Deserialize<'de> for ChartVersion {
 }
 
 /// What an application's backend is made of. Serialised as the API shows it, without `restricted`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Recipe {
     /// The chart.
     pub chart: ChartReference,
@@ -152,6 +177,7 @@ pub struct Recipe {
     pub version: ChartVersion,
     /// What it is, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<WrittenText>")]
     pub description: Option<String>,
     /// Values that are merged over the chart's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,9 +187,11 @@ pub struct Recipe {
     pub restricted: bool,
     /// What stands in for the chart in a sandbox, as it was written; only a sandbox has to make sense of it.
     #[serde(default, skip_serializing)]
+    #[schemars(with = "Option<SandboxBackend>")]
     pub sandbox: Option<Value>,
     /// What its deployments need beside what every deployment gets, as it was written; only a cluster has to make sense of it.
     #[serde(default, skip_serializing)]
+    #[schemars(with = "Option<Wishes>")]
     pub isolation: Option<Value>,
     /// What it requires and prefers of cloudlets; empty where it was read by somebody who chooses none.
     #[serde(skip)]
@@ -171,7 +199,7 @@ pub struct Recipe {
 }
 
 /// What stands in for a chart where there is no cluster to install it in.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SandboxBackend {
     /// TCP ports of the deployment, and the programs of the sandbox's machine that answer there.

@@ -1,10 +1,12 @@
 //! What names may be, and serde for types that are text on the wire. The text is parsed inside the visitor, because only there does the YAML parser
 //! add the field and line to an error.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
 
@@ -46,3 +48,41 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for TextVisitor<T> {
         text.parse().map_err(E::custom)
     }
 }
+
+/// Text in a file, for schemas: where text is meant, the YAML parser takes numbers and yes or no for it. What is written is always text.
+pub(crate) struct WrittenText;
+
+impl JsonSchema for WrittenText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_deserialize() {
+            json_schema!({"type": ["string", "number", "boolean"]})
+        } else {
+            json_schema!({"type": "string"})
+        }
+    }
+}
+
+/// Gives types that are written in a way of their own the JSON Schema that is said here.
+macro_rules! written_as {
+    ($type:ty, $name:literal, $schema:tt) => {
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    };
+}
+
+pub(crate) use written_as;

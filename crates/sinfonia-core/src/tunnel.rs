@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::key::PublicKey;
@@ -35,7 +36,7 @@ pub enum TunnelError {
 }
 
 /// What a device needs to open its tunnel; the five fields of `TunnelConfig` on the wire.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TunnelConfig {
     /// The cloudlet's public key.
     #[serde(rename = "publicKey")]
@@ -75,6 +76,25 @@ pub struct Interface {
     address: IpAddr,
     prefix: Option<u8>,
 }
+
+text::written_as!(Interface, "Interface", {
+    "type": "string",
+    "description": "An address with or without a prefix length.",
+    "examples": ["10.5.17.4", "0.0.0.0/0"],
+});
+
+text::written_as!(HostPort, "HostPort", {
+    "type": "string",
+    "description": "An address or a name, a colon, and a port.",
+    "pattern": "^(\\[[0-9a-fA-F:.]+\\]|[A-Za-z0-9_.-]+):0*[1-9][0-9]*$",
+    "examples": ["203.0.113.7:51820", "[2001:db8::7]:51820"],
+});
+
+text::written_as!(DnsEntry, "DnsEntry", {
+    "type": "string",
+    "description": "The address of a name server, or a search domain.",
+    "examples": ["10.43.0.10", "svc.cluster.local"],
+});
 
 impl Interface {
     /// The address alone.

@@ -20,6 +20,8 @@ pub mod limits;
 pub mod listen;
 #[cfg(feature = "server")]
 pub mod metrics;
+#[cfg(feature = "server")]
+pub mod openapi;
 pub mod outbound_guard;
 #[cfg(feature = "server")]
 pub mod path;

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::CommandFactory;
+use serde_json::Value;
 use sinfonia_core::diagnostic::Severity;
+use sinfonia_core::schema;
 use sinfonia_service::telemetry::{self, TelemetryError};
 use sinfonia_service::{settings, shutdown};
 use sinfonia_tier1::check::Report;
+use sinfonia_tier1::routes::description::description;
 use sinfonia_tier1::settings::{CheckArgs, ReportForm, Settings, Task, matcher_list};
 use sinfonia_tier1::{StartError, Tier1};
 use tokio::runtime::Runtime;
@@ -44,8 +47,11 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    if let Some(Task::Check(args)) = &settings.task {
-        return check(args);
+    match &settings.task {
+        Some(Task::Check(args)) => return check(args),
+        Some(Task::Schema(args)) => return json(&schema::of_file(args.kind)),
+        Some(Task::Openapi) => return json(&description()),
+        None => {}
     }
     if settings.ranking.list_matchers {
         print(matcher_list().as_bytes())?;
@@ -82,6 +88,11 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn json(value: &Value) -> anyhow::Result<ExitCode> {
+    print(format!("{value:#}\n").as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whoever reads may stop whenever it likes: a closed pipe is no error.

@@ -3,6 +3,7 @@
 pub mod cloudlets;
 mod deploy;
 mod deployments;
+pub mod description;
 mod explain;
 mod recipe;
 
@@ -11,6 +12,7 @@ use axum::extract::FromRef;
 use axum::routing::get;
 use serde_json::{Value, json};
 use sinfonia_service::json::Json;
+use sinfonia_service::openapi;
 use sinfonia_service::recipes::RecipeRepository;
 
 use self::cloudlets::CloudletsState;
@@ -48,6 +50,7 @@ pub(crate) fn router(
         .route("/api/v1/explain", get(explain::explain))
         .with_state(state)
         .merge(cloudlets::router(cloudlets))
+        .merge(openapi::router(&description::description()))
         .merge(root)
 }
 
@@ -69,6 +72,15 @@ impl FromRef<AppState> for RecipeRepository {
     }
 }
 
+/// `GET`: that it is there.
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "root",
+    tag = "Service",
+    summary = "Answers as long as the service runs",
+    responses((status = 200, description = "It runs", body = Object)),
+)]
 async fn root() -> Json<Value> {
     Json(json!({}))
 }

@@ -15,7 +15,7 @@ use sinfonia_service::settings::{
     ClientArgs, LimitArgs, List, ListenArgs, LogArgs, ProxyArgs, at_least_one, flatten,
 };
 
-pub use self::commands::{CheckArgs, ReportForm, Task};
+pub use self::commands::{CheckArgs, ReportForm, SchemaArgs, Task};
 use crate::report_access::AnonymousReports;
 
 /// A cloudlet installs some 6 deployments per second, each of which a client awaits for up to 10 seconds; and of the requests that may

@@ -8,16 +8,19 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sinfonia_core::client::prefer_wait;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::lifecycle::Request;
+use sinfonia_core::schema;
 use sinfonia_service::deploy_path::DeployPath;
 use sinfonia_service::json::Json;
+use sinfonia_service::openapi;
 use sinfonia_service::problem::Problem;
 use sinfonia_service::reload::causes;
 use sinfonia_service::request_id::RequestId;
 use tokio::time::Instant;
+use utoipa::OpenApi;
 
 use crate::access::{Access, Authorised};
 use crate::deployments::{Deployments, Refusal};
@@ -52,11 +55,66 @@ struct DeleteQuery {
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let deployment = get(read).post(deploy).delete(release);
     Router::new()
-        .route("/", get(async || Json(json!({}))))
+        .route("/", get(root))
         .route("/api/v1/deploy/{uuid}/{*application_key}", deployment)
         .with_state(Shared(api))
+        .merge(openapi::router(&description()))
 }
 
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Sinfonia Tier 2",
+        description = "Deploys backends of clients into one cloudlet and connects them with WireGuard. Every path works with and without a slash at its end."
+    ),
+    paths(root, deploy, read, release)
+)]
+struct Tier2;
+
+/// The description of the API: an OpenAPI document.
+pub fn description() -> Value {
+    openapi::complete(&Tier2::openapi(), schema::of_tier2())
+}
+
+/// Says that it is there.
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "root",
+    tag = "Service",
+    summary = "Answers as long as the service runs",
+    responses((status = 200, description = "It runs", body = Object)),
+)]
+async fn root() -> Json<Value> {
+    Json(json!({}))
+}
+
+/// Deploys, or renews.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deploy/{uuid}/{application_key}",
+    operation_id = "deploy",
+    tag = "Deployments",
+    summary = "Deploys a client's backend, or extends its lease",
+    params(
+        ("uuid" = String, Path),
+        ("application_key" = String, Path),
+        ("Prefer" = Option<String>, Header, description = "wait=<seconds>: how long to wait until it is ready (RFC 7240), at most 60.", example = "wait=8"),
+        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts.", example = "192.0.2.7"),
+    ),
+    responses(
+        (status = 200, description = "The deployment, in a list of one; its Status may be Initializing still", body = ref("#/components/schemas/Deployments")),
+        (status = 400, description = "The uuid or the key is malformed"),
+        (status = 401, description = "Deploying needs a token"),
+        (status = 403, description = "The token is wrong, or the client is not served here"),
+        (status = 404, description = "There is no such recipe"),
+        (status = 409, description = "The key holds a deployment of another application here, or the request was withdrawn"),
+        (status = 429, description = "The client has, or asks for, too much"),
+        (status = 500, description = "The installation failed (class says how), or the service did"),
+        (status = 503, description = "The cloudlet cannot take it now"),
+    ),
+    security((), ("token" = [])),
+)]
 async fn deploy(
     State(Shared(api)): State<Shared>,
     caller: Authorised,
@@ -84,6 +142,25 @@ async fn deploy(
     }
 }
 
+/// Tells how a deployment is.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deploy/{uuid}/{application_key}",
+    operation_id = "deployment",
+    tag = "Deployments",
+    summary = "Tells how a deployment is",
+    params(
+        ("uuid" = String, Path),
+        ("application_key" = String, Path),
+    ),
+    responses(
+        (status = 200, description = "The deployment", body = ref("#/components/schemas/CloudletDeployment")),
+        (status = 400, description = "The uuid or the key is malformed"),
+        (status = 404, description = "There is none; class and detail say why one that failed or expired is not there any more"),
+        (status = 503, description = "The deployments are not known at present, or too many requests are running"),
+    ),
+    security((), ("token" = [])),
+)]
 async fn read(
     State(Shared(api)): State<Shared>,
     path: DeployPath,
@@ -101,6 +178,28 @@ async fn read(
     Ok(Json(deployment.map_err(fit)?))
 }
 
+/// Ends a deployment.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/deploy/{uuid}/{application_key}",
+    operation_id = "end_deployment",
+    tag = "Deployments",
+    summary = "Ends a deployment, also one that is not there any more",
+    params(
+        ("uuid" = String, Path),
+        ("application_key" = String, Path),
+        ("created-by" = Option<String>, Query, pattern = "^[A-Za-z0-9._-]{1,128}$", description = "Ends only what the request with this X-Request-ID created."),
+        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts.", example = "192.0.2.7"),
+    ),
+    responses(
+        (status = 204, description = "It is gone, or soon will be"),
+        (status = 400, description = "The uuid, the key or the query is malformed"),
+        (status = 401, description = "It needs a token"),
+        (status = 403, description = "The token is wrong, or another client created it"),
+        (status = 503, description = "The deployments are not known at present, or too many requests are running"),
+    ),
+    security((), ("token" = [])),
+)]
 async fn release(
     State(Shared(api)): State<Shared>,
     caller: Authorised,
@@ -151,5 +250,44 @@ fn told(refusal: Refusal, path: &DeployPath, has_token: bool) -> Problem {
 impl AsRef<Access> for Shared {
     fn as_ref(&self) -> &Access {
         &self.0.access
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_tells_its_answers() {
+        let api = description();
+
+        let paths = api["paths"].as_object().unwrap();
+        let operations = paths.iter().flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().iter();
+            methods.map(move |(method, operation)| {
+                let answers = operation["responses"].as_object().unwrap().keys();
+                let answers: Vec<&str> = answers.map(String::as_str).collect();
+                format!("{method} {path}: {}", answers.join(" "))
+            })
+        });
+        insta::assert_snapshot!(operations.collect::<Vec<_>>().join("\n"), @r"
+        get /: 200 414 500 503 504
+        delete /api/v1/deploy/{uuid}/{application_key}: 204 400 401 403 414 500 503 504
+        get /api/v1/deploy/{uuid}/{application_key}: 200 400 404 414 500 503 504
+        post /api/v1/deploy/{uuid}/{application_key}: 200 400 401 403 404 409 414 429 500 503 504
+        get /api/v1/openapi.json: 200 414 500 503 504
+        get /api/v1/ui/: 200 414 500 503 504
+        ");
+    }
+
+    #[test]
+    fn every_schema_that_is_named_is_there() {
+        let api = description();
+
+        let text = api.to_string();
+        let named = text.split("\"$ref\":\"#/components/schemas/").skip(1);
+        for name in named.filter_map(|rest| rest.split('"').next()) {
+            assert!(api["components"]["schemas"][name].is_object(), "{name}");
+        }
     }
 }

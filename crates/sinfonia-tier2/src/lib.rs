@@ -29,6 +29,7 @@ pub mod settings;
 compile_error!("fail points are for tests; a release build must have none");
 
 pub use announcement::AnnouncementError;
+pub use api::description;
 pub use guard::GuardError;
 pub use reports::ReportTokenError;
 pub use service::{RunError, run, run_on};

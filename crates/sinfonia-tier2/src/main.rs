@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let settings: Settings = settings::parse();
     let done = match &settings.task {
         Some(Task::Crd) => print_definition(),
+        Some(Task::Openapi) => print_description(),
         Some(Task::Guard(args)) => stand_guard(args),
         Some(Task::Drain(args)) => command(async {
             let told = commands::drain(&settings, args).await?;
@@ -66,6 +67,11 @@ fn print_definition() -> anyhow::Result<()> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .context("cannot write the definition")
+}
+
+fn print_description() -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{:#}", sinfonia_tier2::description())
+        .context("cannot write the description")
 }
 
 /// Carries a command out, and prints what it has to say.

@@ -108,6 +108,8 @@ pub struct Settings {
 pub enum Task {
     /// Prints the definition of the records (CloudletDeployment) for `kubectl apply -f -`
     Crd,
+    /// Prints the description of the API (OpenAPI 3.1), as it is served at /api/v1/openapi.json
+    Openapi,
     /// Keeps what devices may reach through this node: their own deployments, and nothing else
     #[command(after_long_help = guard::EXAMPLES)]
     Guard(Box<GuardArgs>),

@@ -59,6 +59,13 @@ pub(super) struct Sample {
     pub(super) value: f64,
 }
 
+text::written_as!(Series, "Series", {
+    "type": "string",
+    "description": "Series of the page: a name, and labels that they must or must not have.",
+    "minLength": 1,
+    "examples": ["queue_length{model!=\"test\"}"],
+});
+
 impl Series {
     pub(super) fn name(&self) -> &str {
         &self.name

@@ -1,14 +1,17 @@
 //! How `metrics` is written in the cloudlet file. All is judged inside visitors, where the YAML parser still knows the line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 use url::Url;
 
 use super::{
@@ -16,7 +19,8 @@ use super::{
     SHORTEST_INTERVAL, Series, Take, Term,
 };
 use crate::cloudlet::Measurement;
-use crate::{text, time};
+use crate::text::{self, WrittenText};
+use crate::time;
 
 /// Why a mapping does not say where measurements are.
 #[derive(Debug, thiserror::Error)]
@@ -72,24 +76,40 @@ struct IntervalError;
 #[error("a query is not empty")]
 struct QueryError;
 
-#[derive(Deserialize)]
+/// Where measurements can be fetched: from a Prometheus, or from a page in its text format.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = one_source)]
 struct Written {
+    /// The base URL of a Prometheus, which is asked for what cloudlets report and for `queries`.
     prometheus: Option<ScrapeUrl>,
+    /// What a Prometheus is asked besides: PromQL, each an instant vector of one.
     queries: Option<BTreeMap<ResourceName, Query>>,
+    /// The URL of a page in Prometheus' text format.
     endpoint: Option<ScrapeUrl>,
+    /// Which series of the page are which resource.
     series: Option<BTreeMap<ResourceName, Term>>,
+    /// Time between two scrapes, 1s to 30s; 15s without it.
     interval: Option<Interval>,
+    /// The file with the token that is shown, beside the cloudlet file.
+    #[schemars(with = "Option<WrittenText>")]
     token_file: Option<PathBuf>,
+    /// The file with the certificates (PEM) that are trusted, beside the cloudlet file.
+    #[schemars(with = "Option<WrittenText>")]
     ca_file: Option<PathBuf>,
 }
 
-#[derive(Deserialize)]
+/// The series that count, and what is made of them.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WrittenTerm {
+    /// The series that count.
     series: Series,
+    /// What is made of them.
     #[serde(default)]
     take: Take,
+    /// What that is divided by.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     divide_by: Option<Measurement>,
 }
 
@@ -98,6 +118,71 @@ struct ScrapeUrl(Url);
 struct Query(String);
 
 struct Interval(Duration);
+
+text::written_as!(ScrapeUrl, "ScrapeUrl", {
+    "type": "string",
+    "format": "uri",
+    "pattern": "^\\s*[hH][tT][tT][pP][sS]?:[^#]*$",
+    "examples": ["http://prometheus.example:9090"],
+});
+
+text::written_as!(Query, "Query", {
+    "type": ["string", "number"],
+    "description": "PromQL",
+    "pattern": "\\S",
+});
+
+text::written_as!(Interval, "Interval", {
+    "description": "A time such as 15s, 1s to 30s; a bare number is seconds.",
+    "anyOf": [
+        {"type": "string"},
+        {"type": "integer", "minimum": SHORTEST_INTERVAL.as_secs(), "maximum": LONGEST_INTERVAL.as_secs()},
+    ],
+    "examples": ["15s"],
+});
+
+impl JsonSchema for Metrics {
+    fn schema_name() -> Cow<'static, str> {
+        "Metrics".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Written::json_schema(generator)
+    }
+}
+
+impl JsonSchema for Term {
+    fn schema_name() -> Cow<'static, str> {
+        "Term".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [generator.subschema_for::<Series>(), WrittenTerm::json_schema(generator)]
+        })
+    }
+}
+
+/// Says that there is either a Prometheus or a page, and what goes with which.
+fn one_source(schema: &mut Schema) {
+    let absent = json!({"type": "null"});
+    let sources = json!([
+        {
+            "required": ["prometheus"],
+            "properties": {"prometheus": {"type": "string"}, "endpoint": absent, "series": absent},
+        },
+        {
+            "required": ["endpoint", "series"],
+            "properties": {
+                "endpoint": {"type": "string"},
+                "series": {"type": "object", "minProperties": 1},
+                "prometheus": absent,
+                "queries": absent,
+            },
+        },
+    ]);
+    schema.insert("anyOf".to_owned(), sources);
+}
 
 impl Written {
     fn into_metrics(self) -> Result<Metrics, MetricsError> {

@@ -17,7 +17,7 @@ use super::expression::{Compiled, ENVIRONMENT};
 use super::fault::Fault;
 
 /// Longest expression, in bytes. Nothing in an expression is evaluated twice, so that this bounds its cost as well.
-const LONGEST: usize = 1024;
+pub(super) const LONGEST: usize = 1024;
 
 /// Most levels of an expression: operands of operands, brackets in brackets. The interpreter recurses, and so this bounds its stack.
 const DEEPEST: u16 = 32;

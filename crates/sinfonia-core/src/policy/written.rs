@@ -1,7 +1,9 @@
 //! `requires` and `prefer` as they stand in a file.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{EnumAccess, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -26,6 +28,27 @@ pub(super) enum WrittenRequirements {
 pub(super) struct Place {
     field: &'static str,
     item: Option<usize>,
+}
+
+text::written_as!(WrittenExpression, "Expression", {
+    "type": ["string", "number", "boolean"],
+    "description": "A CEL expression over cloudlet.name, cloudlet.labels.NAME, cloudlet.location.lat and .lon, resources.NAME, client.address, client.location.lat and .lon, distance_km, rtt_ms, deployments and age_s. All numbers are doubles: 2.0.",
+    "pattern": "\\S",
+    "maxLength": super::compile::LONGEST,
+});
+
+impl JsonSchema for WrittenRequirements {
+    fn schema_name() -> Cow<'static, str> {
+        "Requirements".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let expression = generator.subschema_for::<WrittenExpression>();
+        json_schema!({
+            "allOf": [{"not": {"type": ["number", "boolean"]}}],
+            "anyOf": [expression, {"type": "array", "items": {"allOf": [expression, {"not": {"type": "number"}}]}}, {"type": "null"}]
+        })
+    }
 }
 
 impl WrittenExpression {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -11,7 +12,7 @@ use crate::deployment::CloudletReference;
 use crate::location::Location;
 
 /// The client as Tier 1 saw it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainedClient {
     /// Its address.
     pub address: IpAddr,
@@ -21,7 +22,7 @@ pub struct ExplainedClient {
 }
 
 /// A candidate with its place and what decided it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainedCandidate {
     /// Its place, 1 is tried first.
     pub rank: usize,
@@ -42,7 +43,7 @@ pub struct ExplainedCandidate {
 }
 
 /// What decided a candidate's place: the first part that differs, where those of the refinement come before the distance.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainedParts {
     /// Its place among all others.
     #[serde(flatten)]
@@ -53,7 +54,7 @@ pub struct ExplainedParts {
 }
 
 /// A cloudlet that was left out, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainedExclusion {
     /// The cloudlet.
     pub cloudlet: CloudletReference,
@@ -67,7 +68,7 @@ pub struct ExplainedExclusion {
 }
 
 /// Who would get a client, and why not the others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// The client.
     pub client: ExplainedClient,

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::key::PublicKey;
 
 /// What decides a candidate's place, in the order of the fields; smaller comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderKey {
     /// Whether it serves this recipe and key already; true comes first.
     pub remembered: bool,

@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Candidate;
 use crate::policy::Policy;
 
 /// What decides a candidate's place within the shortlist, after class and group and before the distance; larger comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Refinement {
     /// How much the recipe prefers it; absent where it prefers none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

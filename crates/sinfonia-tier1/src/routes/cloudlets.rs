@@ -90,7 +90,25 @@ pub fn router(state: CloudletsState) -> Router {
 
 /// All cloudlets: those of the file in its order, then the others by name. With `limit` so many, in an order of no meaning, and a link to
 /// the next ones.
-async fn list(
+#[utoipa::path(
+    get,
+    path = "/api/v1/cloudlets/",
+    operation_id = "cloudlets",
+    tag = "Cloudlets",
+    summary = "Lists the cloudlets",
+    description = "All of them, or with `limit` so many, in an order of no meaning, and a link to the next ones.",
+    params(
+        ("limit" = Option<u64>, Query, minimum = 1, description = "Most cloudlets of a page, at most 10,000."),
+        ("after" = Option<String>, Query, pattern = "^[0-9a-fA-F]{16}$", description = "Where the page begins, as the header Link of the page before says."),
+    ),
+    responses(
+        (status = 200, description = "The cloudlets", body = ref("#/components/schemas/Cloudlets"), headers(
+            ("Link" = String, description = "The next page (rel=next), where there is one"),
+        )),
+        (status = 400, description = "The query is malformed"),
+    ),
+)]
+pub(super) async fn list(
     State(state): State<Arc<CloudletsState>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -175,7 +193,25 @@ fn sorted(roster: &Roster) -> Vec<Entry> {
     placed.into_iter().map(|(_, entry)| entry).collect()
 }
 
-async fn report(
+/// Takes what a cloudlet says of itself.
+#[utoipa::path(
+    post,
+    path = "/api/v1/cloudlets/",
+    operation_id = "report",
+    tag = "Cloudlets",
+    summary = "Reports a cloudlet",
+    description = "Creates or replaces it. Unknown fields are ignored; a malformed one changes nothing.",
+    request_body(content = ref("#/components/schemas/Report"), content_type = "application/json"),
+    responses(
+        (status = 204, description = "The report is taken"),
+        (status = 400, description = "It is no object, or a field is missing or malformed"),
+        (status = 401, description = "Reporting needs a token"),
+        (status = 403, description = "The token is wrong, or not for this cloudlet"),
+        (status = 413, description = "The report is too long"),
+    ),
+    security((), ("token" = [])),
+)]
+pub(super) async fn report(
     State(state): State<Arc<CloudletsState>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,

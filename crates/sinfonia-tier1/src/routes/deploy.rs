@@ -21,6 +21,38 @@ pub(super) const X_SINFONIA_CLOUDLET: HeaderName = HeaderName::from_static("x-si
 const X_SINFONIA_TRIES: HeaderName = HeaderName::from_static("x-sinfonia-tries");
 
 /// `POST`: deploys, and answers with the deployments.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deploy/{uuid}/{application_key}",
+    operation_id = "deploy",
+    tag = "Deployments",
+    summary = "Deploys a client's backend on the best cloudlet",
+    description = "Repeats are idempotent and extend the lease. A cloudlet that fails is followed by the next one within the same request.",
+    params(
+        ("uuid" = String, Path),
+        ("application_key" = String, Path),
+        ("results" = Option<u64>, Query, minimum = 1, description = "How many deployments are wanted, at most 3; 1 where it does not say."),
+        ("cloudlet" = Option<String>, Query, format = "uuid", description = "The only cloudlet that is wanted."),
+        ("exclude" = Option<String>, Query, format = "uuid", description = "A cloudlet that is not wanted, and is forgotten as this client's; repeatable."),
+        ("Prefer" = Option<String>, Header, description = "wait=<seconds>: how long the client waits (RFC 7240). 9 s where it does not say.", example = "wait=60"),
+        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts. A malformed one counts as absent.", example = "192.0.2.7"),
+        ("X-Location" = Option<String>, Header, description = "Where the client is: latitude,longitude in degrees; otherwise GeoIP tells. A malformed one counts as absent.", example = "40.4439,-79.9444"),
+        ("X-RTT" = Option<String>, Header, description = "Round trips that the client measured: <cloudlet uuid>=<milliseconds>,… A malformed header counts as absent.", example = "7c9e6679-7425-40de-944b-e07fc1f90ae7=12.5"),
+    ),
+    responses(
+        (status = 200, description = "The deployments, in the order of their cloudlets", body = ref("#/components/schemas/Deployments"), headers(
+            ("X-Sinfonia-Cloudlet" = String, description = "The cloudlets that deployed: uuids, separated by commas"),
+            ("X-Sinfonia-Tries" = String, description = "How many cloudlets were tried"),
+        )),
+        (status = 400, description = "The uuid, the key or the query is malformed"),
+        (status = 404, description = "There is no such recipe"),
+        (status = 409, description = "The key holds a deployment of another application on every cloudlet"),
+        (status = 429, description = "The client has, or asks for, too much"),
+        (status = 502, description = "Every cloudlet that was tried failed"),
+        (status = 503, description = "No cloudlet qualifies, all are full, or too many requests are running"),
+    ),
+    security((), ("token" = [])),
+)]
 pub(super) async fn deploy(
     State(deployer): State<Deployer>,
     path: DeployPath,
@@ -34,6 +66,30 @@ pub(super) async fn deploy(
 }
 
 /// `GET`: the cloudlets that `POST` would try, best first, and what put them there.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deploy/{uuid}/{application_key}",
+    operation_id = "candidates",
+    tag = "Deployments",
+    summary = "Tells which cloudlets would be tried, best first, and deploys nothing",
+    params(
+        ("uuid" = String, Path),
+        ("application_key" = String, Path),
+        ("results" = Option<u64>, Query, minimum = 1, description = "How many cloudlets are wanted; all where it does not say."),
+        ("cloudlet" = Option<String>, Query, format = "uuid", description = "The only cloudlet that is wanted."),
+        ("exclude" = Option<String>, Query, format = "uuid", description = "A cloudlet that is not wanted; repeatable."),
+        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts. A malformed one counts as absent.", example = "192.0.2.7"),
+        ("X-Location" = Option<String>, Header, description = "Where the client is: latitude,longitude in degrees; otherwise GeoIP tells. A malformed one counts as absent.", example = "40.4439,-79.9444"),
+        ("X-RTT" = Option<String>, Header, description = "Round trips that the client measured: <cloudlet uuid>=<milliseconds>,… A malformed header counts as absent.", example = "7c9e6679-7425-40de-944b-e07fc1f90ae7=12.5"),
+    ),
+    responses(
+        (status = 200, description = "The cloudlets, best first", body = ref("#/components/schemas/Candidates")),
+        (status = 400, description = "The uuid, the key or the query is malformed"),
+        (status = 404, description = "There is no such recipe, or no cloudlet qualifies"),
+        (status = 503, description = "The recipe cannot be read at present, or too many requests are running"),
+    ),
+    security((), ("token" = [])),
+)]
 pub(super) async fn candidates(
     State(deployer): State<Deployer>,
     path: DeployPath,

@@ -29,6 +29,30 @@ const TIMEOUT: Duration = Duration::from_secs(9);
 type Named = AppendHeaders<[(HeaderName, String); 1]>;
 
 /// `GET`: the deployment as its cloudlet tells it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/deployments/{uuid}/{application_key}",
+    operation_id = "deployment",
+    tag = "Deployments",
+    summary = "Tells how a deployment is",
+    params(
+        ("uuid" = String, Path),
+        ("application_key" = String, Path),
+        ("cloudlet" = Option<String>, Query, format = "uuid", description = "The cloudlet that has it; where it does not say, the one that Tier 1 remembers."),
+        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts.", example = "192.0.2.7"),
+    ),
+    responses(
+        (status = 200, description = "The deployment", body = ref("#/components/schemas/CloudletDeployment"), headers(
+            ("X-Sinfonia-Cloudlet" = String, description = "The cloudlet that has it"),
+        )),
+        (status = 400, description = "The uuid, the key or the query is malformed"),
+        (status = 404, description = "There is no such deployment, none is remembered, or there is no such cloudlet"),
+        (status = 429, description = "The client asks the cloudlet too often"),
+        (status = 502, description = "The cloudlet cannot be reached, or its answer makes no sense"),
+        (status = 503, description = "The cloudlet cannot tell at present, or too many requests are running"),
+    ),
+    security((), ("token" = [])),
+)]
 pub(super) async fn show(
     State(deployer): State<Deployer>,
     path: DeployPath,
@@ -54,6 +78,31 @@ pub(super) async fn show(
 }
 
 /// `DELETE`: ends the deployment.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/deployments/{uuid}/{application_key}",
+    operation_id = "end_deployment",
+    tag = "Deployments",
+    summary = "Ends a deployment, also one that is not there any more",
+    params(
+        ("uuid" = String, Path),
+        ("application_key" = String, Path),
+        ("cloudlet" = Option<String>, Query, format = "uuid", description = "The cloudlet that has it; where it does not say, the one that Tier 1 remembers."),
+        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts.", example = "192.0.2.7"),
+    ),
+    responses(
+        (status = 204, description = "It is gone, or soon will be", headers(
+            ("X-Sinfonia-Cloudlet" = String, description = "The cloudlet that had it"),
+        )),
+        (status = 403, description = "Another client created it"),
+        (status = 400, description = "The uuid, the key or the query is malformed"),
+        (status = 404, description = "There is no such deployment, none is remembered, or there is no such cloudlet"),
+        (status = 429, description = "The client asks the cloudlet too often"),
+        (status = 502, description = "The cloudlet cannot be reached, or its answer makes no sense"),
+        (status = 503, description = "The cloudlet cannot tell at present, or too many requests are running"),
+    ),
+    security((), ("token" = [])),
+)]
 pub(super) async fn delete(
     State(deployer): State<Deployer>,
     path: DeployPath,

@@ -37,6 +37,31 @@ struct Question {
 }
 
 /// `GET`: the ranking with its reasons.
+#[utoipa::path(
+    get,
+    path = "/api/v1/explain",
+    operation_id = "explain",
+    tag = "Deployments",
+    summary = "Tells who would get a client, and why not the others",
+    description = "For operators: with a token, from this machine, or for everyone with --public-explain.",
+    params(
+        ("uuid" = Option<String>, Query, format = "uuid", description = "The recipe; helloworld where it does not say."),
+        ("key" = Option<String>, Query, description = "The client's key, which decides among equals.", example = "-_v7DGZ7gZlS2SmhtSvYHFgPX4xoaL2uSOTaONZ3Zn8"),
+        ("client" = Option<String>, Query, description = "The client's address; the caller's where it does not say.", example = "192.0.2.7"),
+        ("location" = Option<String>, Query, description = "Where the client is: latitude,longitude in degrees; otherwise GeoIP tells.", example = "40.4439,-79.9444"),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "How many candidates, and as many exclusions, are told: 64 where it does not say, at most 1000."),
+        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts. A malformed one counts as absent.", example = "192.0.2.7"),
+        ("X-Location" = Option<String>, Header, description = "Where the client is: latitude,longitude in degrees; otherwise GeoIP tells. A malformed one counts as absent.", example = "40.4439,-79.9444"),
+        ("X-RTT" = Option<String>, Header, description = "Round trips that the client measured: <cloudlet uuid>=<milliseconds>,… A malformed header counts as absent.", example = "7c9e6679-7425-40de-944b-e07fc1f90ae7=12.5"),
+    ),
+    responses(
+        (status = 200, description = "The ranking, also where nobody qualifies", body = ref("#/components/schemas/Explanation")),
+        (status = 400, description = "The query is malformed"),
+        (status = 401, description = "Explanations are for operators"),
+        (status = 403, description = "This is no operator's token"),
+    ),
+    security((), ("token" = [])),
+)]
 pub(super) async fn explain(
     State(deployer): State<Deployer>,
     State(callers): State<Callers>,

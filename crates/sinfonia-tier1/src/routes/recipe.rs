@@ -8,6 +8,20 @@ use sinfonia_service::problem::Problem;
 use sinfonia_service::recipes::RecipeRepository;
 
 /// `GET`: the recipe, unless it is restricted.
+#[utoipa::path(
+    get,
+    path = "/api/v1/recipe/{uuid}/",
+    operation_id = "recipe",
+    tag = "Recipes",
+    summary = "Shows a recipe that is not restricted",
+    params(("uuid" = String, Path)),
+    responses(
+        (status = 200, description = "The recipe", body = ref("#/components/schemas/Recipe")),
+        (status = 403, description = "The recipe is restricted"),
+        (status = 404, description = "There is no such recipe"),
+        (status = 503, description = "The recipe cannot be read at present, or too many requests are running"),
+    ),
+)]
 pub(super) async fn recipe(
     State(recipes): State<RecipeRepository>,
     Path(uuid): Path<String>,

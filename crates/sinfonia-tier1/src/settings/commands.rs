@@ -20,12 +20,24 @@ Examples:
 What is wrong and what is odd is shown with its place. It ends with 0 if all can be used,
 else with 1. Files of tokens and certificates that a cloudlet file names are not looked at.";
 
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  Let an editor complete and check a cloudlet file:
+    sinfonia-tier1 schema cloudlets >cloudlets.schema.json
+  and in the first line of cloudlets.yaml, for editors with yaml-language-server:
+    # yaml-language-server: $schema=cloudlets.schema.json";
+
 /// What Tier 1 can do besides running.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Task {
     /// Checks cloudlet files, recipes and policies without starting
     #[command(after_long_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
+    /// Prints the JSON Schema of cloudlet files, recipes or policies, for editors
+    #[command(after_long_help = SCHEMA_EXAMPLES)]
+    Schema(SchemaArgs),
+    /// Prints the description of the API (OpenAPI 3.1), as it is served at /api/v1/openapi.json
+    Openapi,
 }
 
 /// What is checked.
@@ -40,6 +52,14 @@ pub struct CheckArgs {
     /// Form of the report
     #[arg(long, value_name = "FORM", value_enum, default_value_t = ReportForm::Text)]
     pub output: ReportForm,
+}
+
+/// Which schema is printed.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct SchemaArgs {
+    /// Kind of file
+    #[arg(value_name = "KIND", value_parser = kinds())]
+    pub kind: FileKind,
 }
 
 /// Form of a report.
