@@ -75,6 +75,8 @@ struct Ahead<'a, T> {
 enum What<'a, T> {
     /// A cloudlet.
     Member(&'a T),
+    /// Cloudlets of one of the smallest cells: those of a crowd have a bound in common.
+    Together(&'a [(u64, T)]),
     /// All with a location in a cell.
     Within(&'a Node<T>, Cell),
     /// All of an index, in no order.
@@ -261,14 +263,21 @@ impl<'a, T: Member, J: FnMut(&T::Now) -> Option<Standing>> Walk<'a, T, J> {
         let is_new = |order: &OrderKey| order.group == group;
         match *what {
             What::Member(member) => self.meet(member, is_new),
+            What::Together(members) => {
+                for (_, member) in members {
+                    self.meet(member, is_new);
+                }
+            }
             What::All(members) => {
                 for member in members.iter() {
                     self.meet(member, is_new);
                 }
             }
             What::Within(Node::Bucket(items), _) => {
-                for (key, member) in items {
-                    self.push_cell(group, Cell::of_key(*key), What::Member(member));
+                for neighbours in items.chunk_by(|(one, _), (other, _)| one == other) {
+                    if let [(key, _), ..] = neighbours {
+                        self.push_cell(group, Cell::of_key(*key), What::Together(neighbours));
+                    }
                 }
             }
             What::Within(Node::Branches(branches), cell) => {
