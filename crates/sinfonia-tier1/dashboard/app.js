@@ -117,7 +117,9 @@ function choose(cloudlet) {
   map.choose(cloudlet);
   table.setChosen(cloudlet);
   detail.choose(cloudlet);
-  if (isOther && cloudlet) at('detail').scrollIntoView({ block: 'nearest' });
+  if (!isOther || !cloudlet) return;
+  write(at('announcer'), `${cloudlet.name} is shown: ${STATES[cloudlet.state].name}`);
+  at('detail').scrollIntoView({ block: 'nearest' });
 }
 
 function chooseUuid(uuid) {

@@ -147,7 +147,10 @@ export class Table {
     write(cells.placed, count(placed));
     const age = this.#fleet.age(cloudlet);
     write(cells.age, age == null ? 'never' : ago(age));
-    node.classList.toggle('chosen', cloudlet === this.#chosen);
+    const isChosen = cloudlet === this.#chosen;
+    node.classList.toggle('chosen', isChosen);
+    if (isChosen) name.setAttribute('aria-current', 'true');
+    else name.removeAttribute('aria-current');
   }
 }
 
