@@ -6,19 +6,22 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::CommandFactory;
 use sinfonia_service::telemetry::{self, TelemetryError};
-use sinfonia_service::{settings, shutdown};
+use sinfonia_service::version::Build;
+use sinfonia_service::{build, settings, shutdown};
 use sinfonia_tier1::settings::{Settings, matcher_list};
 use sinfonia_tier1::{StartError, Tier1};
 use tokio::runtime::Runtime;
 
-/// The name of the program.
+/// The name of the program, and what it was built from.
 const PROGRAM: &str = "sinfonia-tier1";
+const BUILD: Build = build!();
 
 /// Something that the user cannot fix.
 const UNEXPECTED: u8 = 2;
 
 fn main() -> ExitCode {
-    let settings: Settings = settings::parse();
+    let mut settings: Settings = settings::parse(BUILD);
+    settings.build = BUILD;
     let Err(error) = run(settings) else {
         return ExitCode::SUCCESS;
     };

@@ -13,6 +13,7 @@ use sinfonia_service::recipes::RecipeSource;
 use sinfonia_service::settings::{
     ClientArgs, LimitArgs, List, ListenArgs, LogArgs, ProxyArgs, flatten,
 };
+use sinfonia_service::version::Build;
 
 use crate::report_access::AnonymousReports;
 
@@ -92,6 +93,9 @@ pub struct Settings {
     /// Print a script that completes the command line, and end
     #[arg(long, value_name = "SHELL", hide = true)]
     pub completions: Option<Shell>,
+    /// What the program was built from.
+    #[arg(skip)]
+    pub build: Build,
 }
 
 /// What is known, and how it is ranked.

@@ -13,7 +13,7 @@ use sinfonia_service::admin;
 use sinfonia_service::client::{self, ClientError, ClientSettings};
 use sinfonia_service::front::{Front, RequestLimits};
 use sinfonia_service::listen::{ListenError, Listeners};
-use sinfonia_service::metrics::{HttpMetrics, registry};
+use sinfonia_service::metrics::{HttpMetrics, register_build, registry};
 use sinfonia_service::outbound_guard::OutboundGuard;
 use sinfonia_service::path::App;
 use sinfonia_service::proxies::TrustedProxies;
@@ -117,10 +117,12 @@ impl Tier1 {
             cloudlet_limits,
             log: _,
             completions: _,
+            build,
         } = settings;
         let mut background = JoinSet::new();
         let readiness = Readiness::new();
         let mut metrics = registry("tier1");
+        register_build(&mut metrics, build);
         let proxies = TrustedProxies::new(flatten(&proxies.trusted_proxies));
         let asking = asking(&client);
 
