@@ -12,9 +12,11 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::readiness::Readiness;
+use crate::version::Build;
 
 /// Upper bounds of the duration's buckets in seconds: from an answer out of memory to a deployment that waits a minute.
 const BUCKETS: [f64; 14] = [
@@ -50,6 +52,25 @@ struct Ready(Readiness);
 /// An empty registry whose metrics are named `sinfonia_<tier>_…`, for a tier such as `tier1`.
 pub fn registry(tier: &str) -> Registry {
     Registry::with_prefix(format!("sinfonia_{tier}"))
+}
+
+/// Adds `build_info` to the registry: always 1, its labels say what runs.
+pub fn register_build(registry: &mut Registry, build: Build) {
+    let Build {
+        version,
+        commit,
+        profile,
+    } = build;
+    let labels = [
+        ("version", version),
+        ("commit", commit),
+        ("profile", profile),
+    ];
+    registry.register(
+        "build",
+        "What the program was built from",
+        Info::new(labels),
+    );
 }
 
 /// Adds the gauge `ready` to the registry.
@@ -175,6 +196,23 @@ fn method_label(method: &Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_runs_is_told_by_labels() {
+        let mut registry = registry("tier1");
+        let build = Build {
+            version: "0.2.0-dev",
+            commit: "1a2b3c4",
+            profile: "release",
+        };
+
+        register_build(&mut registry, build);
+
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let expected = r#"sinfonia_tier1_build_info{version="0.2.0-dev",commit="1a2b3c4",profile="release"} 1"#;
+        assert!(text.lines().any(|line| line == expected), "{text}");
+    }
 
     #[test]
     fn requests_are_counted_by_route_method_and_status() {

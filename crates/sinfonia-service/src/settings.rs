@@ -15,15 +15,18 @@ pub use args::{
 };
 pub use list::{List, ListError, flatten};
 
+use crate::version::Build;
+
 /// Variable of the port. Kubernetes sets one of this name to `tcp://…` for a Service named `sinfonia`.
 const PORT_VARIABLE: &str = "SINFONIA_PORT";
 
 /// What the process exits with after a usage error: the user can fix it.
 const USAGE_EXIT: i32 = 1;
 
-/// Reads the settings of a program. After `--help`, `--version` and usage errors it ends the process, with 0 or 1.
-pub fn parse<C: Parser>() -> C {
-    match try_parse_from(std::env::args_os(), |name| std::env::var_os(name)) {
+/// Reads the settings of a program, which `--version` tells to be this build. After `--help`, `--version` and usage errors it ends the
+/// process, with 0 or 1.
+pub fn parse<C: Parser>(build: Build) -> C {
+    match try_parse_of(build, std::env::args_os(), |name| std::env::var_os(name)) {
         Ok(settings) => settings,
         Err(error) => {
             // There is nobody left to tell if this fails.
@@ -42,7 +45,22 @@ pub fn try_parse_from<C: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&OsStr) -> Option<OsString>,
 ) -> Result<C, clap::Error> {
-    let mut command = without_unset(C::command(), &variable);
+    try_parse_of(Build::UNKNOWN, arguments, variable)
+}
+
+/// Reads the settings of a program as [`try_parse_from`] does; `--version` tells that it is this build.
+///
+/// # Errors
+/// As there.
+pub fn try_parse_of<C: Parser>(
+    build: Build,
+    arguments: impl IntoIterator<Item = OsString>,
+    variable: impl Fn(&OsStr) -> Option<OsString>,
+) -> Result<C, clap::Error> {
+    // It is needed as long as the process runs.
+    let version: &'static str = build.to_string().leak();
+    let command = C::command().long_version(version);
+    let mut command = without_unset(command, &variable);
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     C::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }

@@ -9,21 +9,24 @@ use serde_json::Value;
 use sinfonia_core::diagnostic::Severity;
 use sinfonia_core::schema;
 use sinfonia_service::telemetry::{self, TelemetryError};
-use sinfonia_service::{settings, shutdown};
+use sinfonia_service::version::Build;
+use sinfonia_service::{build, settings, shutdown};
 use sinfonia_tier1::check::Report;
 use sinfonia_tier1::routes::description::description;
 use sinfonia_tier1::settings::{CheckArgs, ReportForm, Settings, Task, matcher_list};
 use sinfonia_tier1::{StartError, Tier1};
 use tokio::runtime::Runtime;
 
-/// The name of the program.
+/// The name of the program, and what it was built from.
 const PROGRAM: &str = "sinfonia-tier1";
+const BUILD: Build = build!();
 
 /// Something that the user cannot fix.
 const UNEXPECTED: u8 = 2;
 
 fn main() -> ExitCode {
-    let settings: Settings = settings::parse();
+    let mut settings: Settings = settings::parse(BUILD);
+    settings.build = BUILD;
     let error = match run(settings) {
         Ok(code) => return code,
         Err(error) => error,

@@ -14,6 +14,7 @@ use sinfonia_service::recipes::RecipeSource;
 use sinfonia_service::settings::{
     ClientArgs, LimitArgs, List, ListenArgs, LogArgs, ProxyArgs, at_least_one, flatten,
 };
+use sinfonia_service::version::Build;
 
 pub use self::commands::{CheckArgs, ReportForm, SchemaArgs, Task};
 use crate::report_access::AnonymousReports;
@@ -97,6 +98,9 @@ pub struct Settings {
     /// Print a script that completes the command line, and end
     #[arg(long, value_name = "SHELL", hide = true)]
     pub completions: Option<Shell>,
+    /// What the program was built from.
+    #[arg(skip)]
+    pub build: Build,
 }
 
 /// What is known, and how it is ranked.

@@ -18,12 +18,13 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use sinfonia_service::listen::bind;
-use sinfonia_service::metrics::registry;
+use sinfonia_service::metrics::{register_build, registry};
 use sinfonia_service::readiness::{Condition, Readiness};
 use sinfonia_service::reload::causes;
 use sinfonia_service::server::{ServerLimits, serve};
 use sinfonia_service::settings::{AdminListen, flatten};
 use sinfonia_service::shutdown::CancellationToken;
+use sinfonia_service::version::Build;
 use sinfonia_service::{admin, path::App};
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
@@ -47,7 +48,11 @@ const ADMIN_PORT: u16 = 5002;
 /// # Errors
 /// There are no credentials of a cluster, this node's nftables cannot be used, or the admin port is taken. A cluster that does not answer is
 /// no error: what is in force stays, and where nothing is yet, devices reach nothing.
-pub async fn run(args: &GuardArgs, stopping: CancellationToken) -> Result<(), GuardError> {
+pub async fn run(
+    args: &GuardArgs,
+    build: Build,
+    stopping: CancellationToken,
+) -> Result<(), GuardError> {
     let nft = Nft::new(args.node.nft.clone());
     if args.remove {
         nft.remove().await?;
@@ -78,7 +83,10 @@ pub async fn run(args: &GuardArgs, stopping: CancellationToken) -> Result<(), Gu
         keeper,
     };
     let health = listen(args.node.admin_listen)?;
-    let serving = answer(health, readiness, stopping.clone());
+    let mut metrics = registry("guard");
+    register_build(&mut metrics, build);
+    let app = admin::app(readiness, Arc::new(metrics));
+    let serving = answer(health, app, stopping.clone());
     tokio::join!(guard.stand(stopping), serving);
     Ok(())
 }
@@ -179,8 +187,7 @@ fn listen(admin: AdminListen) -> Result<Option<TcpListener>, GuardError> {
     Ok(Some(listener))
 }
 
-async fn answer(listener: Option<TcpListener>, readiness: Readiness, stopping: CancellationToken) {
-    let app: App = admin::app(readiness, Arc::new(registry("guard")));
+async fn answer(listener: Option<TcpListener>, app: App, stopping: CancellationToken) {
     if let Some(listener) = listener {
         serve(listener, app, ServerLimits::default(), stopping.cancelled()).await;
     }

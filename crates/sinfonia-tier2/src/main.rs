@@ -4,23 +4,31 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::CommandFactory;
+use clap_complete::Shell;
 use sinfonia_service::shutdown::CancellationToken;
-use sinfonia_service::{settings, shutdown, telemetry};
+use sinfonia_service::version::Build;
+use sinfonia_service::{build, settings, shutdown, telemetry};
 use sinfonia_tier2::RunError;
 use sinfonia_tier2::commands::{self, CommandError};
 use sinfonia_tier2::settings::{GuardArgs, Settings, Task};
 use sinfonia_tier2::{crd, guard};
 
+/// The name of the program, and what it was built from.
+const PROGRAM: &str = "sinfonia-tier2";
+const BUILD: Build = build!();
 /// Exit code when the user can do something about it.
 const FIXABLE: u8 = 1;
 /// Exit code when nobody expected it.
 const UNEXPECTED: u8 = 2;
 
 fn main() -> ExitCode {
-    let settings: Settings = settings::parse();
+    let mut settings: Settings = settings::parse(BUILD);
+    settings.build = BUILD;
     let done = match &settings.task {
         Some(Task::Crd) => print_definition(),
         Some(Task::Openapi) => print_description(),
+        Some(Task::Completions { shell }) => print_completions(*shell),
         Some(Task::Guard(args)) => stand_guard(args),
         Some(Task::Drain(args)) => command(async {
             let told = commands::drain(&settings, args).await?;
@@ -49,7 +57,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
 
 fn stand_guard(args: &GuardArgs) -> anyhow::Result<()> {
     telemetry::init(&args.log)?;
-    until_stopped(async |stopping| Ok(guard::run(args, stopping).await?))
+    until_stopped(async |stopping| Ok(guard::run(args, BUILD, stopping).await?))
 }
 
 fn until_stopped(
@@ -72,6 +80,14 @@ fn print_definition() -> anyhow::Result<()> {
 fn print_description() -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{:#}", sinfonia_tier2::description())
         .context("cannot write the description")
+}
+
+fn print_completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Settings::command(), PROGRAM, &mut script);
+    std::io::stdout()
+        .write_all(&script)
+        .context("cannot write the completions")
 }
 
 /// Carries a command out, and prints what it has to say.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sinfonia_service::admin;
 use sinfonia_service::front::{Front, RequestLimits};
 use sinfonia_service::listen::Listeners;
-use sinfonia_service::metrics::{HttpMetrics, register_readiness, registry};
+use sinfonia_service::metrics::{HttpMetrics, register_build, register_readiness, registry};
 use sinfonia_service::path::App;
 use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::request_id::RequestIds;
@@ -98,6 +98,7 @@ impl Service {
             passing: JoinSet::new(),
         };
         let mut registry = registry("tier2");
+        register_build(&mut registry, settings.build);
         let http_metrics = HttpMetrics::register(&mut registry);
         let cluster = Arc::clone(&ground.cluster);
         let foundation = Foundation::lay(settings, ground, clock, stopping.clone(), &mut registry)?;

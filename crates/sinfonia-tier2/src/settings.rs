@@ -8,7 +8,9 @@ mod tier1;
 mod values;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use sinfonia_service::settings::{ClientArgs, LimitArgs, ListenArgs, LogArgs, ProxyArgs};
+use sinfonia_service::version::Build;
 
 pub use self::commands::{DrainArgs, ReadyArgs, TargetArgs};
 pub use self::groups::{
@@ -101,6 +103,9 @@ pub struct Settings {
     /// What it logs.
     #[command(flatten)]
     pub log: LogArgs,
+    /// What the program was built from.
+    #[arg(skip)]
+    pub build: Build,
 }
 
 /// What Tier 2 can do besides running.
@@ -122,6 +127,12 @@ pub enum Task {
     /// Asks a Tier 2 that runs whether it is ready: ends with 0 if so, else with 1 and what is missing
     #[command(after_long_help = commands::READY_EXAMPLES)]
     Ready(ReadyArgs),
+    /// Prints a script that completes the command line in a shell
+    #[command(after_long_help = commands::COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 impl Settings {

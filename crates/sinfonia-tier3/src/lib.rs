@@ -47,6 +47,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sinfonia_service::settings;
+use sinfonia_service::version::Build;
 
 use self::arguments::{Cli, Command, Form, OlderForm};
 pub use self::failure::Failure;
@@ -61,23 +62,26 @@ pub fn become_application() -> Option<ExitCode> {
     None
 }
 
-/// Runs a command line, the first argument of which is the program's name. Help, the version and usage errors are told here.
+/// Runs a command line, the first argument of which is the program's name. Help, the version, which is that of this build, and usage errors
+/// are told here.
 ///
 /// # Errors
 /// The command failed; the failure says what to do and what to exit with.
-pub fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+pub fn run(arguments: Vec<OsString>, build: Build) -> Result<ExitCode, Failure> {
     match arguments::split(arguments) {
-        Form::Commands(arguments) => parse_and_run(arguments, |cli: Cli| match cli.command {
-            Command::Deploy(args) => commands::deploy::run(&args),
-            Command::Shell(args) => commands::inside::shell(&args),
-            Command::Exec(args) => commands::exec::run(&args),
-            Command::Candidates(args) => done(commands::candidates(&args)),
-            Command::Status(args) => done(commands::status(&args)),
-            Command::Delete(args) => done(commands::delete(&args)),
-            Command::Recipe(args) => done(commands::recipe(&args)),
-            Command::Completions { shell } => done(commands::completions(shell)),
-        }),
-        Form::Older { own, application } => parse_and_run(own, |form: OlderForm| {
+        Form::Commands(arguments) => {
+            parse_and_run(arguments, build, |cli: Cli| match cli.command {
+                Command::Deploy(args) => commands::deploy::run(&args),
+                Command::Shell(args) => commands::inside::shell(&args),
+                Command::Exec(args) => commands::exec::run(&args),
+                Command::Candidates(args) => done(commands::candidates(&args)),
+                Command::Status(args) => done(commands::status(&args)),
+                Command::Delete(args) => done(commands::delete(&args)),
+                Command::Recipe(args) => done(commands::recipe(&args)),
+                Command::Completions { shell } => done(commands::completions(shell)),
+            })
+        }
+        Form::Older { own, application } => parse_and_run(own, build, |form: OlderForm| {
             commands::older::run(&form, &application)
         }),
     }
@@ -90,9 +94,10 @@ fn done(result: Result<(), CommandError>) -> Result<u8, CommandError> {
 
 fn parse_and_run<C: Parser>(
     arguments: Vec<OsString>,
+    build: Build,
     run: impl FnOnce(C) -> Result<u8, CommandError>,
 ) -> Result<ExitCode, Failure> {
-    match settings::try_parse_from(arguments, |name| std::env::var_os(name)) {
+    match settings::try_parse_of(build, arguments, |name| std::env::var_os(name)) {
         Ok(settings) => run(settings).map(ExitCode::from).map_err(Failure::from),
         Err(told) => {
             // There is nobody left to tell if this fails.

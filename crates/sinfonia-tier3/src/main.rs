@@ -3,13 +3,18 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use sinfonia_service::build;
+use sinfonia_service::version::Build;
 use sinfonia_tier3::Failure;
+
+/// What the program was built from.
+const BUILD: Build = build!();
 
 fn main() -> ExitCode {
     if let Some(code) = sinfonia_tier3::become_application() {
         return code;
     }
-    match sinfonia_tier3::run(std::env::args_os().collect()) {
+    match sinfonia_tier3::run(std::env::args_os().collect(), BUILD) {
         Ok(code) => code,
         Err(failure) => tell(failure),
     }

@@ -48,9 +48,17 @@ async fn help_and_version_go_to_stdout(#[case] program: Program) {
 async fn the_version_is_that_of_the_workspace(#[case] program: Program, #[case] name: &str) {
     let world = World::new();
 
-    let ran = run_with(&world, program, &["--version"], &[]).await;
+    let short = run_with(&world, program, &["-V"], &[]).await;
+    let long = run_with(&world, program, &["--version"], &[]).await;
 
-    assert_eq!(ran.stdout, format!("{name}{}\n", env!("CARGO_PKG_VERSION")));
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(short.stdout, format!("{name}{version}\n"));
+    let built_from = long
+        .stdout
+        .strip_prefix(&format!("{name}{version} ("))
+        .and_then(|rest| rest.strip_suffix(", debug)\n"));
+    // The commit, or that nobody knows it.
+    assert_eq!(built_from.map(str::len), Some(7), "{}", long.stdout);
 }
 
 #[rstest]

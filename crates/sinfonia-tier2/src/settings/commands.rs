@@ -37,6 +37,12 @@ Examples:
   Whether any Tier 2 behind a Service is: only those that are ready are reached by it:
     sinfonia-tier2 ready http://edge-sinfonia.sinfonia:5000/";
 
+pub(super) const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  sinfonia-tier2 completions bash >~/.local/share/bash-completion/completions/sinfonia-tier2
+  sinfonia-tier2 completions zsh >~/.zfunc/_sinfonia-tier2
+  sinfonia-tier2 completions fish >~/.config/fish/completions/sinfonia-tier2.fish";
+
 /// Which Tier 2s are meant: all that work in one Namespace. What is not said here is as without a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Cluster")]

@@ -77,13 +77,15 @@ fn a_variable_that_is_empty_or_a_kubernetes_port_counts_as_unset() {
         .stderr(NO_CLUSTER);
 }
 
-#[test]
-fn the_version_is_that_of_the_package() {
-    program()
-        .arg("--version")
-        .assert()
-        .success()
-        .stdout(concat!("sinfonia-tier2 ", env!("CARGO_PKG_VERSION"), "\n"));
+#[rstest]
+#[case::bash("bash")]
+#[case::zsh("zsh")]
+#[case::fish("fish")]
+fn shells_are_given_completions(#[case] shell: &str) {
+    let assertion = program().args(["completions", shell]).assert().success();
+
+    let script = String::from_utf8_lossy(&assertion.get_output().stdout).into_owned();
+    assert!(script.contains("image-pull-secret"), "{script}");
 }
 
 #[rstest]

@@ -48,16 +48,6 @@ async fn help_of_completions_says_where_scripts_go() {
 }
 
 #[tokio::test]
-async fn the_version_is_that_of_the_package() {
-    let told = help("--version").await;
-
-    assert_eq!(
-        told,
-        format!("sinfonia-tier3 {}\n", env!("CARGO_PKG_VERSION"))
-    );
-}
-
-#[tokio::test]
 async fn wrong_usage_is_the_users_to_put_right() {
     let device = Device::new().await;
 
