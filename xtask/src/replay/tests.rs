@@ -199,5 +199,6 @@ fn replay_in(folder: &Path, policies: &[&str], others: &[&str]) -> anyhow::Resul
     ];
     arguments.extend(policies.iter().map(|name| file("policy", name)));
     arguments.extend(others.iter().map(|&other| other.to_owned()));
-    replay(&Cli::parse_from(arguments).options.replay.unwrap())
+    let options = Cli::parse_from(arguments).options;
+    replay(&options.replay.unwrap(), &options.order)
 }
