@@ -26,7 +26,7 @@ RUN cargo chef prepare --recipe-path recipe.json
 FROM toolchain AS build
 ARG TARGETARCH
 # How the programs are optimised: a profile of Cargo.toml.
-ARG PROFILE=release
+ARG PROFILE=dist
 RUN case "$TARGETARCH" in \
         amd64) target=x86_64-unknown-linux-gnu ;; \
         arm64) target=aarch64-unknown-linux-gnu ;; \
@@ -66,7 +66,7 @@ FROM docker.io/library/debian:${DEBIAN}-slim
 # nft is what the guard needs, certificates what every call to https needs.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates nftables \
-    && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/debconf/* \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/* \
     && install --directory --owner 65532 --group 65532 /var/cache/sinfonia
 COPY --from=helm --chmod=0755 /helm /usr/local/bin/
 COPY --from=build --chmod=0755 /programs/ /usr/local/bin/

@@ -56,9 +56,9 @@ impl CloudletFile {
     pub fn parse(text: &str) -> Result<Self, Diagnostic> {
         let mut file = Self::default();
         let mut seen = Seen::default();
-        for (index, document) in yaml::documents::<Document>(text)?.into_iter().enumerate() {
+        for (index, document) in yaml::each_document::<Document>(text).enumerate() {
             let number = index + 1;
-            let Some(document) = document else { continue };
+            let Some(document) = document? else { continue };
             let entry = document.into_entry(number, &mut file.warnings);
             seen.check(text, number, &entry.cloudlet, &mut file.warnings)?;
             file.entries.push(entry);

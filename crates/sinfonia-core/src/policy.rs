@@ -94,6 +94,11 @@ impl Policy {
         })
     }
 
+    /// Whether it leaves some cloudlets out.
+    pub fn has_requirement(&self) -> bool {
+        !self.requires.is_empty()
+    }
+
     /// Whether it prefers some cloudlets to others.
     pub fn has_preference(&self) -> bool {
         self.prefer.is_some()

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Where programs are found in an image.
+const PATH: &str = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Why an image cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make the image {image}")]
@@ -28,6 +31,7 @@ pub struct Image {
     folders: Vec<String>,
     entrypoint: Vec<String>,
     user: String,
+    variables: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
 }
 
@@ -50,6 +54,7 @@ impl Image {
             folders: Vec::new(),
             entrypoint: Vec::new(),
             user: "65532:65532".to_owned(),
+            variables: [("PATH".to_owned(), PATH.to_owned())].into(),
             labels: BTreeMap::new(),
         }
     }
@@ -91,6 +96,13 @@ impl Image {
     #[must_use]
     pub fn user(mut self, user: &str) -> Self {
         user.clone_into(&mut self.user);
+        self
+    }
+
+    /// Sets a variable of what runs in it; `PATH` is set already.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
         self
     }
 

@@ -1,5 +1,6 @@
 //! Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy.
 
+mod aside;
 mod background;
 mod callers;
 pub mod check;

@@ -14,7 +14,7 @@ use sinfonia_service::admin;
 use sinfonia_service::client::{self, ClientError, ClientSettings};
 use sinfonia_service::front::{Front, RequestLimits};
 use sinfonia_service::listen::{ListenError, Listeners};
-use sinfonia_service::metrics::{HttpMetrics, registry};
+use sinfonia_service::metrics::{HttpMetrics, register_readiness, registry};
 use sinfonia_service::outbound_guard::OutboundGuard;
 use sinfonia_service::path::App;
 use sinfonia_service::proxies::TrustedProxies;
@@ -144,6 +144,7 @@ impl Tier1 {
         let mut background = JoinSet::new();
         let readiness = Readiness::new();
         let mut metrics = registry("tier1");
+        register_readiness(&mut metrics, readiness.clone());
         let proxies = TrustedProxies::new(flatten(&proxies.trusted_proxies));
         let asking = asking(&client);
 

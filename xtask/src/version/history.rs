@@ -9,8 +9,8 @@ use semver::Version;
 
 pub(crate) use self::git::Git;
 use super::chart::Chart;
-use super::tree::{MANIFEST, Tree};
-use super::{chart, manifest};
+use super::tree::{CHANGELOG, Tree};
+use super::{changelog, chart};
 
 /// What git tells, as far as it can.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -60,8 +60,7 @@ impl History {
             ..Self::default()
         };
         if is_release(&tree.application) {
-            let read = |text: &str| manifest::version(text).ok();
-            history.application = past(&git, MANIFEST, ".", &tree.application, read)?;
+            history.application = past(&git, CHANGELOG, ".", &tree.application, newly_released)?;
         }
         for chart in &tree.charts {
             let (file, folder) = (Chart::file(&chart.name), Chart::folder(&chart.name));
@@ -121,6 +120,13 @@ fn past(
         }
     }
     Ok(past)
+}
+
+/// The version of a release, if it is the changelog of that release's commit: later ones begin with what is not released.
+fn newly_released(changelog: &str) -> Option<String> {
+    let released = changelog::last_release(changelog).ok()??;
+    let is_new = changelog::unreleased(changelog).is_none();
+    is_new.then(|| released.to_string())
 }
 
 /// Whether a version is one of a release, not one of the development between two.

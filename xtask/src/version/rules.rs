@@ -100,7 +100,7 @@ fn application_fault(application: &Version, tree: &Tree, history: &History) -> O
         ));
     }
     if application.pre.is_empty() {
-        return release_fault(application, last, &history.application, set);
+        return release_fault(application, tree, history, set);
     }
     if let Some(last) = last
         && application <= last
@@ -117,23 +117,28 @@ fn application_fault(application: &Version, tree: &Tree, history: &History) -> O
 
 fn release_fault(
     application: &Version,
-    last: Option<&Version>,
-    past: &Past,
+    tree: &Tree,
+    history: &History,
     set: impl Fn(String) -> Option<Fault>,
 ) -> Option<Fault> {
-    if last != Some(application) {
+    if tree.last_release.as_ref() != Some(application) {
         return set(format!(
             "the application's version {application} is that of a release, of which CHANGELOG.md does not tell"
         ));
     }
-    let other = past.other.as_ref()?;
+    let hint = "`cargo xtask release --next` makes this a development version".to_owned();
+    if tree.has_unreleased {
+        let what = format!("{application} is released, and CHANGELOG.md has a section for more");
+        return Some(Fault { what, hint });
+    }
+    let other = history.application.other.as_ref()?;
     Some(Fault {
         what: format!(
             "{application} was released with commit {}, and {} changed since",
             other.commit,
             listed(&other.files)
         ),
-        hint: "`cargo xtask release --next` makes this a development version".to_owned(),
+        hint,
     })
 }
 

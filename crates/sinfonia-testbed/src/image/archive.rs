@@ -104,12 +104,16 @@ fn index(image: &Image, manifest: &Blob) -> Value {
 }
 
 fn configuration(image: &Image, layer: &Layer) -> Value {
+    let variables = image.variables.iter();
+    let variables: Vec<_> = variables
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let mut configuration = json!({
         "architecture": architecture(),
         "os": "linux",
         "config": {
             "User": image.user,
-            "Env": ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "Env": variables,
         },
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", layer.content)]},
     });

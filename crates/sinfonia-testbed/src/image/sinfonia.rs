@@ -10,10 +10,15 @@ use crate::Binaries;
 const NAME: &str = "ghcr.io/cmusatyalab/sinfonia";
 /// The certificate authorities that are trusted, on this machine and in the image.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Where helm, Tier 2 and Tier 3 keep files.
+const HOME: &str = "/var/cache/sinfonia";
 /// As whom it runs.
-const USER: &str =
-    "root:x:0:0:root:/:/usr/sbin/nologin\nsinfonia:x:65532:65532:sinfonia:/tmp:/usr/sbin/nologin\n";
+const USER: &str = "\
+root:x:0:0:root:/:/usr/sbin/nologin
+sinfonia:x:65532:65532:sinfonia:/var/cache/sinfonia:/usr/sbin/nologin
+";
 const GROUP: &str = "root:x:0:\nsinfonia:x:65532:\n";
+const LICENSE: &str = include_str!("../../../../LICENSE");
 
 impl Image {
     /// Sinfonia's image of this tag: the programs of a build, helm, nft for the guard, and the certificate authorities of this machine. It
@@ -44,6 +49,10 @@ impl Image {
             .file(AUTHORITIES, authorities)
             .file("/etc/passwd", USER)
             .file("/etc/group", GROUP)
-            .folder("/tmp"))
+            .file("/usr/share/doc/sinfonia/LICENSE", LICENSE)
+            .folder("/tmp")
+            .folder(HOME)
+            .variable("HOME", HOME)
+            .variable("SINFONIA_CACHE", HOME))
     }
 }

@@ -43,7 +43,7 @@ fn an_archive_leads_from_its_index_to_the_files(
     assert_eq!(configuration["rootfs"]["diff_ids"][0], content);
     let expected = serde_json::json!({
         "User": "101",
-        "Env": ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        "Env": ["HOME=/tmp", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         "Entrypoint": ["/bin/a"],
         "Labels": {"org.opencontainers.image.title": "A"},
     });
@@ -84,6 +84,7 @@ fn image() -> Image {
         .folder("/tmp")
         .user("101")
         .entrypoint(&["/bin/a"])
+        .variable("HOME", "/tmp")
         .label("org.opencontainers.image.title", "A")
 }
 

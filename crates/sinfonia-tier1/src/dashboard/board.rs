@@ -201,7 +201,7 @@ impl Board {
                 row.read_in = version;
             }
             let is_same = row.uuid == cloudlet.uuid && *row.name == *cloudlet.name;
-            if is_same && row.locations == cloudlet.locations {
+            if is_same && *row.locations == *cloudlet.locations {
                 return;
             }
         }
@@ -215,7 +215,7 @@ impl Board {
             read_in: version,
             uuid: cloudlet.uuid,
             name: cloudlet.name.as_str().into(),
-            locations: cloudlet.locations.clone(),
+            locations: cloudlet.locations.as_slice().into(),
             reading,
         };
         self.rows.insert(cloudlet.endpoint.clone(), row);

@@ -177,6 +177,27 @@ impl Refusal {
         }
     }
 
+    /// All words for refusals.
+    pub(crate) const OUTCOMES: [&'static str; 17] = [
+        "unknown_recipe",
+        "no_recipe_repository",
+        "conflict",
+        "client_has_enough",
+        "full",
+        "no_address",
+        "busy",
+        "quota",
+        "draining",
+        "no_cluster",
+        "no_tunnel",
+        "being_removed",
+        "not_started",
+        "failed",
+        "ended",
+        "absent",
+        "not_creator",
+    ];
+
     /// A word for it, one of a fixed few.
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {

@@ -106,7 +106,8 @@ async fn of_several_addresses_one_that_answers_is_enough() {
     let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, closed_port().await));
     let silent = SocketAddr::from((Ipv4Addr::LOCALHOST, silent));
 
-    let looked = first_that_answers("host", &[refused, silent, closed, answers], &not_here);
+    let addresses = [refused, silent, closed, answers];
+    let looked = first_that_answers("host", &addresses, &not_here);
     let found = timeout(PATIENCE, looked).await.unwrap();
 
     assert_eq!(found.unwrap().0, answers);

@@ -121,6 +121,20 @@ fn what_follows_a_release_is_development() {
 }
 
 #[test]
+fn a_version_that_was_there_before_its_release_is_not_released_twice() {
+    let repository = Repository::new();
+    repository.set_application("0.1.0", "## Unreleased\n");
+    repository.commit("Name the first version");
+    repository.write("README.md", "More.\n");
+    repository.commit("Tell more");
+
+    repository.set_application("0.1.0", "## 0.1.0 - 2026-11-26\n\n- All.\n");
+    repository.commit("Release 0.1.0");
+
+    assert_eq!(repository.faults(), [""; 0]);
+}
+
+#[test]
 fn tags_of_what_is_checked_out_are_releases() {
     let repository = Repository::new();
     for tag in ["v0.0.1", "v0.0.2", "1.0.0", "vacation"] {

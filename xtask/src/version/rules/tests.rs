@@ -5,7 +5,6 @@ use super::*;
 
 #[rstest]
 #[case::before_the_first_release("0.1.0-dev", None, "0.1.3", "0.1.0")]
-#[case::at_a_release("0.2.0", Some("0.2.0"), "0.2.0", "0.2.0")]
 #[case::after_a_release("0.2.1-dev", Some("0.2.0"), "0.2.0", "0.2.0")]
 #[case::after_changes_of_the_chart("0.2.1-dev", Some("0.2.0"), "0.2.4", "0.2.0")]
 #[case::towards_a_larger_release("1.0.0-rc.1", Some("0.2.0"), "0.2.4", "0.2.0")]
@@ -51,8 +50,21 @@ fn development_needs_a_place_for_its_changes() {
 }
 
 #[test]
+fn a_release_has_nothing_that_is_not_released() {
+    let mut tree = tree("0.2.0", Some("0.2.0"), "0.2.0", "0.2.0");
+    insta::assert_snapshot!(told(&tree, &History::default()), @r"
+    error: 0.2.0 is released, and CHANGELOG.md has a section for more
+    hint: `cargo xtask release --next` makes this a development version
+    ");
+
+    tree.has_unreleased = false;
+    assert_eq!(told(&tree, &History::default()), "");
+}
+
+#[test]
 fn a_release_ends_with_its_commit() {
-    let tree = tree("0.2.0", Some("0.2.0"), "0.2.0", "0.2.0");
+    let mut tree = tree("0.2.0", Some("0.2.0"), "0.2.0", "0.2.0");
+    tree.has_unreleased = false;
     let history = History {
         application: past("0.2.0", &["README.md"]),
         ..History::default()
@@ -126,7 +138,8 @@ fn the_newest_tag_is_that_of_the_last_release(#[case] tag: &str, #[case] expecte
 
 #[test]
 fn a_release_is_tagged_after_it_was_checked() {
-    let tree = tree("0.2.0", Some("0.2.0"), "0.2.0", "0.2.0");
+    let mut tree = tree("0.2.0", Some("0.2.0"), "0.2.0", "0.2.0");
+    tree.has_unreleased = false;
     let history = History {
         releases: vec![Version::new(0, 1, 0)],
         ..History::default()

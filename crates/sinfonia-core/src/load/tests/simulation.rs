@@ -8,7 +8,7 @@ use crate::cloudlet::{Cloudlet, CloudletInfo, Surroundings};
 use crate::key::PublicKey;
 use crate::location::Location;
 use crate::policy::Policy;
-use crate::ranking::{Class, Conditions, Matcher, RankingRequest, RankingRules, rank};
+use crate::ranking::{Conditions, Matcher, RankingRequest, RankingRules, rank};
 
 /// Seconds between two reports of a cloudlet.
 const INTERVAL: u32 = 15;

@@ -6,13 +6,15 @@
 mod environment;
 mod error;
 mod failure;
+mod metrics;
 mod process;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::recipe::ChartVersion;
@@ -22,6 +24,7 @@ use url::Url;
 use self::environment::Environment;
 pub(crate) use self::error::HelmError;
 pub(crate) use self::failure::HelmFailure;
+use self::metrics::HelmMetrics;
 use self::process::{Finished, Input, Invocation};
 
 /// Time after helm's own time-out in which it may still end by itself.
@@ -55,6 +58,7 @@ pub(crate) struct Helm {
     settings: HelmSettings,
     environment: Environment,
     permits: Semaphore,
+    metrics: HelmMetrics,
 }
 
 impl Helm {
@@ -67,8 +71,14 @@ impl Helm {
         Ok(Self {
             environment,
             permits: Semaphore::new(settings.concurrency.max(1)),
+            metrics: HelmMetrics::new(),
             settings,
         })
+    }
+
+    /// Adds what it measures to the registry.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 
     /// Its version, such as `v4.3.1+g1234567`.
@@ -194,8 +204,11 @@ impl Helm {
         ]);
         let limit = self.settings.timeout.min(PULL_TIME);
         let _permit = self.permits.acquire().await.ok();
-        let finished = self.run("pull", arguments, None, limit).await?;
-        finished.or_failed("pull", failure::classify_pull)
+        let began = Instant::now();
+        let finished = self.run("pull", arguments, None, limit).await;
+        let done = finished.and_then(|run| run.or_failed("pull", failure::classify_pull));
+        self.metrics.ended("pull", done.is_ok(), began.elapsed());
+        done
     }
 
     /// What makes helm act in the release's Namespace with no more rights than that has.
@@ -222,8 +235,11 @@ impl Helm {
         stdin: Option<Input<'_>>,
     ) -> Result<(), HelmError> {
         let limit = self.settings.timeout + OVERTIME;
-        let finished = self.run(command, arguments, stdin, limit).await?;
-        finished.or_failed(command, failure::classify)
+        let began = Instant::now();
+        let finished = self.run(command, arguments, stdin, limit).await;
+        let done = finished.and_then(|run| run.or_failed(command, failure::classify));
+        self.metrics.ended(command, done.is_ok(), began.elapsed());
+        done
     }
 
     async fn run(
