@@ -48,6 +48,9 @@ pub(crate) struct Options {
     task: Option<Task>,
     #[command(flatten)]
     replay: Option<ReplayOptions>,
+    // Here, because clap does not see that options are there which hold others.
+    #[command(flatten)]
+    order: OrderArgs,
 }
 
 #[derive(Subcommand)]
@@ -82,8 +85,6 @@ struct ReplayOptions {
     /// A policy as sinfonia-tier1 reads it, to be compared with the run without one; repeatable.
     #[arg(long = "policy", value_name = "FILE")]
     policies: Vec<PathBuf>,
-    #[command(flatten)]
-    order: OrderArgs,
     /// Adds a column with the mean of this resource of the file over all that are placed; repeatable.
     #[arg(long, value_name = "RESOURCE")]
     mean: Vec<String>,
@@ -104,10 +105,15 @@ enum Output {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    match (&options.task, &options.replay) {
+    let Options {
+        task,
+        replay: replayed,
+        order,
+    } = options;
+    match (task, replayed) {
         (Some(Task::Generate(options)), _) => generate(options),
         (None, Some(options)) => {
-            println!("{}", replay(options)?);
+            println!("{}", replay(options, order)?);
             Ok(())
         }
         (None, None) => bail!("there is nothing to replay\nhint: cargo xtask replay --help"),
@@ -127,12 +133,11 @@ fn generate(options: &GenerateOptions) -> anyhow::Result<()> {
 }
 
 /// Replays, draws where that is asked for, and tells the comparison.
-fn replay(options: &ReplayOptions) -> anyhow::Result<String> {
+fn replay(options: &ReplayOptions, order: &OrderArgs) -> anyhow::Result<String> {
     let ReplayOptions {
         trace,
         fleet,
         policies,
-        order,
         mean,
         output,
         draw,

@@ -44,9 +44,9 @@ fn the_example_comes_out_as_both_readmes_say() {
     insta::assert_snapshot!(told, @r"
     | policy   | requests | placed | rejected | fall-overs | mean km | p50 km | p95 km | fairness | highest use | on overloaded | mean carbon | mean price |
     |----------|----------|--------|----------|------------|---------|--------|--------|----------|-------------|---------------|-------------|------------|
-    | none     |     2000 |   2000 |        0 |       1109 |     225 |     20 |   1384 |    0.815 |      86.3 % |         3.6 % |         235 |      0.059 |
-    | cheapest |     2000 |   1829 |      171 |       3224 |     337 |    341 |    906 |    0.522 |      86.1 % |        11.3 % |         304 |      0.054 |
-    | greenest |     2000 |   1805 |      195 |       3595 |     199 |     33 |    787 |    0.649 |      90.9 % |        10.5 % |         156 |      0.062 |
+    | none     |     2000 |   2000 |        0 |         55 |     219 |     20 |   1382 |    0.814 |      87.7 % |         3.8 % |         235 |      0.059 |
+    | cheapest |     2000 |   1829 |      171 |       2775 |     339 |    341 |    908 |    0.524 |      86.0 % |        10.6 % |         305 |      0.054 |
+    | greenest |     2000 |   1804 |      196 |       3234 |     198 |     35 |    787 |    0.648 |      89.9 % |        10.2 % |         154 |      0.062 |
     ");
     for readme in ["README.md", "examples/replay/README.md"] {
         let text = fs::read_to_string(workspace().join(readme)).unwrap();
@@ -199,5 +199,6 @@ fn replay_in(folder: &Path, policies: &[&str], others: &[&str]) -> anyhow::Resul
     ];
     arguments.extend(policies.iter().map(|name| file("policy", name)));
     arguments.extend(others.iter().map(|&other| other.to_owned()));
-    replay(&Cli::parse_from(arguments).options.replay.unwrap())
+    let options = Cli::parse_from(arguments).options;
+    replay(&options.replay.unwrap(), &options.order)
 }
