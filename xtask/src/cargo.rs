@@ -6,6 +6,9 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, ensure};
 
+/// The packages of the programs that are given to others.
+const TIERS: [&str; 3] = ["sinfonia-tier1", "sinfonia-tier2", "sinfonia-tier3"];
+
 /// The workspace's folder.
 pub(crate) fn workspace() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -17,19 +20,29 @@ pub(crate) fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     cargo_with(arguments, &[])
 }
 
-/// Builds this program and those of all tiers as they are released.
+/// Builds the programs of all tiers as they are given to others: as small as they get, which takes long.
+pub(crate) fn build_for_distribution() -> anyhow::Result<()> {
+    anstream::eprintln!("building for distribution…");
+    let build = [
+        "build",
+        "--quiet",
+        "--locked",
+        "--profile",
+        "dist",
+        "--bins",
+    ];
+    let packages = TIERS.map(|name| ["--package", name]);
+    cargo(&[&build[..], packages.as_flattened()].concat())
+}
+
+/// Builds this program and those of all tiers for measurements.
 pub(crate) fn build_for_release() -> anyhow::Result<()> {
     anstream::eprintln!("building in release mode…");
     // Always the same ones: what they have in common depends on who asks for it.
-    let names = [
-        "xtask",
-        "sinfonia-tier1",
-        "sinfonia-tier2",
-        "sinfonia-tier3",
-    ];
     let build = ["build", "--quiet", "--locked", "--release", "--bins"];
-    let packages = names.map(|name| ["--package", name]);
-    cargo(&[&build[..], packages.as_flattened()].concat())
+    let packages = ["xtask"].into_iter().chain(TIERS);
+    let packages = packages.flat_map(|name| ["--package", name]);
+    cargo(&build.into_iter().chain(packages).collect::<Vec<_>>())
 }
 
 /// Runs cargo as [`cargo`] does, with these variables in its environment.
@@ -54,11 +67,15 @@ pub(crate) fn cargo_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> 
     Ok(())
 }
 
-/// The folder that holds the programs of a profile, `debug` or `release`.
-pub(crate) fn programs(profile: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+/// The folder of all that is built.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || workspace().join("target"),
         |target| workspace().join(target),
-    );
-    target.join(profile)
+    )
+}
+
+/// The folder that holds the programs of a profile, `debug`, `release` or `dist`.
+pub(crate) fn programs(profile: &str) -> PathBuf {
+    target().join(profile)
 }

@@ -3,11 +3,15 @@
 mod api;
 mod bench;
 mod cargo;
+mod image;
+mod percentile;
 mod quickstart;
+mod release;
 mod replay;
 mod soak;
 mod test;
 mod testbed;
+mod version;
 
 use std::process::ExitCode;
 
@@ -36,10 +40,10 @@ enum Task {
     /// Needs Python 3.10 or newer with venv; schemathesis is installed into the target folder.
     Api(api::Options),
     /// Real programs to test with: Kubernetes' control plane, helm, Prometheus.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = testbed::EXAMPLES)]
     Testbed(testbed::Task),
     /// Measures; every figure comes beside a baseline of the same run.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = bench::EXAMPLES)]
     Bench(bench::Benchmark),
     /// Lets devices come and go at a cloudlet on a real node, with all bad habits of Kilo, and watches the memory and open files of both
     /// tiers. Needs root and Linux.
@@ -52,6 +56,12 @@ enum Task {
     /// Nothing is started: the requests go through the ranking of Tier 1, cloudlets hold what their capacity allows and report every 15 s.
     /// The same input gives the same output.
     Replay(replay::Options),
+    /// Builds the programs as they are released, and the container image of them as an OCI archive, without a container engine.
+    Image(image::Options),
+    /// The versions of the application and of the charts, and whether they keep their rules.
+    Version(version::Options),
+    /// Makes a release of what is checked out, then the next development version.
+    Release(release::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +73,9 @@ fn main() -> ExitCode {
         Task::Bench(benchmark) => bench::run(&benchmark),
         Task::Soak(options) => soak::run(&options),
         Task::Replay(options) => replay::run(&options),
+        Task::Image(options) => image::run(&options),
+        Task::Version(options) => version::run(&options),
+        Task::Release(options) => release::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

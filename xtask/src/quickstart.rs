@@ -21,8 +21,18 @@ const CLIENT: &str = "40.4406,-79.9959";
 const NOT_FOUND: i32 = 127;
 const OWN_FAILURE: i32 = 125;
 
+/// What follows the help.
+const EXAMPLES: &str = "\
+Examples:
+  See it:
+    cargo xtask quickstart
+
+  Try commands of your own on it, as it says then:
+    cargo xtask quickstart --keep";
+
 /// How the quickstart runs.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Options {
     /// Leaves everything running until Enter is pressed, to try commands of your own.
     #[arg(long)]
@@ -188,6 +198,7 @@ impl Client<'_> {
             self.cache.display()
         );
         println!("  {} --help\n", self.binaries.tier3.display());
+        println!("In a browser: {}/\n", self.tier1);
         println!("Press Enter to stop.");
         std::io::stdin()
             .read_line(&mut String::new())

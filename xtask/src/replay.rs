@@ -9,16 +9,15 @@ mod trace;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anstream::{eprintln, println};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use sinfonia_core::load::{Threshold, Thresholds};
+use sinfonia_core::load::Thresholds;
 use sinfonia_core::policy::Policy;
-use sinfonia_core::ranking::{Matcher, RankingRules};
-use sinfonia_service::settings::{List, flatten};
+use sinfonia_core::ranking::RankingRules;
+use sinfonia_tier1::settings::OrderArgs;
 
 use self::fleet::{Fleet, Site};
 use self::simulation::{Rules, simulate};
@@ -29,8 +28,6 @@ use self::trace::Format;
 const NO_POLICY: &str = "none";
 /// The measurement that tells which share of a cloudlet is in use.
 const UTILISATION: &str = "cpu_ratio";
-/// The usual threshold of that.
-const USUAL_LIMIT: f64 = 0.9;
 
 /// What follows the help.
 const EXAMPLES: &str = "\
@@ -85,24 +82,8 @@ struct ReplayOptions {
     /// A policy as sinfonia-tier1 reads it, to be compared with the run without one; repeatable.
     #[arg(long = "policy", value_name = "FILE")]
     policies: Vec<PathBuf>,
-    /// Matchers that order the cloudlets, as those of sinfonia-tier1; repeatable.
-    #[arg(
-        short,
-        long = "match",
-        value_name = "NAME",
-        default_value = "network,location,random"
-    )]
-    matchers: Vec<List<Matcher>>,
-    /// How many of the first cloudlets are compared by what is preferred; a request falls over to no more.
-    #[arg(long, value_name = "N", default_value = "64")]
-    shortlist: NonZero<usize>,
-    /// Measurements above which a cloudlet counts as overloaded, as those of sinfonia-tier1; repeatable, [] for none.
-    #[arg(
-        long,
-        value_name = "NAME=LIMIT",
-        default_value = "cpu_ratio=0.9,mem_ratio=0.9,gpu_ratio=0.95"
-    )]
-    overload: Vec<List<Threshold>>,
+    #[command(flatten)]
+    order: OrderArgs,
     /// Adds a column with the mean of this resource of the file over all that are placed; repeatable.
     #[arg(long, value_name = "RESOURCE")]
     mean: Vec<String>,
@@ -151,9 +132,7 @@ fn replay(options: &ReplayOptions) -> anyhow::Result<String> {
         trace,
         fleet,
         policies,
-        matchers,
-        shortlist,
-        overload,
+        order,
         mean,
         output,
         draw,
@@ -161,8 +140,7 @@ fn replay(options: &ReplayOptions) -> anyhow::Result<String> {
     let trace = read(trace, |text| trace::parse(text, Format::of(trace)?))?;
     let Fleet { sites, warnings } = read(fleet, fleet::parse)?;
     let policies = read_policies(policies)?;
-    let (matchers, overload) = (flatten(matchers), flatten(overload));
-    let thresholds = Thresholds::new(overload.clone()).context("--overload")?;
+    let (matchers, thresholds) = (order.matchers(), order.thresholds().context("--overload")?);
     check_resources(mean, &sites)?;
     for warning in &warnings {
         eprintln!("warning: {warning}");
@@ -175,10 +153,10 @@ fn replay(options: &ReplayOptions) -> anyhow::Result<String> {
             ranking: RankingRules {
                 matchers: &matchers,
                 policy,
-                shortlist: shortlist.get(),
+                shortlist: order.shortlist,
             },
             thresholds: &thresholds,
-            utilisation_limit: utilisation_limit(&overload),
+            utilisation_limit: utilisation_limit(&thresholds),
         };
         (name, simulate(&trace, &sites, rules))
     };
@@ -226,11 +204,9 @@ fn check_resources(names: &[String], fleet: &[Site]) -> anyhow::Result<()> {
 
 /// Above which utilisation a cloudlet is really overloaded. It is so without a threshold too, or else a run with thresholds would compare badly
 /// with one without.
-fn utilisation_limit(overload: &[Threshold]) -> f64 {
-    let found = overload
-        .iter()
-        .find(|threshold| threshold.resource == UTILISATION);
-    found.map_or(USUAL_LIMIT, |threshold| threshold.limit)
+fn utilisation_limit(thresholds: &Thresholds) -> f64 {
+    let usual = || Thresholds::default().limit(UTILISATION);
+    thresholds.limit(UTILISATION).or_else(usual).unwrap_or(1.0)
 }
 
 fn told(summaries: &[Summary], output: Output) -> anyhow::Result<String> {

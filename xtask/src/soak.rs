@@ -35,8 +35,18 @@ const TIER2_OPTIONS: [&str; 5] = [
     "--max-deployments-per-client=1000",
 ];
 
+/// What follows the help.
+const EXAMPLES: &str = "\
+Examples:
+  As root; -E keeps where cargo and Go are:
+    sudo -E cargo xtask soak
+
+  An hour with many devices at once:
+    sudo -E cargo xtask soak --minutes 60 --deployments 200 --at-once 8";
+
 /// How much to do.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Options {
     /// How long devices come and go.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]

@@ -21,8 +21,22 @@ const THREADS: &str = "4";
 /// Is part of the names of the tests on a real node, and of no others.
 const NODE_TESTS: &str = "on_a_node::";
 
+/// What follows the help.
+const EXAMPLES: &str = "\
+Examples:
+  Everything; what is missing of the test bed is built first:
+    cargo xtask test
+
+  Tests that are called so or are in a module of that name:
+    cargo xtask test lease
+
+  The same on a control plane that stays, which starts quicker from the second time on:
+    eval \"$(cargo xtask testbed up)\"
+    cargo xtask test lease";
+
 /// What to test.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Options {
     /// Only tests whose name holds this text. Tests that need a control plane start one of their own.
     filter: Option<String>,

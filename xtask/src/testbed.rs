@@ -13,21 +13,42 @@ use sinfonia_testbed::{ProgramSet, Progress};
 /// Time between two lines of progress where they are not written over each other.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
+/// What follows the help.
+pub(crate) const EXAMPLES: &str = "\
+Example:
+  eval \"$(cargo xtask testbed up)\"
+  helm list --all-namespaces
+  cargo xtask testbed down";
+/// What follows the help of each.
+const BUILD_EXAMPLE: &str = "\
+Example:
+  cargo xtask testbed build   long before it is needed";
+const UP_EXAMPLES: &str = "\
+Examples:
+  eval \"$(cargo xtask testbed up)\"
+  eval \"$(cargo xtask testbed up --node)\"   as root";
+const DOWN_EXAMPLE: &str = "\
+Example:
+  cargo xtask testbed down";
+
 #[derive(Subcommand)]
 pub(crate) enum Task {
     /// Builds the programs that are missing, from pinned Go modules and crates, into the user's cache.
     ///
     /// Needs Go. Programs on PATH, and in the folder that KUBEBUILDER_ASSETS names, are used and not built.
+    #[command(after_help = BUILD_EXAMPLE)]
     Build,
     /// Starts a control plane that stays, and prints the shell commands to use it.
     ///
     /// `eval "$(cargo xtask testbed up)"` does both. Tests that are run with its variables use it, too.
+    #[command(after_help = UP_EXAMPLES)]
     Up {
         /// Adds a real node, a gateway in Kilo's place, a name server, monitoring, and Sinfonia's image (needs root).
         #[arg(long)]
         node: bool,
     },
     /// Stops the control plane that `up` started from this checkout, and removes its files.
+    #[command(after_help = DOWN_EXAMPLE)]
     Down,
     /// Is the control plane that `up` started, until it is told to end.
     #[command(hide = true)]
@@ -55,11 +76,14 @@ pub(crate) fn run(task: &Task) -> anyhow::Result<()> {
 
 /// Builds the programs that are nowhere, those of a node only if it is asked for, telling how far it is.
 pub(crate) fn build_missing(with_node: bool) -> anyhow::Result<()> {
-    let missing: Vec<_> = ProgramSet::ALL
-        .into_iter()
-        .filter(|set| with_node || !set.is_for_nodes())
-        .filter(|set| !set.is_there())
-        .collect();
+    let sets = ProgramSet::ALL.into_iter();
+    build_sets(sets.filter(|set| with_node || !set.is_for_nodes()))
+}
+
+/// Builds those of these programs that are nowhere, telling how far it is.
+pub(crate) fn build_sets(sets: impl IntoIterator<Item = ProgramSet>) -> anyhow::Result<()> {
+    let missing = sets.into_iter().filter(|set| !set.is_there());
+    let missing: Vec<_> = missing.collect();
     if missing.is_empty() {
         return Ok(());
     }

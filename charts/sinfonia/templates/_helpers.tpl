@@ -83,10 +83,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $args := list "--log-format=json" "--admin-listen=[::]:5001" (printf "--recipes=%s" (required "sinfoniaRecipes is missing: name the http(s) URL of the recipes" .Values.sinfoniaRecipes)) }}
 {{- if .Values.sinfoniaTier1 }}
 {{- with .Values.tier1.cloudlets }}{{ $args = append $args "--cloudlets=/etc/sinfonia/cloudlets/cloudlets.yaml" }}{{ end }}
-{{- range .Values.tier1.matchers }}{{ $args = append $args (printf "--match=%s" .) }}{{ end }}
+{{- with .Values.tier1 }}
+{{- range .matchers }}{{ $args = append $args (printf "--match=%s" .) }}{{ end }}
+{{- with .policy }}{{ $args = append $args "--policy=/etc/sinfonia/policy/policy.yaml" }}{{ end }}
+{{- with .shortlist }}{{ $args = append $args (printf "--shortlist=%d" (int .)) }}{{ end }}
+{{- if kindIs "map" .overload }}{{ $args = append $args (printf "--overload=%s" (include "sinfonia.amounts" .overload | default "[]")) }}{{ end }}
+{{- with .maxInFlightPerCloudlet }}{{ $args = append $args (printf "--max-in-flight-per-cloudlet=%d" (int .)) }}{{ end }}
+{{- end }}
 {{- with .Values.tier1.trustedProxies }}{{ $args = append $args (printf "--trusted-proxies=%s" (join "," (concat (list "127.0.0.0/8" "::1/128") .))) }}{{ end }}
 {{- if .Values.tier1.reportTokens.existingSecret }}{{ $args = append $args "--report-tokens=/etc/sinfonia/report-tokens/report-tokens" }}{{ end }}
 {{- if .Values.tier1.operatorTokens.existingSecret }}{{ $args = append $args "--operator-tokens=/etc/sinfonia/operator-tokens/operator-tokens" }}{{ end }}
+{{- if not .Values.tier1.dashboard }}{{ $args = append $args "--no-dashboard" }}{{ end }}
 {{- with .Values.tier1.allowAnonymousReports }}{{ $args = append $args (printf "--allow-anonymous-reports=%s" (join "," .)) }}{{ end }}
 {{- else }}
 {{- range (kindIs "slice" .Values.sinfoniaTier1Url | ternary .Values.sinfoniaTier1Url (list .Values.sinfoniaTier1Url)) }}
@@ -123,6 +130,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   mountPath: /etc/sinfonia/cloudlets
   readOnly: true
 {{- end }}
+{{- if .Values.tier1.policy }}
+- name: policy
+  mountPath: /etc/sinfonia/policy
+  readOnly: true
+{{- end }}
 {{- if .Values.tier1.reportTokens.existingSecret }}
 - name: report-tokens
   mountPath: /etc/sinfonia/report-tokens
@@ -157,6 +169,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - name: cloudlets
   configMap:
     name: {{ include "sinfonia.fullname" . }}-cloudlets
+{{- end }}
+{{- if .Values.tier1.policy }}
+- name: policy
+  configMap:
+    name: {{ include "sinfonia.fullname" . }}-policy
 {{- end }}
 {{- with .Values.tier1.reportTokens.existingSecret }}
 - name: report-tokens

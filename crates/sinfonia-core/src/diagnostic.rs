@@ -18,7 +18,7 @@ pub struct Diagnostic {
     /// What to do about it.
     pub hint: Option<String>,
     /// The line of the file, where it is known.
-    line: Option<String>,
+    line: Option<Box<str>>,
     /// The characters of it that are meant, counted from 0.
     span: Range<usize>,
 }
@@ -91,7 +91,7 @@ impl Diagnostic {
         let report = match (&self.line, self.position.line) {
             (Some(line), Some(number)) => {
                 let carets = AnnotationKind::Primary.span(self.bytes(line));
-                let snippet = Snippet::source(line).line_start(number).path(&path);
+                let snippet = Snippet::source(&**line).line_start(number).path(&path);
                 title.element(snippet.annotation(carets))
             }
             _ => title.element(Origin::path(&path)),
@@ -129,9 +129,9 @@ impl Diagnostic {
 }
 
 /// The line at a position; where the text has ended before it, the end of the line is meant.
-fn line(text: &str, position: Position) -> Option<String> {
+fn line(text: &str, position: Position) -> Option<Box<str>> {
     let number = position.line?.checked_sub(1)?;
-    Some(text.lines().nth(number).unwrap_or_default().to_owned())
+    Some(text.lines().nth(number).unwrap_or_default().into())
 }
 
 /// Length of what stands at a character, up to the next blank or sign of YAML.

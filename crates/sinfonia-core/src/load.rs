@@ -12,12 +12,17 @@ mod thresholds;
 use self::cost::Cost;
 pub use self::thresholds::{Threshold, ThresholdError, Thresholds};
 use crate::cloudlet::Measurements;
+use crate::ranking::{Class, Conditions};
 
 /// Seconds after which a measurement is no longer believed: three intervals of reports.
 pub const MEASUREMENT_LIFE_S: f64 = 45.0;
 
 /// The part of a threshold that a measurement has to fall below for the cloudlet to be no longer overloaded.
 const LEAVING: f64 = 0.9;
+
+/// The largest multiple of a threshold that a measurement counts for, and the least is 0: what a cloudlet tells is a number and nothing more
+/// is known of it, and one nonsensical number must not spoil what is learned of the cloudlet from then on.
+const MOST_USED: f64 = 10.0;
 
 /// The part of a placement's load that a report does not show: of those since the report before, of those before that, and so on. A mean of
 /// a minute shows nothing of what began just now, and all of what began four reports ago.
@@ -76,18 +81,15 @@ impl Load {
             let Some(measurement) = resources.get(&threshold.resource) else {
                 continue;
             };
-            let (value, limit) = (measurement.value(), threshold.limit);
+            let used = (measurement.value() / threshold.limit).clamp(0.0, MOST_USED);
             let cost = next.costs.as_mut().and_then(|costs| costs.get_mut(index));
             let cost = cost.map_or_else(Cost::default, |cost| {
-                cost.observe(f64::from(placed.alive) - hidden, value / limit);
+                cost.observe(f64::from(placed.alive) - hidden, used);
                 *cost
             });
             let was_exceeded = is_continued && self.exceeded & 1 << index != 0;
-            let room = room(
-                value / limit + hidden * cost.of_one(),
-                cost.of_one(),
-                was_exceeded,
-            );
+            let used = used + hidden * cost.of_one();
+            let room = room(used, cost.of_one(), was_exceeded);
             next.exceeded |= u32::from(room == 0) << index;
             next.room = Some(next.room.map_or(room, |least| least.min(room)));
         }
@@ -102,6 +104,20 @@ impl Load {
             (None, _) => false,
             (Some(room), None) => room == 0,
             (Some(room), Some(age_s)) => age_s <= MEASUREMENT_LIFE_S && placed >= room,
+        }
+    }
+
+    /// How the cloudlet is with this many placements since its report, `age_s` seconds ago, for a client that measured nothing.
+    pub fn conditions(&self, placed: u32, age_s: Option<f64>) -> Conditions {
+        Conditions {
+            class: if self.is_overloaded(placed, age_s) {
+                Class::Overloaded
+            } else {
+                Class::Normal
+            },
+            rtt_ms: None,
+            deployments: age_s.map(|_| f64::from(placed)),
+            age_s,
         }
     }
 

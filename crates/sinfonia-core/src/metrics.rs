@@ -21,13 +21,13 @@ pub use self::reading::Reading;
 use crate::text;
 
 /// Time between two scrapes where none is said: that of reports.
-pub const INTERVAL: Duration = Duration::from_secs(15);
+const INTERVAL: Duration = Duration::from_secs(15);
 /// Shortest time between two scrapes.
-pub const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest time between two scrapes: what is measured counts as unknown when it is older than three reports, which is 45 s.
-pub const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 /// Most resources that are scraped of one cloudlet.
-pub const MOST_RESOURCES: usize = 32;
+const MOST_RESOURCES: usize = 32;
 /// Longest name of a resource.
 const LONGEST_NAME: usize = 64;
 
@@ -36,7 +36,7 @@ const LONGEST_NAME: usize = 64;
 pub struct Metrics {
     /// What is asked, and for what.
     pub source: MetricsSource,
-    /// Time between two scrapes, [`SHORTEST_INTERVAL`] to [`LONGEST_INTERVAL`].
+    /// Time between two scrapes, 1 to 30 s.
     pub interval: Duration,
     /// The file with the token that is shown.
     pub token_file: Option<PathBuf>,
@@ -92,7 +92,7 @@ pub enum Take {
     Sum,
     /// Their arithmetic mean.
     Mean,
-    /// By how much their sum grows in a second.
+    /// By how much they grow in a second, all together.
     Rate,
 }
 
@@ -124,9 +124,7 @@ impl FromStr for ResourceName {
     type Err = ResourceNameError;
 
     fn from_str(text: &str) -> Result<Self, ResourceNameError> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let fits = (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(is_allowed);
-        if !fits || text.starts_with(|first: char| first.is_ascii_digit()) {
+        if text.len() > LONGEST_NAME || !text::is_identifier(text) {
             let shown = text.escape_default().take(LONGEST_NAME).collect();
             return Err(ResourceNameError(shown));
         }

@@ -15,8 +15,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::expression::Preference;
-pub use self::expression::{Failure, Requirement, Unmet};
+pub use self::expression::Unmet;
+use self::expression::{Preference, Requirement};
 pub use self::facts::Facts;
 use self::written::{Place, WrittenExpression, WrittenRequirements};
 use crate::diagnostic::Diagnostic;
@@ -105,9 +105,9 @@ impl Policy {
         })
     }
 
-    /// Whether it says nothing, so that evaluating it can be spared.
-    pub fn is_empty(&self) -> bool {
-        self.requires.is_empty() && self.prefer.is_none()
+    /// Whether it leaves some cloudlets out.
+    pub fn has_requirement(&self) -> bool {
+        !self.requires.is_empty()
     }
 
     /// Whether it prefers some cloudlets to others.

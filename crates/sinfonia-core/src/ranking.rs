@@ -10,6 +10,7 @@ mod matcher;
 mod order;
 mod refinement;
 
+use std::cell::Cell;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -21,11 +22,13 @@ pub use self::explanation::{
     ExplainedCandidate, ExplainedClient, ExplainedExclusion, ExplainedParts, Explanation,
 };
 pub use self::matcher::{Matcher, UnknownMatcher};
-pub use self::order::{OrderKey, order};
+pub use self::order::OrderKey;
+use self::order::order;
 pub use self::refinement::Refinement;
 use crate::client::ClientInfo;
 use crate::cloudlet::Cloudlet;
 use crate::key::PublicKey;
+use crate::location::Location;
 use crate::policy::{Facts, Policy};
 
 /// How willing a cloudlet is; a worse class comes after every better one.
@@ -138,6 +141,8 @@ pub struct Ranker<'a> {
     request: RankingRequest<'a>,
     rules: RankingRules<'a>,
     hash: order::RendezvousHash,
+    /// The last distance, in kilometres: many cloudlets are at one place, and an index tells them in a row.
+    last: Cell<Option<(Location, f64)>>,
 }
 
 /// Ranks cloudlets for a request. Each cloudlet is in exactly one of the two lists, once, whatever the order of the input.
@@ -167,6 +172,7 @@ impl<'a> Ranker<'a> {
             request,
             rules,
             hash,
+            last: Cell::default(),
         }
     }
 
@@ -179,23 +185,9 @@ impl<'a> Ranker<'a> {
         cloudlet: &'c Cloudlet,
         conditions: Conditions,
     ) -> Result<Candidate<'c>, Exclusion> {
-        let location = self.request.client.location();
-        self.judge_at(cloudlet, conditions, || cloudlet.distance_km(&location?))
-    }
-
-    /// Makes a cloudlet a candidate, or excludes it, where its distance in kilometres is known or is found out in another way.
-    ///
-    /// # Errors
-    /// Those of [`Ranker::judge`].
-    pub fn judge_at<'c>(
-        &self,
-        cloudlet: &'c Cloudlet,
-        conditions: Conditions,
-        distance_km: impl FnOnce() -> Option<f64>,
-    ) -> Result<Candidate<'c>, Exclusion> {
         exclusion::check_networks(self.request.client.address(), cloudlet)?;
         exclusion::check_recipes(self.request.recipe, cloudlet)?;
-        let distance_km = distance_km();
+        let distance_km = self.distance_km(cloudlet);
         let (group, matcher) = self
             .yielded(cloudlet, distance_km)
             .ok_or(Exclusion::NoMatcher)?;
@@ -234,6 +226,18 @@ impl<'a> Ranker<'a> {
                 candidate.conditions,
             ))
         });
+    }
+
+    fn distance_km(&self, cloudlet: &Cloudlet) -> Option<f64> {
+        let from = self.request.client.location()?;
+        let distance = |to: &Location| {
+            let last = self.last.get().filter(|(last, _)| last == to);
+            let distance = last.map_or_else(|| from.distance_km(to), |(_, distance)| distance);
+            self.last.set(Some((*to, distance)));
+            distance
+        };
+        let distances = cloudlet.locations.iter().map(distance);
+        distances.min_by(f64::total_cmp)
     }
 
     /// The first matcher that yields a cloudlet, with its place among those in use.

@@ -319,7 +319,7 @@ mod tests {
         let recipe = Recipe::parse_with_policy(text).unwrap();
 
         assert_eq!(recipe.policy, Policy::of_recipe(text).unwrap());
-        assert!(Recipe::parse(text).unwrap().policy.is_empty());
+        assert_eq!(Recipe::parse(text).unwrap().policy, Policy::default());
         assert_eq!(Recipe::ignored_fields(text).unwrap(), [""; 0]);
         assert_eq!(
             serde_json::to_value(&recipe).unwrap(),

@@ -69,7 +69,7 @@ impl RoundTrips {
 }
 
 /// The shortest round trip over a distance in kilometres, in milliseconds: there and back, nothing is faster than light.
-pub fn shortest_rtt_ms(distance_km: f64) -> f64 {
+fn shortest_rtt_ms(distance_km: f64) -> f64 {
     2.0 * distance_km / FASTEST_KM_PER_MS
 }
 

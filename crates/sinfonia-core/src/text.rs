@@ -1,4 +1,4 @@
-//! Serde for types that are text on the wire. The text is parsed inside the visitor, because only there does the YAML parser
+//! What names may be, and serde for types that are text on the wire. The text is parsed inside the visitor, because only there does the YAML parser
 //! add the field and line to an error.
 
 use std::borrow::Cow;
@@ -9,6 +9,13 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
+
+/// Whether an expression can use a text as a name without quotes: letters, digits and `_`, no digit first.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let starts = |character: char| character.is_ascii_alphabetic() || character == '_';
+    let follows = |character: char| starts(character) || character.is_ascii_digit();
+    text.starts_with(starts) && text.chars().all(follows)
+}
 
 /// Reads a string and parses it; `expecting` completes "invalid type: integer `7`, expected …".
 pub(crate) fn deserialize<'de, D, T>(

@@ -37,12 +37,17 @@ impl fmt::Display for Position {
 /// # Errors
 /// The first document that is not YAML or does not fit `T`.
 pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<Option<T>>, Diagnostic> {
-    serde_yaml::Deserializer::from_str(text)
-        .enumerate()
-        .map(|(index, document)| {
-            Option::<T>::deserialize(document).map_err(|error| diagnostic(text, index + 1, &error))
-        })
-        .collect()
+    each_document(text).collect()
+}
+
+/// Reads a stream of documents one by one, as [`documents`] does.
+pub fn each_document<T: DeserializeOwned>(
+    text: &str,
+) -> impl Iterator<Item = Result<Option<T>, Diagnostic>> {
+    let documents = serde_yaml::Deserializer::from_str(text).zip(1..);
+    documents.map(move |(document, number)| {
+        Option::<T>::deserialize(document).map_err(|error| diagnostic(text, number, &error))
+    })
 }
 
 /// Reads a text that holds one document.

@@ -1,13 +1,20 @@
 //! Measurements of the requests that a service answers.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, EncodeMetric,
+};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::readiness::Readiness;
 
 /// Upper bounds of the duration's buckets in seconds: from an answer out of memory to a deployment that waits a minute.
 const BUCKETS: [f64; 14] = [
@@ -36,9 +43,68 @@ struct RouteLabels {
     route: String,
 }
 
+/// Tells whether the service is ready when somebody reads the metrics.
+#[derive(Debug)]
+struct Ready(Readiness);
+
 /// An empty registry whose metrics are named `sinfonia_<tier>_…`, for a tier such as `tier1`.
 pub fn registry(tier: &str) -> Registry {
     Registry::with_prefix(format!("sinfonia_{tier}"))
+}
+
+/// Adds the gauge `ready` to the registry.
+pub fn register_readiness(registry: &mut Registry, readiness: Readiness) {
+    registry.register_collector(Box::new(Ready(readiness)));
+}
+
+/// Counters for each of these words, which are there before anything is counted, so that the first event shows as an increase.
+pub fn zeroed<Labels>(labels: impl IntoIterator<Item = Labels>) -> Family<Labels, Counter>
+where
+    Labels: Clone + std::hash::Hash + Eq,
+{
+    let family = Family::default();
+    for labels in labels {
+        drop(family.get_or_create(&labels));
+    }
+    family
+}
+
+/// Writes a gauge without labels, for a collector.
+///
+/// # Errors
+/// There is no more room.
+pub fn write_gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: impl EncodeGaugeValue,
+) -> fmt::Result {
+    let gauge = ConstGauge::new(value);
+    let descriptor = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+    gauge.encode(descriptor)
+}
+
+/// Writes a counter without labels, for a collector; `_total` is added to its name.
+///
+/// # Errors
+/// There is no more room.
+pub fn write_counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: impl EncodeCounterValue,
+) -> fmt::Result {
+    let counter = ConstCounter::new(value);
+    let descriptor = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+    counter.encode(descriptor)
+}
+
+impl Collector for Ready {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Whether the service is ready; /readyz names what is missing";
+        let ready = i64::from(self.0.report().ready);
+        write_gauge(&mut encoder, "ready", help, ready)
+    }
 }
 
 impl HttpMetrics {

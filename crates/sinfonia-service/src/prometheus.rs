@@ -106,7 +106,7 @@ impl Prometheus {
             .iter()
             .map(|query| self.resource(query, deadline))
             .collect();
-        let mut answers = stream::iter(asked).buffered(AT_ONCE);
+        let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
         let mut measured = Measured {
             resources: Resources::new(),
             error: None,
@@ -125,7 +125,8 @@ impl Prometheus {
         query: &ResourceQuery<'a>,
         deadline: Instant,
     ) -> Result<(&'a str, f64), QueryError> {
-        let text = format!("scalar({})", query.query);
+        // A comment may end the query, so what follows begins a line of its own.
+        let text = format!("scalar({}\n)", query.query);
         let value = scalar(&self.ask(&text, ANSWER_BYTES, deadline).await?)?;
         Ok((query.name, value / query.divisor))
     }

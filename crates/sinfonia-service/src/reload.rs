@@ -1,6 +1,7 @@
 //! Files that are read again when they change: a bad new one is told and the old one kept.
 
 use std::error::Error;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -133,6 +134,9 @@ where
 
     /// Looks at the file once.
     pub async fn look(&mut self) -> Look<T, E> {
+        if self.is_as_seen().await {
+            return Look::Unchanged;
+        }
         let bytes = match self.read_whole().await {
             Ok(bytes) => bytes,
             // Told once, until it can be read again.
@@ -162,6 +166,17 @@ where
 }
 
 impl<T, P> Follower<T, P> {
+    /// Whether the content is what was last looked at. It is read in pieces, because a large file would take as much memory at each look.
+    async fn is_as_seen(&self) -> bool {
+        let path = self.path.clone();
+        let digest = tokio::task::spawn_blocking(move || {
+            let mut hasher = Sha256::new();
+            std::io::copy(&mut File::open(path)?, &mut hasher)?;
+            io::Result::Ok(hasher.finalize().into())
+        });
+        self.seen.is_some() && self.seen == digest.await.ok().and_then(Result::ok)
+    }
+
     /// Reads the file until it is as it was last seen, or as it was a moment ago: somebody may be in the middle of writing it.
     async fn read_whole<E: Error + 'static>(&self) -> Result<Vec<u8>, ReloadError<E>> {
         let mut bytes = read(&self.path).await?;

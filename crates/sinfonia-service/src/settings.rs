@@ -10,7 +10,9 @@ use std::ffi::{OsStr, OsString};
 use clap::builder::Resettable;
 use clap::{Command, Parser};
 
-pub use args::{AdminListen, ClientArgs, LimitArgs, ListenArgs, LogArgs, LogFormat, ProxyArgs};
+pub use args::{
+    AdminListen, ClientArgs, LimitArgs, ListenArgs, LogArgs, LogFormat, ProxyArgs, at_least_one,
+};
 pub use list::{List, ListError, flatten};
 
 /// Variable of the port. Kubernetes sets one of this name to `tcp://…` for a Service named `sinfonia`.

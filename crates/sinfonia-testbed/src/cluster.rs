@@ -76,7 +76,7 @@ pub enum ClusterError {
     },
     /// A manifest is malformed.
     #[error("the manifest is malformed")]
-    Manifest(#[from] Diagnostic),
+    Manifest(#[source] Box<Diagnostic>),
     /// A manifest lacks something that each object has.
     #[error("an object of the manifest has no {0}")]
     Incomplete(&'static str),

@@ -3,7 +3,8 @@
 //! The tiers' own binaries are a [`Service`] each. [`ControlPlane`] is a Kubernetes control plane of real programs that tests share and
 //! use as a [`Cluster`], directly or through a [`FaultProxy`]; [`Cloudlet`] prepares one for a Tier 2. [`Node`] is a cluster with a real
 //! node, on a [`Machine`] of its own, that runs Pods from [`Image`]s, a [`Gateway`] plays Kilo's part there, a [`WireguardExporter`]
-//! tells of its tunnels, and an [`Installation`] has both tiers on it. [`Prometheus`] scrapes [`Exporter`]s. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
+//! tells of its tunnels, and an [`Installation`] has both tiers on it. [`Prometheus`] scrapes [`Exporter`]s, and a [`Metric`] is one of the table
+//! for operators. [`Programs`] tells where the programs of others are, [`ProgramSet`] builds them.
 
 mod binaries;
 mod cache;
@@ -17,6 +18,7 @@ mod folder;
 mod gateway;
 mod image;
 mod machine;
+mod metrics_table;
 mod node;
 mod port;
 mod process;
@@ -41,8 +43,9 @@ pub use self::exporter::Exporter;
 pub use self::fault_proxy::{Answer, ApiCall, Fault, FaultProxy, FaultProxyError, Rule};
 pub use self::folder::TestFolder;
 pub use self::gateway::{Gateway, GatewayError, GatewaySettings, Habits};
-pub use self::image::{Image, ImageError};
+pub use self::image::{Compression, Image, ImageError};
 pub use self::machine::{Machine, MachineError};
+pub use self::metrics_table::Metric;
 pub use self::node::{Application, Installation, InstallationError, Node, NodeError, NodeProgram};
 pub use self::port::ReservedPort;
 pub use self::programs::{

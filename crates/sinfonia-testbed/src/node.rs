@@ -21,9 +21,9 @@ use self::files::{CONTAINERD_SOCKET, Files, NODE_NAME, POD_NETWORK};
 use crate::control_plane::AUDIT_LOG_FILE;
 use crate::process::Process;
 use crate::{
-    Binaries, Cluster, ClusterError, ControlPlane, ControlPlaneError, Gateway, GatewayError,
-    GatewaySettings, Image, ImageError, Machine, MachineError, MissingBinary, MissingNodeProgram,
-    MissingProgram, NodePrograms, Programs, ServiceError, WireguardExporter,
+    Binaries, Cluster, ClusterError, Compression, ControlPlane, ControlPlaneError, Gateway,
+    GatewayError, GatewaySettings, Image, ImageError, Machine, MachineError, MissingBinary,
+    MissingNodeProgram, MissingProgram, NodePrograms, Programs, ServiceError, WireguardExporter,
     WireguardExporterError,
 };
 
@@ -239,7 +239,7 @@ impl Node {
     /// The image cannot be made, or containerd does not take it.
     pub fn import(&self, image: &Image) -> Result<(), NodeError> {
         let archive = self.folder.join("image.tar");
-        image.write(&archive)?;
+        image.write(&archive, Compression::None)?;
         let imported = self.ctr(&["images", "import", &archive.to_string_lossy()]);
         let _ = std::fs::remove_file(&archive);
         // kubelet makes room by removing images, and nobody would bring this one back.

@@ -16,6 +16,9 @@ pub use self::set::ProgramSet;
 /// The folder of Kubernetes' programs, as other test suites know it.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
 
+/// Checks rules and tests them.
+const PROMTOOL: &str = "promtool";
+
 /// The programs of others that the test bed starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs {
@@ -71,6 +74,25 @@ impl Programs {
         })
     }
 
+    /// Finds helm 4 alone: on PATH, or where `cargo xtask testbed build` puts it.
+    ///
+    /// # Errors
+    /// It is nowhere; the text says what builds it.
+    pub fn helm_or_hint() -> Result<PathBuf, MissingProgram> {
+        ProgramSet::Helm4.require_single()
+    }
+
+    /// Finds promtool, which only the tests of alert rules start: on PATH, or where `cargo xtask testbed build` puts it.
+    ///
+    /// # Errors
+    /// It is nowhere; the text says what builds it.
+    pub fn promtool_or_hint() -> Result<PathBuf, MissingProgram> {
+        promtool().ok_or_else(|| MissingProgram {
+            program: PROMTOOL,
+            folder: ProgramSet::Prometheus.folder(),
+        })
+    }
+
     /// Finds wireguard-go, which only the tests of the tunnel start: on PATH, or where `cargo xtask testbed build` puts it.
     ///
     /// # Errors
@@ -93,9 +115,9 @@ impl ProgramSet {
     pub fn is_there(self) -> bool {
         match self {
             Self::Kubernetes => control_plane().is_some(),
+            Self::Prometheus => self.single().is_some() && promtool().is_some(),
             Self::Helm4
             | Self::Helm3
-            | Self::Prometheus
             | Self::Wireguard
             | Self::WireguardExporter
             | Self::CoreDns => self.single().is_some(),
@@ -114,7 +136,7 @@ impl ProgramSet {
         self.single().ok_or_else(|| self.missing())
     }
 
-    /// The program of a set that has only one.
+    /// The program of a set that has only one, or its first.
     fn single(self) -> Option<PathBuf> {
         let built = || Some(self.folder().join(self.files()[0])).filter(|path| path.is_file());
         match self {
@@ -173,6 +195,11 @@ fn control_plane() -> Option<[PathBuf; 3]> {
         .chain(Place::ALL)
         .find_map(|place| place.find("kube-controller-manager"))?;
     Some([etcd, api_server, manager])
+}
+
+fn promtool() -> Option<PathBuf> {
+    let folder = ProgramSet::Prometheus.folder();
+    on_path(PROMTOOL).or_else(|| in_folder(&folder, PROMTOOL))
 }
 
 fn helm_on_path(version: &str) -> Option<PathBuf> {

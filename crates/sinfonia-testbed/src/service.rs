@@ -84,12 +84,35 @@ impl Service {
         Self::start_on(0, name, command, folder)
     }
 
+    /// Starts a program as [`Service::start`] does, where so long passes before it listens.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_within(
+        patience: Duration,
+        name: &str,
+        command: Command,
+        folder: &Path,
+    ) -> Result<Self, ServiceError> {
+        Self::launch(0, patience, name, command, folder)
+    }
+
     /// Starts a program as [`Service::start`] does, but on this port.
     ///
     /// # Errors
     /// As there.
     pub fn start_on(
         port: u16,
+        name: &str,
+        command: Command,
+        folder: &Path,
+    ) -> Result<Self, ServiceError> {
+        Self::launch(port, PATIENCE, name, command, folder)
+    }
+
+    fn launch(
+        port: u16,
+        patience: Duration,
         name: &str,
         mut command: Command,
         folder: &Path,
@@ -115,7 +138,7 @@ impl Service {
         }
         let mut starting = Starting(Some(child));
         let (address, admin) =
-            wait_until_listening(&listening).ok_or_else(|| ServiceError::NotUp {
+            wait_until_listening(&listening, patience).ok_or_else(|| ServiceError::NotUp {
                 name: name.to_owned(),
                 log_text: std::fs::read_to_string(&log).unwrap_or_default(),
                 log: log.clone(),
@@ -260,9 +283,12 @@ fn listening(line: &str) -> Option<Listening> {
     }
 }
 
-fn wait_until_listening(listening: &Receiver<Listening>) -> Option<(SocketAddr, SocketAddr)> {
+fn wait_until_listening(
+    listening: &Receiver<Listening>,
+    patience: Duration,
+) -> Option<(SocketAddr, SocketAddr)> {
     let (mut address, mut admin) = (None, None);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     while address.is_none() || admin.is_none() {
         match listening
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))

@@ -11,6 +11,7 @@ mod control_plane {
     mod fault_proxy;
     mod gateway;
     mod helm;
+    mod monitoring;
     mod peers;
     mod processes;
     mod prometheus;

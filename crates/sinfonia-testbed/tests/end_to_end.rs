@@ -14,6 +14,7 @@ mod end_to_end {
     mod admin;
     mod client_rules;
     mod command_line;
+    mod dashboard;
     mod fakes;
     mod fall_over;
     mod kubernetes;

@@ -1,6 +1,7 @@
 //! Which cloudlets are asked only after others, because requests to them keep failing or they asked for a pause.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ pub(crate) struct CircuitMetrics {
 
 /// The circuits of the cloudlets. Clones share them.
 ///
-/// Those of cloudlets with which all is well are not kept, so a request to one of these costs two looks under a lock for reading.
+/// Those of cloudlets with which all is well are not kept. While that is so of all, nobody who looks takes a lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Circuits(Arc<Shared>);
 
@@ -37,6 +38,8 @@ pub(crate) struct Crossing<'a> {
 struct Shared {
     /// Those that differ from a new one.
     circuits: RwLock<HashMap<Endpoint, Circuit>>,
+    /// How many those are, changed under their lock.
+    number: AtomicUsize,
     metrics: CircuitMetrics,
 }
 
@@ -57,15 +60,17 @@ impl Circuits {
     pub(crate) fn new(metrics: CircuitMetrics) -> Self {
         Self(Arc::new(Shared {
             circuits: RwLock::default(),
+            number: AtomicUsize::new(0),
             metrics,
         }))
     }
 
     /// Whether a cloudlet is asked only after others.
     pub(crate) fn is_avoided(&self, endpoint: &Endpoint, now: Instant) -> bool {
-        let circuits = self.read();
-        let circuit = circuits.get(endpoint);
-        circuit.is_some_and(|circuit| circuit.is_avoided(now))
+        self.kept().is_some_and(|circuits| {
+            let circuit = circuits.get(endpoint);
+            circuit.is_some_and(|circuit| circuit.is_avoided(now))
+        })
     }
 
     /// The class in which a cloudlet is ranked that would be in this one by its load.
@@ -79,8 +84,9 @@ impl Circuits {
 
     /// Begins a request to a cloudlet.
     pub(crate) fn begin<'a>(&'a self, endpoint: &'a Endpoint) -> Crossing<'a> {
-        let is_kept = self.read().contains_key(endpoint);
-        let kept = is_kept.then(|| Some(self.write().get_mut(endpoint)?.begin(now())));
+        let kept = self
+            .is_kept(endpoint)
+            .then(|| Some(self.write().get_mut(endpoint)?.begin(now())));
         let passage = kept.flatten();
         Crossing {
             circuits: self,
@@ -102,11 +108,12 @@ impl Circuits {
         }
         let now = now();
         circuits.retain(|_, circuit| !circuit.is_forgettable(longest, now));
+        self.0.number.store(circuits.len(), Ordering::Relaxed);
     }
 
     fn end(&self, endpoint: &Endpoint, passage: Passage, outcome: Outcome) {
         let is_well = matches!(outcome, Outcome::Answered | Outcome::Unknown);
-        if is_well && !self.read().contains_key(endpoint) {
+        if is_well && !self.is_kept(endpoint) {
             return;
         }
         let mut circuits = self.write();
@@ -115,11 +122,22 @@ impl Circuits {
         if *circuit == Circuit::default() {
             circuits.remove(endpoint);
         }
+        self.0.number.store(circuits.len(), Ordering::Relaxed);
         if let Some(change) = change {
             self.0.metrics.changed(change);
             drop(circuits);
             log(endpoint, change);
         }
+    }
+
+    fn is_kept(&self, endpoint: &Endpoint) -> bool {
+        self.kept()
+            .is_some_and(|circuits| circuits.contains_key(endpoint))
+    }
+
+    /// Those that are kept, if there are any.
+    fn kept(&self) -> Option<RwLockReadGuard<'_, HashMap<Endpoint, Circuit>>> {
+        (self.0.number.load(Ordering::Relaxed) > 0).then(|| self.read())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<Endpoint, Circuit>> {

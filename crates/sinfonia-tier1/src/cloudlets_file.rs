@@ -5,21 +5,24 @@
 
 mod named;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sinfonia_core::cloudlet_file::CloudletFile;
+use sinfonia_core::cloudlet_file::{CloudletFile, FileEntry};
 use sinfonia_core::diagnostic::Diagnostic;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::metrics::Metrics;
 use sinfonia_service::reload::{Follower, ReloadError, Reloaded, causes};
+use sinfonia_service::tokens::OwnToken;
 
 pub use self::named::NamedFileError;
 use self::named::{NamedFiles, is_change};
 use crate::registry::{FileCloudlet, Registry};
-use crate::scrape::{Scraper, Target};
+use crate::scrape::{Prepared, Scraper, Target};
 
 /// Why a cloudlet file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -65,11 +68,30 @@ pub struct CloudletsFollower {
     insecure_http: bool,
     registry: Registry,
     scraper: Scraper,
-    document: Reloaded<CloudletFile>,
-    document_follower: FileFollower<CloudletFile, UnreadableCloudlets>,
+    document: Reloaded<Document>,
+    document_follower: FileFollower<Document, UnreadableCloudlets>,
+    /// Of the cloudlets in use, where they take anything.
+    needs: Vec<Needs>,
     named: NamedFiles,
     /// Why what is there now is not in use, as last told; `None` while it is.
     refused: Option<String>,
+}
+
+/// A cloudlet file that was read, until its cloudlets are handed over: they are not kept in memory twice.
+struct Document(Mutex<Option<CloudletFile>>);
+
+/// What a cloudlet takes beside the cloudlet file.
+struct Needs {
+    endpoint: Endpoint,
+    token_file: Option<PathBuf>,
+    metrics: Option<Metrics>,
+}
+
+/// What the cloudlets of a file take beside it.
+struct Supplies {
+    tokens: HashMap<Endpoint, OwnToken>,
+    targets: Prepared,
+    named: NamedFiles,
 }
 
 type Parse<T, E> = fn(&[u8]) -> Result<T, E>;
@@ -102,6 +124,7 @@ impl CloudletsFollower {
             scraper,
             document,
             document_follower,
+            needs: Vec::new(),
             named: NamedFiles::of(path, insecure_http),
             refused: None,
         };
@@ -139,33 +162,70 @@ impl CloudletsFollower {
 
     /// Hands the document's cloudlets to the registry and the scraper, each with its token, or leaves all as it is.
     async fn apply(&mut self) -> Result<(), CloudletsError> {
-        let document = self.document.load();
-        let mut named = NamedFiles::of(&self.path, self.insecure_http);
-        let mut cloudlets = Vec::with_capacity(document.entries.len());
-        let mut targets = Vec::new();
-        for entry in &document.entries {
-            let info = entry.cloudlet.clone();
-            let token_file = entry.token_file.as_deref();
-            let token = named.token(token_file, &info.endpoint.url()).await;
-            let token =
-                token.map_err(|source| self.unusable("token_file", &info.endpoint, source))?;
-            if let Some(metrics) = &entry.metrics {
-                targets.push(self.target(&info.endpoint, metrics, &mut named).await?);
+        match self.document.load().take() {
+            Some(document) => self.apply_document(document).await,
+            None => self.supply_anew().await,
+        }
+    }
+
+    async fn apply_document(&mut self, document: CloudletFile) -> Result<(), CloudletsError> {
+        let needs: Vec<Needs> = document.entries.iter().filter_map(Needs::of).collect();
+        let mut supplies = match self.supplies(&needs).await {
+            Ok(supplies) => supplies,
+            Err(error) => {
+                self.document.load().put_back(document);
+                return Err(error);
             }
-            cloudlets.push(FileCloudlet { info, token });
+        };
+        for warning in &document.warnings {
+            tracing::warn!(path = %self.path.display(), %warning, "cloudlet file is odd");
+        }
+        let cloudlets = document.entries.into_iter().map(|entry| FileCloudlet {
+            token: supplies.tokens.remove(&entry.cloudlet.endpoint),
+            info: entry.cloudlet,
+        });
+        let cloudlets: Vec<FileCloudlet> = cloudlets.collect();
+        tracing::info!(path = %self.path.display(), cloudlets = cloudlets.len(), "cloudlet file read");
+        self.registry.replace_file(cloudlets);
+        self.needs = needs;
+        self.scraper.follow(supplies.targets).await;
+        self.named = supplies.named;
+        Ok(())
+    }
+
+    /// Takes over what the files say now that the document in use names.
+    async fn supply_anew(&mut self) -> Result<(), CloudletsError> {
+        let supplies = self.supplies(&self.needs).await?;
+        tracing::info!(path = %self.path.display(), "files that the cloudlet file names read again");
+        self.registry.set_tokens(supplies.tokens);
+        self.scraper.follow(supplies.targets).await;
+        self.named = supplies.named;
+        Ok(())
+    }
+
+    /// Reads the files that cloudlets name.
+    async fn supplies(&self, needs: &[Needs]) -> Result<Supplies, CloudletsError> {
+        let mut named = NamedFiles::of(&self.path, self.insecure_http);
+        let (mut tokens, mut targets) = (HashMap::new(), Vec::new());
+        for needs in needs {
+            let endpoint = &needs.endpoint;
+            let file = needs.token_file.as_deref();
+            let token = named.token(file, &endpoint.url()).await;
+            let token = token.map_err(|source| self.unusable("token_file", endpoint, source))?;
+            tokens.extend(token.map(|token| (endpoint.clone(), token)));
+            if let Some(metrics) = &needs.metrics {
+                targets.push(self.target(endpoint, metrics, &mut named).await?);
+            }
         }
         let targets = self.scraper.prepare(targets);
         let targets = targets.map_err(|(endpoint, source)| {
             self.unusable("metrics.ca_file", &endpoint, source.into())
         })?;
-        for warning in &document.warnings {
-            tracing::warn!(path = %self.path.display(), %warning, "cloudlet file is odd");
-        }
-        tracing::info!(path = %self.path.display(), cloudlets = cloudlets.len(), "cloudlet file read");
-        self.registry.replace_file(cloudlets);
-        self.scraper.follow(targets).await;
-        self.named = named;
-        Ok(())
+        Ok(Supplies {
+            tokens,
+            targets,
+            named,
+        })
     }
 
     /// What is scraped of a cloudlet, with its token and certificates.
@@ -202,8 +262,35 @@ impl CloudletsFollower {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<CloudletFile, UnreadableCloudlets> {
-    Ok(CloudletFile::parse(std::str::from_utf8(bytes)?)?)
+impl Needs {
+    /// `None` for a cloudlet that takes nothing.
+    fn of(entry: &FileEntry) -> Option<Self> {
+        let takes_something = entry.token_file.is_some() || entry.metrics.is_some();
+        takes_something.then(|| Self {
+            endpoint: entry.cloudlet.endpoint.clone(),
+            token_file: entry.token_file.clone(),
+            metrics: entry.metrics.clone(),
+        })
+    }
+}
+
+impl Document {
+    fn take(&self) -> Option<CloudletFile> {
+        self.content().take()
+    }
+
+    fn put_back(&self, document: CloudletFile) {
+        *self.content() = Some(document);
+    }
+
+    fn content(&self) -> MutexGuard<'_, Option<CloudletFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Document, UnreadableCloudlets> {
+    let document = CloudletFile::parse(std::str::from_utf8(bytes)?)?;
+    Ok(Document(Mutex::new(Some(document))))
 }
 
 fn tell(error: &(impl std::error::Error + 'static)) {

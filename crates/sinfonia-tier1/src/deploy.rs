@@ -10,7 +10,7 @@ mod release;
 mod shares;
 mod verdict;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -42,6 +42,7 @@ pub(crate) use self::query::{DeployQuery, count, identity, malformed, pairs};
 use self::race::{Race, Rules as RaceRules, race};
 use self::release::Releases;
 use self::shares::Shares;
+use crate::aside::aside;
 use crate::circuits::Circuits;
 use crate::forward::Forward;
 use crate::metrics::{DeployMetrics, Outcome};
@@ -50,6 +51,10 @@ use crate::registry::{Known, Registry, Roster};
 
 /// Most deployments that one request gets.
 const MOST_RESULTS: usize = 3;
+/// Candidates that are looked for beside those that are wanted before any was asked; the others only when so many have failed.
+const SPARE: usize = 4;
+/// Cloudlets that take more than some milliseconds to be judged.
+const MANY: usize = 10_000;
 /// Seconds after which another cloudlet may have reported.
 const REPORTS_APART: u64 = 15;
 
@@ -157,8 +162,33 @@ impl Deployer {
         }
     }
 
-    /// The cloudlets that a request for this recipe would try, at most this many, and what became of the others.
-    pub(crate) fn choose(&self, request: &DeployRequest, recipe: &Recipe, most: usize) -> Choice {
+    /// The cloudlets that a request for this recipe would try, this many and perhaps more, and what became of the others.
+    ///
+    /// # Errors
+    /// 500: it cannot be worked out.
+    pub(crate) async fn choose(
+        &self,
+        request: &DeployRequest,
+        recipe: &Arc<Recipe>,
+        most: usize,
+    ) -> Result<Choice, Problem> {
+        let known = self.registry.roster().cloudlets.len();
+        if known < MANY || (most < MANY && self.looks_at_few(request, recipe)) {
+            return Ok(self.choose_here(request, recipe, most));
+        }
+        let (deployer, request, recipe) = (self.clone(), request.clone(), Arc::clone(recipe));
+        aside(move || deployer.choose_here(&request, &recipe, most)).await
+    }
+
+    /// Whether those that are near the client, or whose network it is in, will do: most cloudlets are not judged then.
+    fn looks_at_few(&self, request: &DeployRequest, recipe: &Recipe) -> bool {
+        request.client.location().is_some()
+            && self.rules.matchers.first() != Some(&Matcher::Random)
+            && !recipe.policy.has_requirement()
+            && !self.rules.policy.load().has_requirement()
+    }
+
+    fn choose_here(&self, request: &DeployRequest, recipe: &Recipe, most: usize) -> Choice {
         let remembered = self.remembered(request.recipe, &request.key);
         let wish = Wish {
             recipe: request.recipe,
@@ -249,24 +279,40 @@ impl Deployer {
             }
         };
         self.avoid_excluded(request);
-        let choice = self.choose(request, &recipe, self.rules.shortlist);
-        self.metrics.excluded(&choice.excluded);
+        let wanted = request.query.results;
+        let wanted = wanted.map_or(1, |wanted| wanted.get().min(MOST_RESULTS));
+        let (first, most) = (wanted + SPARE, self.rules.shortlist);
+        let choice = match self.choose(request, &recipe, first.min(most)).await {
+            Ok(choice) => choice,
+            Err(problem) => return Decision::refused(problem),
+        };
         if choice.candidates.is_empty() {
+            self.metrics.excluded(&choice.excluded);
             self.metrics.decided(Outcome::NoCloudlet);
             self.tell(request, &choice, &Race::default());
             let detail = request.without_candidates();
             return Decision::refused(Problem::unavailable(detail, REPORTS_APART));
         }
         let rules = RaceRules {
-            wanted: request
-                .query
-                .results
-                .map_or(1, |wanted| wanted.get().min(MOST_RESULTS)),
+            wanted,
             budget: request.budget,
             started: request.started,
         };
+        let candidates = choice.candidates.clone();
+        let (known, choice) = (candidates.len(), Mutex::new(choice));
+        let more = async {
+            if known < first || known >= most {
+                return Vec::new();
+            }
+            let later = self.choose(request, &recipe, most).await;
+            let mut choice = choice.lock().unwrap_or_else(PoisonError::into_inner);
+            // It was worked out once already; what cannot be worked out anew leaves the race those that it has.
+            later.map_or_else(|_| Vec::new(), |later| choice.add(later, most))
+        };
         let attempt = |candidate, turn| self.attempt(request, candidate, turn);
-        let race = race(choice.candidates.clone(), rules, is_awaited, attempt).await;
+        let race = race(candidates, more, rules, is_awaited, attempt).await;
+        let choice = choice.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.metrics.excluded(&choice.excluded);
         self.count(&race);
         self.tell(request, &choice, &race);
         Decision {

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sinfonia_core::endpoint::Endpoint;
 
+/// Seconds after which one of the requests in flight to a cloudlet is usually done.
+pub(crate) const RETRY_BUSY: u64 = 1;
+
 /// Bounds the requests that are in flight to each cloudlet, so that one that hangs holds no more than its share of what this Tier 1 bears.
 /// Clones share the places.
 #[derive(Debug, Clone)]

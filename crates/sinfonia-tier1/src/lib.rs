@@ -1,10 +1,12 @@
 //! Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy.
 
+mod aside;
 mod background;
 mod callers;
 pub mod check;
 mod circuits;
 pub mod cloudlets_file;
+mod dashboard;
 mod deploy;
 mod forward;
 pub mod geoip;

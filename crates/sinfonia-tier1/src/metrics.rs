@@ -2,19 +2,22 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry as Metrics;
+use sinfonia_core::ranking::Exclusion;
+use sinfonia_service::metrics::{write_counter, write_gauge, zeroed};
 
 use crate::circuits::CircuitMetrics;
 use crate::deploy::Excluded;
 use crate::registry::{Origin, Registry};
 
 /// Counts deployments.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct DeployMetrics {
     deploys: Family<OutcomeLabels, Counter>,
     tries: Family<OutcomeLabels, Counter>,
@@ -25,7 +28,7 @@ pub(crate) struct DeployMetrics {
 }
 
 /// Counts scrapes of cloudlets' measurements.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct ScrapeMetrics {
     scrapes: Family<OutcomeLabels, Counter>,
 }
@@ -95,8 +98,11 @@ impl DeployMetrics {
     /// registry.
     pub(crate) fn register(metrics: &mut Metrics) -> Self {
         let new = Self {
+            deploys: zeroed(Outcome::ALL.map(|outcome| labels(outcome.word()))),
+            tries: zeroed(TryOutcome::ALL.map(|outcome| labels(outcome.word()))),
+            fall_overs: Counter::default(),
             circuits: CircuitMetrics::register(metrics),
-            ..Self::default()
+            excluded: zeroed(Exclusion::RULES.map(|rule| RuleLabels { rule })),
         };
         metrics.register("deploys", "Deploy requests decided", new.deploys.clone());
         metrics.register(
@@ -113,25 +119,12 @@ impl DeployMetrics {
 
     /// Counts a deploy request.
     pub(crate) fn decided(&self, outcome: Outcome) {
-        let outcome = match outcome {
-            Outcome::Deployed => "deployed",
-            Outcome::Shed => "shed",
-            Outcome::NoCloudlet => "no_cloudlet",
-            Outcome::NoRecipe => "no_recipe",
-            Outcome::Refused => "refused",
-            Outcome::Failed => "failed",
-        };
-        self.deploys.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.deploys.get_or_create(&labels(outcome.word())).inc();
     }
 
     /// Counts tries at cloudlets that came to the same.
     pub(crate) fn tried(&self, outcome: TryOutcome, tries: usize) {
-        let outcome = match outcome {
-            TryOutcome::Deployed => "deployed",
-            TryOutcome::Declined => "declined",
-            TryOutcome::Failed => "failed",
-        };
-        let counter = self.tries.get_or_create(&OutcomeLabels { outcome });
+        let counter = self.tries.get_or_create(&labels(outcome.word()));
         counter.inc_by(tries as u64);
     }
 
@@ -152,7 +145,9 @@ impl DeployMetrics {
 impl ScrapeMetrics {
     /// Adds `scrapes_total` to the registry.
     pub(crate) fn register(metrics: &mut Metrics) -> Self {
-        let new = Self::default();
+        let new = Self {
+            scrapes: zeroed(ScrapeOutcome::ALL.map(|outcome| labels(outcome.word()))),
+        };
         let help = "Times that measurements of a cloudlet of the file were fetched";
         metrics.register("scrapes", help, new.scrapes.clone());
         new
@@ -160,17 +155,59 @@ impl ScrapeMetrics {
 
     /// Counts a scrape.
     pub(crate) fn scraped(&self, outcome: ScrapeOutcome) {
-        let outcome = match outcome {
-            ScrapeOutcome::Measured => "measured",
-            ScrapeOutcome::Partly => "partly",
-            ScrapeOutcome::Nothing => "nothing",
-            ScrapeOutcome::Failed => "failed",
-        };
-        self.scrapes.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.scrapes.get_or_create(&labels(outcome.word())).inc();
     }
 }
 
-/// Adds the gauge `cloudlets_known`, by origin, to the metrics.
+impl Outcome {
+    const ALL: [Self; 6] = [
+        Self::Deployed,
+        Self::Shed,
+        Self::NoCloudlet,
+        Self::NoRecipe,
+        Self::Refused,
+        Self::Failed,
+    ];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Deployed => "deployed",
+            Self::Shed => "shed",
+            Self::NoCloudlet => "no_cloudlet",
+            Self::NoRecipe => "no_recipe",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl TryOutcome {
+    const ALL: [Self; 3] = [Self::Deployed, Self::Declined, Self::Failed];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Deployed => "deployed",
+            Self::Declined => "declined",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl ScrapeOutcome {
+    const ALL: [Self; 4] = [Self::Measured, Self::Partly, Self::Nothing, Self::Failed];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Partly => "partly",
+            Self::Nothing => "nothing",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Adds `cloudlets_known`, by origin, `cloudlets_stale`, `cloudlets_silent`, `cloudlets_lost_total` and `oldest_news_seconds` to the
+/// metrics.
 pub(crate) fn register_cloudlets(metrics: &mut Metrics, cloudlets: Registry) {
     metrics.register_collector(Box::new(Cloudlets(cloudlets)));
 }
@@ -184,9 +221,7 @@ impl Collector for Cloudlets {
             let labels = OriginLabels {
                 origin: word(origin),
             };
-            known
-                .get_or_create(&labels)
-                .set(count.try_into().unwrap_or(i64::MAX));
+            known.get_or_create(&labels).set(as_gauge(count));
         }
         let descriptor = encoder.encode_descriptor(
             "cloudlets_known",
@@ -194,8 +229,34 @@ impl Collector for Cloudlets {
             None,
             known.metric_type(),
         )?;
-        known.encode(descriptor)
+        known.encode(descriptor)?;
+        self.encode_news(&mut encoder)
     }
+}
+
+impl Cloudlets {
+    /// How fresh what cloudlets tell is. There may be a million of them, so none has a series of its own.
+    fn encode_news(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let news = self.0.news(Timestamp::now());
+        let help = "Cloudlets heard of within 5 minutes, but not within 45 s: what was measured there counts no more";
+        write_gauge(encoder, "cloudlets_stale", help, as_gauge(news.stale))?;
+        let help = "Cloudlets of the file that reported and fell silent without having said that they drain";
+        write_gauge(encoder, "cloudlets_silent", help, as_gauge(news.silent))?;
+        let help = "Cloudlets not of the file that are no longer known: they fell silent without having said that they drain";
+        write_counter(encoder, "cloudlets_lost", help, news.lost)?;
+        let help = "Time since the cloudlet of which nothing was heard for longest was heard of; those silent for 5 minutes do not count";
+        let oldest = news.oldest.as_secs_f64();
+        write_gauge(encoder, "oldest_news_seconds", help, oldest)
+    }
+}
+
+const fn labels(outcome: &'static str) -> OutcomeLabels {
+    OutcomeLabels { outcome }
+}
+
+/// A gauge holds 63 bits.
+fn as_gauge(count: usize) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }
 
 const fn word(origin: Origin) -> &'static str {

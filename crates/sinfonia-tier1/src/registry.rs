@@ -13,11 +13,12 @@ mod state;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sinfonia_core::cloudlet::{CloudletInfo, Resources, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::Member;
 use sinfonia_core::load::Thresholds;
+use sinfonia_service::tokens::OwnToken;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -61,6 +62,19 @@ pub struct Expired {
     pub silent: Vec<Endpoint>,
 }
 
+/// How fresh what is known of the cloudlets is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct News {
+    /// Time since the one of which nothing was heard for longest was heard of; zero where none was. Those that are silent do not count.
+    pub oldest: SignedDuration,
+    /// How many were heard of so long ago that their measurements count no more, but not long enough to be silent.
+    pub stale: usize,
+    /// How many of the file reported and are silent, without having said that they drain.
+    pub silent: usize,
+    /// How many were dropped so far, without having said that they drain.
+    pub lost: u64,
+}
+
 impl Expired {
     /// Whether none did.
     pub fn is_empty(&self) -> bool {
@@ -86,6 +100,11 @@ impl Registry {
     pub fn replace_file(&self, cloudlets: Vec<FileCloudlet>) {
         self.change(|state| state.replace_file(cloudlets));
         self.0.arrivals.notify_one();
+    }
+
+    /// Takes over the tokens that these cloudlets of the file want to see now; one that the file does not name is passed over.
+    pub fn set_tokens(&self, tokens: impl IntoIterator<Item = (Endpoint, OwnToken)>) {
+        self.change(|state| state.set_tokens(tokens));
     }
 
     /// Takes a report in, or refuses it and changes nothing.
@@ -132,6 +151,11 @@ impl Registry {
     /// Drops the cloudlets that have been silent for [`SILENCE`]; those of the file stay and lose their measurements.
     pub fn expire(&self, now: Timestamp) -> Expired {
         self.change(|state| state.expire(now))
+    }
+
+    /// How fresh what is known is.
+    pub fn news(&self, now: Timestamp) -> News {
+        self.state().news(now)
     }
 
     /// The endpoints whose place or networks nobody said, so that their hosts have to be looked up.

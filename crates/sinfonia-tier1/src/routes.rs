@@ -17,6 +17,7 @@ use sinfonia_service::recipes::RecipeRepository;
 
 use self::cloudlets::CloudletsState;
 use crate::callers::Callers;
+use crate::dashboard::{self, Dashboard};
 use crate::deploy::Deployer;
 
 /// What the routes answer from.
@@ -30,12 +31,19 @@ pub(crate) struct AppState {
     pub(crate) recipes: RecipeRepository,
 }
 
-/// The routes of the API and the root, which existing charts probe.
-pub(crate) fn router(state: AppState, cloudlets: CloudletsState) -> Router {
+/// The routes of the API and the root, which existing charts probe and where the dashboard is if there is one.
+pub(crate) fn router(
+    state: AppState,
+    cloudlets: CloudletsState,
+    dashboard: Option<Dashboard>,
+) -> Router {
     let deploy = get(deploy::candidates).post(deploy::deploy);
     let deployments = get(deployments::show).delete(deployments::delete);
+    let root = match dashboard {
+        Some(dashboard) => dashboard::router(dashboard),
+        None => Router::new().route("/", get(root)),
+    };
     Router::new()
-        .route("/", get(root))
         .route("/api/v1/recipe/{uuid}", get(recipe::recipe))
         .route("/api/v1/deploy/{uuid}/{*application_key}", deploy)
         .route("/api/v1/deployments/{uuid}/{*application_key}", deployments)
@@ -43,6 +51,7 @@ pub(crate) fn router(state: AppState, cloudlets: CloudletsState) -> Router {
         .with_state(state)
         .merge(cloudlets::router(cloudlets))
         .merge(openapi::router(&description::description()))
+        .merge(root)
 }
 
 impl FromRef<AppState> for Callers {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::schedule::{offset, pause};
-use self::source::{ScrapeError, Scraped, Source};
+use self::source::{Scraped, Source};
 use crate::metrics::{ScrapeMetrics, ScrapeOutcome};
 use crate::registry::Registry;
 
@@ -231,8 +231,8 @@ fn tell(endpoint: &Endpoint, was_troubled: bool, scraped: &Scraped) {
 fn outcome(scraped: &Scraped) -> ScrapeOutcome {
     match &scraped.error {
         None => ScrapeOutcome::Measured,
-        Some(ScrapeError::Nothing) => ScrapeOutcome::Nothing,
         Some(_) if scraped.is_failure() => ScrapeOutcome::Failed,
+        Some(_) if scraped.resources.is_empty() => ScrapeOutcome::Nothing,
         Some(_) => ScrapeOutcome::Partly,
     }
 }

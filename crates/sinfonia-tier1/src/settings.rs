@@ -2,10 +2,9 @@
 
 mod commands;
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::builder::{BoolishValueParser, RangedU64ValueParser};
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser};
 use clap_complete::Shell;
 use sinfonia_core::load::{Threshold, ThresholdError, Thresholds};
@@ -13,7 +12,7 @@ use sinfonia_core::network::Network;
 use sinfonia_core::ranking::Matcher;
 use sinfonia_service::recipes::RecipeSource;
 use sinfonia_service::settings::{
-    ClientArgs, LimitArgs, List, ListenArgs, LogArgs, ProxyArgs, flatten,
+    ClientArgs, LimitArgs, List, ListenArgs, LogArgs, ProxyArgs, at_least_one, flatten,
 };
 
 pub use self::commands::{CheckArgs, ReportForm, SchemaArgs, Task};
@@ -23,10 +22,7 @@ use crate::report_access::AnonymousReports;
 /// wait for cloudlets, one that hangs has no more than a tenth.
 const MAX_IN_FLIGHT_PER_CLOUDLET: usize = 64;
 /// Length of the shortlist unless told otherwise: an outage must not make each request ask all the world.
-const SHORTLIST: NonZeroUsize = match NonZeroUsize::new(64) {
-    Some(length) => length,
-    None => NonZeroUsize::MIN,
-};
+const SHORTLIST: usize = 64;
 
 /// What follows the short help.
 const EXAMPLE: &str = "\
@@ -118,6 +114,23 @@ pub struct RankingArgs {
         default_value = "RECIPES"
     )]
     pub recipes: RecipeSource,
+    /// How the cloudlets are ordered.
+    #[command(flatten)]
+    pub order: OrderArgs,
+    /// Print the matchers, and end
+    #[arg(long)]
+    pub list_matchers: bool,
+    /// File with what you require of cloudlets and prefer (YAML with requires and prefer, CEL expressions), for every recipe
+    #[arg(long, env = "SINFONIA_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Database of places (mmdb) for addresses [default: where geoipupdate puts it, if it is there]
+    #[arg(long, env = "SINFONIA_GEOIP", value_name = "FILE")]
+    pub geoip: Option<PathBuf>,
+}
+
+/// How cloudlets are ordered, in Tier 1 and wherever its order is to be foretold.
+#[derive(Debug, Clone, Args)]
+pub struct OrderArgs {
     /// Matchers that order the cloudlets, each what earlier ones left over; repeatable
     #[arg(
         short,
@@ -127,15 +140,15 @@ pub struct RankingArgs {
         default_value = "network,location,random"
     )]
     pub matchers: Vec<List<Matcher>>,
-    /// Print the matchers, and end
-    #[arg(long)]
-    pub list_matchers: bool,
-    /// File with what you require of cloudlets and prefer (YAML with requires and prefer, CEL expressions), for every recipe
-    #[arg(long, env = "SINFONIA_POLICY", value_name = "FILE")]
-    pub policy: Option<PathBuf>,
     /// How many of the first cloudlets are compared by what is preferred and by measured round trips; a request falls over to no more
-    #[arg(long, env = "SINFONIA_SHORTLIST", value_name = "N", default_value_t = SHORTLIST)]
-    pub shortlist: NonZeroUsize,
+    #[arg(
+        long,
+        env = "SINFONIA_SHORTLIST",
+        value_name = "N",
+        default_value_t = SHORTLIST,
+        value_parser = at_least_one
+    )]
+    pub shortlist: usize,
     /// Measurements above which a cloudlet counts as overloaded and comes after all that do not, until they are below 0.9 of that; placements
     /// count as load before reports show them; repeatable, [] for none
     #[arg(
@@ -145,9 +158,6 @@ pub struct RankingArgs {
         default_value = "cpu_ratio=0.9,mem_ratio=0.9,gpu_ratio=0.95"
     )]
     pub overload: Vec<List<Threshold>>,
-    /// Database of places (mmdb) for addresses [default: where geoipupdate puts it, if it is there]
-    #[arg(long, env = "SINFONIA_GEOIP", value_name = "FILE")]
-    pub geoip: Option<PathBuf>,
 }
 
 /// Who may report.
@@ -182,6 +192,9 @@ pub struct OperatorArgs {
     /// Explain to everyone who asks why cloudlets are chosen
     #[arg(long, env = "SINFONIA_PUBLIC_EXPLAIN", value_parser = BoolishValueParser::new())]
     pub public_explain: bool,
+    /// Serve no dashboard: a page at / with a map of the cloudlets, which tells what it knows to those who may ask for explanations
+    #[arg(long, env = "SINFONIA_NO_DASHBOARD", value_parser = BoolishValueParser::new())]
+    pub no_dashboard: bool,
 }
 
 /// Where reports may lead.
@@ -203,7 +216,7 @@ pub struct CloudletLimitArgs {
         env = "SINFONIA_MAX_IN_FLIGHT_PER_CLOUDLET",
         value_name = "N",
         default_value_t = MAX_IN_FLIGHT_PER_CLOUDLET,
-        value_parser = RangedU64ValueParser::<usize>::new().range(1..)
+        value_parser = at_least_one
     )]
     pub max_in_flight_per_cloudlet: usize,
 }
@@ -214,7 +227,7 @@ pub fn matcher_list() -> String {
     Matcher::ALL.into_iter().map(line).collect()
 }
 
-impl RankingArgs {
+impl OrderArgs {
     /// Above which measurements cloudlets count as overloaded.
     ///
     /// # Errors

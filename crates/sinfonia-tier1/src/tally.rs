@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_after_a_report_takes_nothing_from_the_new_count() {
+    fn what_fails_after_a_report_does_not_make_the_new_count_less_than_nothing() {
         let tally = Tally::default();
         let trying = tally.count(false);
         tally.report();

@@ -14,7 +14,7 @@ use sinfonia_service::admin;
 use sinfonia_service::client::{self, ClientError, ClientSettings};
 use sinfonia_service::front::{Front, RequestLimits};
 use sinfonia_service::listen::{ListenError, Listeners};
-use sinfonia_service::metrics::{HttpMetrics, registry};
+use sinfonia_service::metrics::{HttpMetrics, register_readiness, registry};
 use sinfonia_service::outbound_guard::OutboundGuard;
 use sinfonia_service::path::App;
 use sinfonia_service::proxies::TrustedProxies;
@@ -24,6 +24,7 @@ use sinfonia_service::reload::{INTERVAL, ReloadError, Reloaded};
 use sinfonia_service::request_id::RequestIds;
 use sinfonia_service::server::ServerLimits;
 use sinfonia_service::settings::{ClientArgs, flatten};
+use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::tokens::{TokenFileError, Tokens};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 use crate::background::{expire, tidy_circuits, watch_folder};
 use crate::callers::{Callers, Rules};
 use crate::cloudlets_file::{CloudletsError, CloudletsFollower, UnreadableCloudlets};
+use crate::dashboard::Dashboard;
 use crate::deploy::{Budget, Deployer, Rules as RankingRules};
 use crate::forward::Forward;
 use crate::geoip::{GeoIp, GeoIpError};
@@ -114,6 +116,8 @@ pub struct Tier1 {
     admin: App,
     limits: ServerLimits,
     deployer: Deployer,
+    /// Ends what would be sent for ever.
+    streams_end: CancellationToken,
     background: JoinSet<()>,
 }
 
@@ -140,11 +144,12 @@ impl Tier1 {
         let mut background = JoinSet::new();
         let readiness = Readiness::new();
         let mut metrics = registry("tier1");
+        register_readiness(&mut metrics, readiness.clone());
         let proxies = TrustedProxies::new(flatten(&proxies.trusted_proxies));
         let asking = asking(&client);
 
         let geoip = GeoIp::load(ranking.geoip.as_deref())?;
-        let thresholds = ranking.thresholds().map_err(StartError::Overload)?;
+        let thresholds = ranking.order.thresholds().map_err(StartError::Overload)?;
         let registry = Registry::with_thresholds(thresholds);
         let placements = Arc::new(Placements::new(LEASE, MOST_PLACEMENTS));
         let file = ranking.cloudlets.as_deref();
@@ -171,8 +176,12 @@ impl Tier1 {
         );
         background.spawn(tidy_circuits(deployer.circuits.clone(), registry.clone()));
         let rules = rules(&operators, proxies.clone(), geoip, &mut background).await?;
+        let callers = Callers::new(rules);
+        let streams_end = CancellationToken::new();
+        let dashboard = (!operators.no_dashboard)
+            .then(|| Dashboard::new(callers.clone(), &deployer, streams_end.clone()));
         let state = AppState {
-            callers: Callers::new(rules),
+            callers,
             deployer: deployer.clone(),
             recipes,
         };
@@ -182,13 +191,15 @@ impl Tier1 {
             proxies,
             metrics: ReportMetrics::register(&mut metrics),
         };
-        let app = front(limits.max_requests, &mut metrics).before(router(state, reporting));
+        let router = router(state, reporting, dashboard);
+        let app = front(limits.max_requests, &mut metrics).before(router);
         Ok(Self {
             listeners: Listeners::bind(&listen)?,
             app,
             admin: admin::app(readiness, Arc::new(metrics)),
             limits: ServerLimits::from(&limits),
             deployer,
+            streams_end,
             background,
         })
     }
@@ -211,6 +222,7 @@ impl Tier1 {
             admin,
             limits,
             deployer,
+            streams_end,
             mut background,
         } = self;
         let mut stopped = Instant::now();
@@ -222,6 +234,7 @@ impl Tier1 {
                 }
             }
             stopped = Instant::now();
+            streams_end.cancel();
         };
         listeners.serve(app, admin, limits, stopping).await;
         let left = limits.drain.saturating_sub(stopped.elapsed());
@@ -280,9 +293,9 @@ async fn ranking_rules(
         }
     };
     Ok(RankingRules {
-        matchers: ranking.matchers().into(),
+        matchers: ranking.order.matchers().into(),
         policy,
-        shortlist: ranking.shortlist.get(),
+        shortlist: ranking.order.shortlist,
     })
 }
 

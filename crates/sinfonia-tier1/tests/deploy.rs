@@ -10,6 +10,8 @@
 mod answers;
 #[path = "deploy/circuits.rs"]
 mod circuits;
+#[path = "deploy/dashboard.rs"]
+mod dashboard;
 #[path = "deploy/deployments.rs"]
 mod deployments;
 #[path = "deploy/explain.rs"]

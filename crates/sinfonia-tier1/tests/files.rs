@@ -24,6 +24,12 @@ fn the_examples_are_good() {
 
     assert_snapshot!(text(&output), @r"
     examples/cloudlets.yaml: cloudlets: good
+    warning: the file has no field of cloudlets, recipes or policies
+    --> examples/compose.yaml
+     = hint: say what it is meant to be with --kind cloudlets, recipe or policy
+
+    examples/compose.yaml: unknown: skipped
+    examples/metrics.yaml: cloudlets: good
     examples/policy.yaml: policy: good
     examples/recipes/00000000-0000-0000-0000-000000000000.yaml: recipe: good
     examples/recipes/737b5001-d27a-413f-9806-abf9bfce6746.yaml: recipe: good

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::Timestamp;
+use prometheus_client::registry::Registry;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::key::PublicKey;
@@ -114,6 +115,9 @@ pub trait Cluster: Send + Sync + 'static {
 
     /// What is known about the traffic of all tunnels.
     fn activities(&self) -> BoxFuture<'_, Activities>;
+
+    /// Adds measurements of its own to the registry.
+    fn register(&self, _registry: &mut Registry) {}
 
     /// What is used of the cluster; what cannot be measured is left out.
     fn resources(&self) -> BoxFuture<'_, Resources>;

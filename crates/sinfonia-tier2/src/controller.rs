@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use self::settle::{Memory, Rest, SettleError, until_otherwise};
 use crate::clock::Clock;
 use crate::cluster::{Cluster, Disturbed};
+use crate::metrics::Metrics;
 use crate::records::{Records, Seen};
 
 /// Time before the first new try of what did not work; it doubles with each.
@@ -33,6 +34,7 @@ pub(crate) struct Controller {
     pub(crate) policy: Policy,
     pub(crate) pool: AddressPool,
     pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
     /// Held while a name and an address are picked and written, so that no two records get the same.
     pub(crate) placing: AsyncMutex<()>,
     /// Wakes the task of a record.

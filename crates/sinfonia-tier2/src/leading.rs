@@ -40,6 +40,7 @@ impl Work {
                 () = self.work() => return,
                 () = lost => tracing::info!("another process leads, the work here ends"),
             }
+            self.controller.metrics.count_leases().told();
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sinfonia_service::admin;
 use sinfonia_service::front::{Front, RequestLimits};
 use sinfonia_service::listen::Listeners;
-use sinfonia_service::metrics::{HttpMetrics, registry};
+use sinfonia_service::metrics::{HttpMetrics, register_readiness, registry};
 use sinfonia_service::path::App;
 use sinfonia_service::recipes::RecipeRepository;
 use sinfonia_service::request_id::RequestIds;
@@ -101,6 +101,7 @@ impl Service {
         let http_metrics = HttpMetrics::register(&mut registry);
         let cluster = Arc::clone(&ground.cluster);
         let foundation = Foundation::lay(settings, ground, clock, stopping.clone(), &mut registry)?;
+        register_readiness(&mut registry, foundation.readiness.clone());
         let admin = admin::app(foundation.readiness.clone(), Arc::new(registry));
         foundation.watch_readiness(&mut tasks);
         foundation.control(settings.life.job_interval.unsigned_abs(), &mut tasks);

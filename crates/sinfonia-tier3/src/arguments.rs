@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 pub(crate) use self::form::{Form, split};
 pub(crate) use self::forward::ForwardArgs;
-pub(crate) use self::groups::{ConnectionArgs, TalkArgs, Tier1Args};
+pub(crate) use self::groups::{ConnectionArgs, ProbeArgs, TalkArgs, Tier1Args};
 pub(crate) use self::inside::{ExecArgs, InsideArgs, ShellArgs, StatusForm};
 use crate::application::Application;
 
@@ -182,10 +182,8 @@ pub(crate) struct PlacementArgs {
     /// Cloudlets to deploy on at once, 1 to 3 [default: 1]
     #[arg(long, env = "SINFONIA_RESULTS", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3), conflicts_with_all = ["forward", "socks"])]
     pub(crate) results: Option<u8>,
-    /// Time connects to the best candidates (at most 16, for 0.3 s in all), so that of cloudlets that are equally good the fastest comes
-    /// first
-    #[arg(long, env = "SINFONIA_PROBE", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with = "zeroconf")]
-    pub(crate) probe: bool,
+    #[command(flatten)]
+    pub(crate) probe: ProbeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -202,13 +200,11 @@ pub(crate) struct CandidatesArgs {
         help_heading = "Placement"
     )]
     pub(crate) location: Option<Location>,
-    /// Most cloudlets to tell [default: all]
+    /// Most cloudlets to tell [default: all; with --explain 64]
     #[arg(long, env = "SINFONIA_RESULTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Placement")]
     pub(crate) results: Option<u32>,
-    /// Time connects to the best candidates (at most 16, for 0.3 s in all), so that of cloudlets that are equally good the fastest comes
-    /// first
-    #[arg(long, env = "SINFONIA_PROBE", value_parser = clap::builder::BoolishValueParser::new(), conflicts_with = "zeroconf", help_heading = "Placement")]
-    pub(crate) probe: bool,
+    #[command(flatten)]
+    pub(crate) probe: ProbeArgs,
     /// Tell what decided each place, and who is left out and why; for operators, unless Tier 1 explains to everyone
     #[arg(long, env = "SINFONIA_EXPLAIN", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Output")]
     pub(crate) explain: bool,

@@ -13,12 +13,13 @@ use clap_complete::Shell;
 use jiff::Timestamp;
 use serde::Serialize;
 use sinfonia_core::key::PublicKey;
-use sinfonia_core::round_trip::RoundTrips;
 
-use crate::arguments::{CandidatesArgs, Cli, DeleteArgs, Output, RecipeArgs, StatusArgs};
+use crate::arguments::{
+    CandidatesArgs, Cli, DeleteArgs, Output, ProbeArgs, RecipeArgs, StatusArgs,
+};
 use crate::failure::{Call, CommandError};
 use crate::printable::Printable;
-use crate::session::{self, Session};
+use crate::session::Session;
 use crate::tier1::{AskError, Wishes};
 use crate::{output, probe};
 
@@ -35,18 +36,17 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         tier1,
     } = args;
     let session = Session::open_tier1(tier1, *application, *talk)?;
-    let key = session.key()?;
-    let mut wishes = Wishes {
+    let key = session.key()?.public;
+    let wishes = Wishes {
         location: *location,
         results: *results,
         ..Wishes::default()
     };
-    if *probe {
-        wishes.round_trips = session::run(measure(&session, &key.public, &wishes))?;
-    }
     if *explain {
-        let question = session.tier1.explain(*application, &key.public, &wishes);
-        let explanation = session.ask(Call::Explain, question)?;
+        let explanation = session.ask(Call::Explain, async {
+            let wishes = probed(wishes, *probe, &session, &key).await;
+            session.tier1.explain(*application, &key, &wishes).await
+        })?;
         print(output.output, &explanation, || {
             output::explanation(&explanation, output::width())
         })?;
@@ -57,20 +57,29 @@ pub(crate) fn candidates(args: &CandidatesArgs) -> Result<(), CommandError> {
         }
         return Ok(());
     }
-    let question = session.tier1.candidates(*application, &key.public, &wishes);
-    let mut found = session.ask(Call::Candidates, question)?;
-    probe::add_to_candidates(&mut found, &wishes.round_trips);
+    let found = session.ask(Call::Candidates, async {
+        let wishes = probed(wishes, *probe, &session, &key).await;
+        session.tier1.candidates(*application, &key, &wishes).await
+    })?;
     print(output.output, &found, || {
         output::candidates(&found, output::width())
     })
 }
 
-async fn measure(session: &Session, key: &PublicKey, wishes: &Wishes) -> RoundTrips {
-    let progress = session.talk.progress("measuring round trips");
+/// The wishes, with the round trips that this device measures where that is wanted.
+async fn probed(wishes: Wishes, probe: ProbeArgs, session: &Session, key: &PublicKey) -> Wishes {
+    if !probe.probe {
+        return wishes;
+    }
     let Session {
         tier1, application, ..
     } = session;
-    probe::measure(tier1, *application, key, wishes, &progress).await
+    let progress = session.talk.progress("measuring round trips");
+    let round_trips = probe::measure(tier1, *application, key, &wishes, &progress).await;
+    Wishes {
+        round_trips,
+        ..wishes
+    }
 }
 
 /// `sinfonia-tier3 status`.

@@ -28,6 +28,8 @@ use crate::tier1::{Tier1, Wishes};
 const CANDIDATES: u32 = 16;
 /// Connects to each, of which the fastest counts: the others met a busy moment.
 const CONNECTS: usize = 3;
+/// Addresses of a host that are tried: names of honest cloudlets lead to one or two of each family.
+const ADDRESSES: usize = 8;
 /// Time for all connects together, which the user waits for; who needs longer is not near.
 const TIME: Duration = Duration::from_millis(300);
 /// Time for Tier 1 to say who the candidates are. It is asked to deploy afterwards, whatever comes of it.
@@ -65,14 +67,6 @@ pub(crate) async fn measure(
     measured
 }
 
-/// Adds to candidates what was measured.
-pub(crate) fn add_to_candidates(candidates: &mut [CandidateInfo], measured: &RoundTrips) {
-    for candidate in candidates {
-        let uuid = candidate.cloudlet.uuid;
-        candidate.rtt_ms = uuid.and_then(|uuid| measured.get(uuid));
-    }
-}
-
 /// Adds to deployments what was measured.
 pub(crate) fn add_to_deployments(deployments: &mut [CloudletDeployment], measured: &RoundTrips) {
     for deployment in deployments {
@@ -93,7 +87,8 @@ pub(crate) fn shown(rtt_ms: f64) -> String {
     format!("{rtt_ms:.1} ms")
 }
 
-/// What keeps a Tier 1 elsewhere from learning which ports are open on this machine, or at addresses that only it can reach.
+/// What keeps a Tier 1 elsewhere from learning which ports are open on this machine, on its link, or where clouds tell about it. It does learn
+/// that of private networks that this device reaches, because cloudlets are there.
 fn guard(tier1: &Tier1) -> OutboundGuard {
     if is_this_machine(tier1.url().url()) {
         OutboundGuard::new([Network::ALL_IPV4, Network::ALL_IPV6])
@@ -134,7 +129,8 @@ async fn connect_often(
     tell: UnboundedSender<(Uuid, Duration)>,
 ) {
     let result = async {
-        let (address, mut time) = first_that_answers(&endpoint, &guard).await?;
+        let found = addresses(&endpoint).await?;
+        let (address, mut time) = first_that_answers(endpoint.host_str(), &found, &guard).await?;
         for _ in 1..CONNECTS {
             // Nobody wants to know any more when this fails.
             let _ = tell.send((cloudlet, time));
@@ -148,18 +144,33 @@ async fn connect_often(
     }
 }
 
-/// The first address of an endpoint that takes a connection, and how long that took.
-async fn first_that_answers(
-    endpoint: &Endpoint,
-    guard: &OutboundGuard,
-) -> io::Result<(SocketAddr, Duration)> {
+/// The addresses of an endpoint.
+async fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
     let host = endpoint.host_str().trim_matches(['[', ']']);
     let port = endpoint.url().port_or_known_default().unwrap_or_default();
+    Ok(lookup_host((host, port)).await?.collect())
+}
+
+/// The address that takes a connection first, all being tried at once, and how long that took.
+async fn first_that_answers(
+    host: &str,
+    addresses: &[SocketAddr],
+    guard: &OutboundGuard,
+) -> io::Result<(SocketAddr, Duration)> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in lookup_host((host, port)).await? {
-        guard.check(host, address.ip()).map_err(io::Error::other)?;
-        match connect(address).await {
-            Ok(time) => return Ok((address, time)),
+    // Those that still connect when one has are given up when this is dropped.
+    let mut connecting = JoinSet::new();
+    for address in addresses.iter().copied().take(ADDRESSES) {
+        match guard.check(host, address.ip()) {
+            Ok(()) => {
+                connecting.spawn(async move { Ok((address, connect(address).await?)) });
+            }
+            Err(error) => last = io::Error::other(error),
+        }
+    }
+    while let Some(connected) = connecting.join_next().await {
+        match connected.map_err(io::Error::other).flatten() {
+            Ok(first) => return Ok(first),
             Err(error) => last = error,
         }
     }

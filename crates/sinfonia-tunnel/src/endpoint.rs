@@ -60,6 +60,17 @@ pub trait Outbox {
     fn packet(&mut self, packet: Buffer);
 }
 
+/// What went through an endpoint since it was made, with all peers that it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes of all messages to peers, as `wg` counts them.
+    pub sent_bytes: u64,
+    /// Bytes of all authentic messages of peers, as `wg` counts them.
+    pub received_bytes: u64,
+    /// Handshakes that came to a good end.
+    pub handshakes: u64,
+}
+
 /// One end of any number of WireGuard tunnels.
 pub struct Endpoint {
     private_key: x25519::StaticSecret,
@@ -74,6 +85,7 @@ pub struct Endpoint {
     sessions: HashMap<u32, usize>,
     routes: Routes,
     drops: Drops,
+    traffic: Traffic,
     now: Moment,
     swept: Moment,
     wakeup: Option<Moment>,
@@ -96,6 +108,7 @@ impl Endpoint {
             sessions: HashMap::new(),
             routes: Routes::default(),
             drops: Drops::default(),
+            traffic: Traffic::default(),
             now,
             swept: now,
             wakeup: None,
@@ -197,6 +210,11 @@ impl Endpoint {
     /// What was dropped, and why.
     pub const fn drops(&self) -> &Drops {
         &self.drops
+    }
+
+    /// What went through it.
+    pub const fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     fn try_send<O: Outbox>(&mut self, mut packet: Buffer, out: &mut O) -> Result<(), DropReason> {
@@ -318,6 +336,7 @@ impl Endpoint {
         let mut link = Link {
             now: self.now,
             sessions: &mut self.sessions,
+            traffic: &mut self.traffic,
             mtu: &mut self.mtu,
             out,
         };

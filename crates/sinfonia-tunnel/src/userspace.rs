@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 pub use self::stack::{Stack, StackConfig, TcpListener, TcpStream, UdpPort};
 use self::task::{Command, Task};
 use crate::clock;
-use crate::endpoint::{Endpoint, MAX_MTU, Moment, PeerConfig, PeerStatus, Pool};
+use crate::endpoint::{Endpoint, MAX_MTU, Moment, PeerConfig, PeerStatus, Pool, Traffic};
 
 /// Buffers that are kept: those of one turn in both directions.
 const BUFFERS: usize = 512;
@@ -39,7 +39,8 @@ pub struct Tunnel {
     pool: Pool,
     local: SocketAddr,
     mtu: u16,
-    running: watch::Receiver<()>,
+    /// Ends with the task.
+    traffic: watch::Receiver<Traffic>,
     task: JoinHandle<()>,
 }
 
@@ -60,7 +61,7 @@ impl Tunnel {
         let _ = SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER);
         let wake = Arc::new(Notify::new());
         let (commands, receiver) = mpsc::unbounded_channel();
-        let (sender, running) = watch::channel(());
+        let (sender, traffic) = watch::channel(Traffic::default());
         let endpoint = Endpoint::new(private_key, mtu, clock::now());
         let pool = Pool::new(BUFFERS);
         let task = Task::new(
@@ -77,7 +78,7 @@ impl Tunnel {
             pool,
             local,
             mtu,
-            running,
+            traffic,
             task: tokio::spawn(task.run()),
         })
     }
@@ -89,9 +90,14 @@ impl Tunnel {
 
     /// Resolves when the tunnel has ended although nobody dropped it, which it does with a defect alone.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut running = self.running.clone();
-        // Nothing is ever sent.
+        let mut running = self.traffic.clone();
+        // No change is ever told.
         async move { while running.changed().await.is_ok() {} }
+    }
+
+    /// What went through the tunnel, with all peers that it had. The receiver is told the current values, and of no change.
+    pub fn traffic(&self) -> watch::Receiver<Traffic> {
+        self.traffic.clone()
     }
 
     /// A stack for a peer of this tunnel.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -14,6 +14,8 @@ use sinfonia_core::key::PublicKey;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use uuid::Uuid;
+
+use super::tier1::fleet::{Fleet, REPORT_TOKEN};
 
 /// Requests of a connection before it counts.
 const WARM_UP: usize = 20;
@@ -33,6 +35,9 @@ impl Measured {
     }
 }
 
+/// What a connection sends, one after the other.
+type Requests = Box<dyn Iterator<Item = anyhow::Result<Request<Full<Bytes>>>> + Send>;
+
 /// Sends deploy requests, each with a key of its own, from `connections` connections for `time`. The connections are of clients at these
 /// places, latitude and longitude in degrees, in turn.
 pub(super) async fn deploys(
@@ -41,9 +46,38 @@ pub(super) async fn deploys(
     time: Duration,
     places: &[(f64, f64)],
 ) -> anyhow::Result<Measured> {
+    let places = places.iter().cycle().take(connections).copied();
+    let requests =
+        places.map(|place| -> Requests { Box::new(std::iter::repeat_with(move || deploy(place))) });
+    run(address, requests, Some(time)).await
+}
+
+/// Sends reports of the cloudlets of a fleet, again and again from `connections` connections for `time`; without a time, one of each.
+pub(super) async fn reports(
+    address: SocketAddr,
+    connections: usize,
+    time: Option<Duration>,
+    fleet: Fleet,
+) -> anyhow::Result<Measured> {
+    let requests = (0..connections).map(|first| -> Requests {
+        let numbers = (0..fleet.size).skip(first).step_by(connections);
+        if time.is_some() {
+            Box::new(numbers.cycle().map(move |number| report(fleet, number)))
+        } else {
+            Box::new(numbers.map(move |number| report(fleet, number)))
+        }
+    });
+    run(address, requests, time).await
+}
+
+async fn run(
+    address: SocketAddr,
+    requests: impl Iterator<Item = Requests>,
+    time: Option<Duration>,
+) -> anyhow::Result<Measured> {
     let mut running = JoinSet::new();
-    for place in places.iter().cycle().take(connections) {
-        running.spawn(connection(address, time, *place));
+    for requests in requests {
+        running.spawn(connection(address, requests, time));
     }
     let mut latency = Histogram::new(3)?;
     let mut per_second = 0.0;
@@ -60,8 +94,8 @@ pub(super) async fn deploys(
 
 async fn connection(
     address: SocketAddr,
-    time: Duration,
-    place: (f64, f64),
+    mut requests: Requests,
+    time: Option<Duration>,
 ) -> anyhow::Result<(Histogram<u64>, f64)> {
     let stream = TcpStream::connect(address)
         .await
@@ -69,23 +103,23 @@ async fn connection(
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    for _ in 0..WARM_UP {
-        deploy(&mut sender, place).await?;
+    for request in requests.by_ref().take(WARM_UP) {
+        send(&mut sender, request?).await?;
     }
     let mut latency = Histogram::new(3)?;
     let start = Instant::now();
-    while start.elapsed() < time {
+    for request in requests {
         let before = Instant::now();
-        deploy(&mut sender, place).await?;
+        send(&mut sender, request?).await?;
         latency.record(u64::try_from(before.elapsed().as_micros())?)?;
+        if time.is_some_and(|time| start.elapsed() >= time) {
+            break;
+        }
     }
     Ok((latency, start.elapsed().as_secs_f64()))
 }
 
-async fn deploy(
-    sender: &mut SendRequest<Empty<Bytes>>,
-    (latitude, longitude): (f64, f64),
-) -> anyhow::Result<()> {
+fn deploy((latitude, longitude): (f64, f64)) -> anyhow::Result<Request<Full<Bytes>>> {
     let mut key = [0; 32];
     getrandom::fill(&mut key)?;
     let path = format!(
@@ -95,8 +129,22 @@ async fn deploy(
     );
     let request = Request::post(path)
         .header("host", "tier1")
-        .header("x-location", format!("{latitude},{longitude}"))
-        .body(Empty::new())?;
+        .header("x-location", format!("{latitude},{longitude}"));
+    Ok(request.body(Full::default())?)
+}
+
+fn report(fleet: Fleet, number: u32) -> anyhow::Result<Request<Full<Bytes>>> {
+    let request = Request::post("/api/v1/cloudlets")
+        .header("host", "tier1")
+        .header("authorization", format!("Bearer {REPORT_TOKEN}"))
+        .header("content-type", "application/json");
+    Ok(request.body(fleet.report(number).into())?)
+}
+
+async fn send(
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<()> {
     sender.ready().await?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();

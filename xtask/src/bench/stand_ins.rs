@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use anstream::println;
 use anyhow::Context;
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Json, Router};
 use tokio::net::TcpListener;
 
 /// A Tier 2 that answers at once: one server plays any number of cloudlets, each below a path prefix of its own.
@@ -27,6 +27,12 @@ pub(super) async fn forwarder(target: &str) -> anyhow::Result<()> {
         .context("cannot make a client")?;
     let state = Arc::new((client, target.to_owned()));
     serve(Router::new().fallback(forward).with_state(state)).await
+}
+
+/// One axum route that parses JSON and does nothing with it.
+pub(super) async fn json_route() -> anyhow::Result<()> {
+    let parse = async |Json(_): Json<serde_json::Value>| StatusCode::NO_CONTENT;
+    serve(Router::new().fallback(parse)).await
 }
 
 async fn serve(router: Router) -> anyhow::Result<()> {

@@ -1,12 +1,14 @@
 //! `cargo xtask bench tier1`.
 
+pub(super) mod fleet;
 mod hanging;
+mod reports;
+mod scale;
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use sinfonia_testbed::{Binaries, Service, command};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use self::fleet::{Fleet, REPORT_TOKEN};
 use super::load::{self, Measured};
 use crate::cargo::{build_for_release, programs, workspace};
 
@@ -36,62 +39,111 @@ pub(crate) struct Options {
 
 /// Where clients are.
 const PITTSBURGH: (f64, f64) = (40.44, -79.99);
-/// Sizes of the fleet that Tier 1 ranks.
-const FLEETS: [usize; 2] = [100, 10_000];
+/// Sizes of the fleet that Tier 1 chooses from.
+const FLEETS: [u32; 2] = [100, 10_000];
+/// Time that a Tier 1 may take to read a file of a million cloudlets.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// What all measurements need.
+struct Bench<'a> {
+    options: &'a Options,
+    runtime: &'a Runtime,
+    folder: TempDir,
+    tier2: StandIn,
+}
 
 pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
     build_for_release()?;
-    let folder = TempDir::new()?;
-    let tier2 = StandIn::start(&["instant-tier2"])?;
-    let forwarder =
-        StandIn::start(&["forwarder", &format!("http://{}/cloudlet-0", tier2.address)])?;
-    let tier1s: Vec<Service> = FLEETS
-        .iter()
-        .map(|size| {
-            let name = format!("{size}-cloudlets");
-            tier1(&name, &fleet(*size, tier2.address), folder.path())
-        })
-        .collect::<Result<_, _>>()?;
-
-    let mut subjects = vec![(
-        "bare axum + reqwest forwarder".to_owned(),
-        forwarder.address,
-    )];
-    subjects.extend(
-        FLEETS
-            .iter()
-            .zip(&tier1s)
-            .map(|(size, tier1)| (format!("Tier 1, {size} cloudlets"), tier1.address())),
-    );
-    let mut measured: Vec<Vec<Measured>> = subjects.iter().map(|_| Vec::new()).collect();
-    for round in 1..=options.rounds {
-        for ((name, address), results) in subjects.iter().zip(&mut measured) {
-            eprintln!("round {round} of {}: {name}", options.rounds);
-            let load = load::deploys(
-                *address,
-                options.connections,
-                Duration::from_secs(options.seconds),
-                &[PITTSBURGH],
-            );
-            results.push(
-                runtime
-                    .block_on(load)
-                    .with_context(|| format!("{name} failed"))?,
-            );
-        }
-    }
+    let bench = Bench {
+        options,
+        runtime,
+        folder: TempDir::new()?,
+        tier2: StandIn::start(&["instant-tier2"])?,
+    };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!(
         "{cores} cores, {} connections, median of {} rounds of {} s\n",
         options.connections, options.rounds, options.seconds
     );
-    let names = subjects.into_iter().map(|(name, _)| name);
-    println!("{}", table("deploy requests", names.zip(measured)));
-    drop(tier1s);
-    let hanging = hanging::measure(options, runtime, tier2.address, folder.path())?;
+    println!("{}", table("deploy requests", deploys(&bench)?));
     let title = "deploy requests of clients near nine of ten cloudlets";
-    println!("{}", table(title, hanging));
-    Ok(())
+    println!("{}", table(title, hanging::measure(&bench)?));
+    reports::measure(&bench)?;
+    scale::measure(&bench)
+}
+
+fn deploys(bench: &Bench<'_>) -> anyhow::Result<Vec<(String, Vec<Measured>)>> {
+    let forwarder = bench.forwarder()?;
+    let mut subjects = vec![(
+        "bare axum + reqwest forwarder".to_owned(),
+        forwarder.address,
+    )];
+    let mut running = Vec::new();
+    for size in FLEETS {
+        let service = bench.tier1(&format!("{size}"), Some(&bench.fleet(size).file()))?;
+        subjects.push((format!("Tier 1, {size} cloudlets"), service.address()));
+        running.push(service);
+    }
+    let (connections, time) = (bench.options.connections, bench.time());
+    bench.in_turns(&subjects, &async |address| {
+        load::deploys(*address, connections, time, &[PITTSBURGH]).await
+    })
+}
+
+impl Bench<'_> {
+    /// Measures subjects in turns, as often as asked for.
+    fn in_turns<N: Display, S, M>(
+        &self,
+        subjects: &[(N, S)],
+        measure: &impl AsyncFn(&S) -> anyhow::Result<M>,
+    ) -> anyhow::Result<Vec<(String, Vec<M>)>> {
+        let named = |(name, _): &(N, S)| (name.to_string(), Vec::new());
+        let mut measured: Vec<(String, Vec<M>)> = subjects.iter().map(named).collect();
+        for round in 1..=self.options.rounds {
+            for ((name, results), (_, subject)) in measured.iter_mut().zip(subjects) {
+                eprintln!("round {round} of {}: {name}", self.options.rounds);
+                let one = self.runtime.block_on(measure(subject));
+                results.push(one.with_context(|| format!("{name} failed"))?);
+            }
+        }
+        Ok(measured)
+    }
+
+    const fn time(&self) -> Duration {
+        Duration::from_secs(self.options.seconds)
+    }
+
+    const fn fleet(&self, size: u32) -> Fleet {
+        let tier2 = self.tier2.address;
+        Fleet { size, tier2 }
+    }
+
+    /// What forwards to one of the cloudlets.
+    fn forwarder(&self) -> anyhow::Result<StandIn> {
+        let cloudlet = format!("http://{}/cloudlet-0", self.tier2.address);
+        StandIn::start(&["forwarder", &cloudlet])
+    }
+
+    /// A Tier 1 that knows the cloudlets of a file, if there is one, and takes reports.
+    fn tier1(&self, name: &str, cloudlets: Option<&str>) -> anyhow::Result<Service> {
+        let folder = self.folder.path();
+        let mut command = command(&Binaries::in_folder(&programs("release"))?.tier1);
+        if let Some(cloudlets) = cloudlets {
+            let file = folder.join(format!("{name}.yaml"));
+            fs::write(&file, cloudlets)?;
+            command.arg("--cloudlets").arg(&file);
+        }
+        let tokens = folder.join("report-tokens");
+        fs::write(&tokens, format!("{REPORT_TOKEN} *\n"))?;
+        command
+            .arg("--report-tokens")
+            .arg(&tokens)
+            .arg("--recipes")
+            .arg(workspace().join("examples/recipes"))
+            .env("RUST_LOG", "warn,sinfonia_service=info");
+        let name = format!("tier1-{name}");
+        Ok(Service::start_within(PATIENCE, &name, command, folder)?)
+    }
 }
 
 /// Medians, each with its ratio to the first.
@@ -123,36 +175,6 @@ fn median(mut rounds: Vec<Measured>) -> Option<Measured> {
     rounds.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
     let middle = rounds.len() / 2;
     rounds.into_iter().nth(middle)
-}
-
-/// A Tier 1 that knows these cloudlets.
-fn tier1(name: &str, cloudlets: &str, folder: &Path) -> anyhow::Result<Service> {
-    let binaries = Binaries::in_folder(&programs("release"))?;
-    let file = folder.join(format!("{name}.yaml"));
-    fs::write(&file, cloudlets)?;
-    let mut command = command(&binaries.tier1);
-    command
-        .arg("--cloudlets")
-        .arg(&file)
-        .arg("--recipes")
-        .arg(workspace().join("examples/recipes"))
-        .env("RUST_LOG", "warn,sinfonia_service=info");
-    Ok(Service::start(&format!("tier1-{name}"), command, folder)?)
-}
-
-/// Cloudlets spread over the globe, all of them played by one instant Tier 2.
-fn fleet(size: usize, tier2: SocketAddr) -> String {
-    let golden_angle = 180.0 * (3.0 - 5.0_f64.sqrt());
-    let document = |index: usize| {
-        let latitude = (1.0 - 2.0 * (index as f64 + 0.5) / size as f64)
-            .asin()
-            .to_degrees();
-        let longitude = (golden_angle * index as f64).rem_euclid(360.0) - 180.0;
-        format!(
-            "endpoint: http://{tier2}/cloudlet-{index}/api/v1/deploy\nlocation: [{latitude:.4}, {longitude:.4}]\nlocal_networks: [192.0.2.0/24]\n"
-        )
-    };
-    (0..size).map(document).collect::<Vec<_>>().join("---\n")
 }
 
 /// One of the programs of [`super::stand_ins`], killed when dropped.

@@ -217,6 +217,7 @@ impl<'a> World<'a> {
         let counted = self.tier1.count(site, is_remembered);
         let utilisation = self.sites[site].utilisation();
         let answer = self.sites[site].ask(holder, now_s, until_s);
+        self.tier1.answered(site, answer == Answer::Full, now_s);
         if answer == Answer::Full {
             return None;
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::fleet::Site;
 use super::simulation::{Placement, Record};
+use crate::percentile::percentile;
 
 /// What stands where there is nothing to tell.
 const NOTHING: &str = "-";
@@ -165,12 +166,6 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The least of the values, which are in order, that so many per cent of them do not exceed.
-fn percentile(values: &[f64], per_cent: usize) -> Option<f64> {
-    let rank = (values.len() * per_cent).div_ceil(100);
-    values.get(rank.checked_sub(1)?).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -185,21 +180,6 @@ mod tests {
     #[case::all_idle(&[0.0, 0.0], 1.0)]
     fn fairness_is_jains_index(#[case] shares: &[f64], #[case] expected: f64) {
         assert!((fairness(shares) - expected).abs() < 1e-12);
-    }
-
-    #[rstest]
-    #[case(&[], 50, None)]
-    #[case(&[7.0], 50, Some(7.0))]
-    #[case(&[7.0], 95, Some(7.0))]
-    #[case(&[1.0, 2.0], 50, Some(1.0))]
-    #[case(&[1.0, 2.0, 3.0], 50, Some(2.0))]
-    #[case(&[1.0, 2.0, 3.0], 95, Some(3.0))]
-    fn percentiles_are_values_that_occur(
-        #[case] values: &[f64],
-        #[case] per_cent: usize,
-        #[case] expected: Option<f64>,
-    ) {
-        assert_eq!(percentile(values, per_cent), expected);
     }
 
     #[test]

@@ -96,6 +96,16 @@ fn what_is_overloaded_does_not_depend_on_whether_tier_1_looks_at_it() {
 }
 
 #[test]
+fn options_mean_what_they_mean_to_tier_1() {
+    let folder = folder(TRACE, FLEET);
+
+    let told = |option| replay_in(folder.path(), &[], &[option]).unwrap();
+
+    assert_eq!(told("--match=[]"), told("--match=network,location,random"));
+    assert_ne!(told("--match=[]"), told("--match=network"));
+}
+
+#[test]
 fn drawings_go_to_a_folder_that_is_made() {
     let folder = folder(TRACE, FLEET);
     let drawings = folder.path().join("a/b");
@@ -161,6 +171,7 @@ fn a_mean_of_what_nobody_says_is_refused() {
 #[rstest]
 #[case::fleet_is_missing(&["--trace", "trace.csv"])]
 #[case::two_tasks(&["--trace", "trace.csv", "--fleet", "fleet.yaml", "generate", "folder"])]
+#[case::no_shortlist(&["--trace", "trace.csv", "--fleet", "fleet.yaml", "--shortlist", "0"])]
 #[case::no_such_matcher(&["--trace", "trace.csv", "--fleet", "fleet.yaml", "--match", "nearest"])]
 #[case::nothing(&[])]
 fn a_command_line_that_says_too_little_or_too_much_is_refused(#[case] arguments: &[&str]) {

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use smallvec::SmallVec;
+
 use super::{CloudletInfo, Surroundings};
 use crate::endpoint::Endpoint;
 use crate::location::Location;
@@ -11,7 +13,7 @@ use crate::network::{Network, is_global};
 static EVERYONE: LazyLock<Arc<[Network]>> =
     LazyLock::new(|| Arc::new([Network::ALL_IPV4, Network::ALL_IPV6]));
 
-/// The part of a cloudlet that its reports seldom change, with every hole filled.
+/// The part of a cloudlet that its reports seldom change, with every hole filled. Most have one location and one network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placement {
     /// Where Tier 2 takes deploy requests.
@@ -19,9 +21,9 @@ pub struct Placement {
     /// Its name for people; the endpoint's host when nothing else was said.
     pub name: String,
     /// Where it is; empty when unknown.
-    pub locations: Box<[Location]>,
+    pub locations: SmallVec<[Location; 1]>,
     /// Clients in one of these are at the cloudlet.
-    pub local_networks: Box<[Network]>,
+    pub local_networks: SmallVec<[Network; 1]>,
     /// Clients it serves.
     pub accepted_clients: Arc<[Network]>,
     /// Clients it does not serve.

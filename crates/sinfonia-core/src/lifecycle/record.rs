@@ -234,15 +234,32 @@ impl fmt::Display for Phase {
     }
 }
 
-impl fmt::Display for FailureClass {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+impl FailureClass {
+    /// All classes.
+    pub const ALL: [Self; 6] = [
+        Self::ChartNotFound,
+        Self::BadValues,
+        Self::TimedOut,
+        Self::Refused,
+        Self::NotReady,
+        Self::QuotaReached,
+    ];
+
+    /// Its name, as callers are told it.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::ChartNotFound => "chart-not-found",
             Self::BadValues => "bad-values",
             Self::TimedOut => "timed-out",
             Self::Refused => "refused",
             Self::NotReady => "not-ready",
             Self::QuotaReached => "quota-reached",
-        })
+        }
+    }
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
     }
 }

@@ -77,6 +77,31 @@ fn what_is_not_measured_is_neutral(#[case] measured: &[(&str, f64)]) {
     assert!(!Load::default().is_overloaded(1_000_000, Some(0.0)));
 }
 
+#[rstest]
+#[case::less_than_nothing(-1e12, false)]
+#[case::more_than_all(f64::MAX, true)]
+fn a_nonsensical_measurement_counts_for_little_and_spoils_nothing(
+    #[case] nonsense: f64,
+    #[case] expected: bool,
+) {
+    let measured = |load: &Load, cpu, alive| {
+        let (thresholds, silence_s) = (Thresholds::default(), Some(15.0));
+        load.reported(&thresholds, &cpu_ratio(cpu), placed(0, alive), silence_s)
+    };
+
+    let lying = measured(&Load::default(), nonsense, 1);
+    let honest = (0..1000).fold(lying.clone(), |load, round| {
+        let alive = round % 5;
+        measured(&load, 0.09 * f64::from(alive), alive)
+    });
+    let idle = measured(&honest, 0.0, 0);
+
+    assert_eq!(lying.is_overloaded(0, Some(0.0)), expected);
+    // A tenth of the threshold each, as all but the first say.
+    let room = (0..100).find(|placed| idle.is_overloaded(*placed, Some(0.0)));
+    assert_eq!(room, Some(11));
+}
+
 #[test]
 fn what_is_too_old_is_neutral_and_forgotten() {
     let busy = Load::default().reported(

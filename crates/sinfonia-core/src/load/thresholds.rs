@@ -59,6 +59,12 @@ impl Thresholds {
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Threshold> {
         self.0.iter()
     }
+
+    /// What this measurement may reach, if it has a threshold.
+    pub fn limit(&self, resource: &str) -> Option<f64> {
+        let found = self.iter().find(|one| one.resource == resource);
+        found.map(|threshold| threshold.limit)
+    }
 }
 
 impl Default for Thresholds {

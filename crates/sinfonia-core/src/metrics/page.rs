@@ -29,14 +29,14 @@ pub struct Series {
 }
 
 /// What a series' labels say, or have to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Label {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Label {
     name: String,
     relation: Relation,
     value: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Relation {
     Is,
     IsNot,
@@ -53,7 +53,8 @@ pub(super) struct Line<'a> {
 /// A number of a page.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sample {
-    labels: Vec<Label>,
+    /// What tells it from others of its name.
+    pub(super) labels: Vec<Label>,
     /// The number, infinite and none included.
     pub(super) value: f64,
 }

@@ -1,20 +1,27 @@
 //! The measurements that a page gives.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 use std::time::Duration;
 
-use super::page::lines;
+use super::page::{Label, Sample, lines};
 use super::{ResourceName, Take, Term};
 use crate::cloudlet::{Measurement, Resources, normalise_resources};
 
-/// What a page said of each resource: the sum or mean of its series. Rates follow from two of them.
+/// What a page said of each resource. Rates follow from two of them.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Reading(BTreeMap<ResourceName, f64>);
+pub struct Reading(BTreeMap<ResourceName, Total>);
 
-#[derive(Default)]
-struct Total {
-    sum: f64,
-    count: u32,
+/// What the series of a resource come to.
+#[derive(Debug, Clone, PartialEq)]
+enum Total {
+    Sum(f64),
+    Mean {
+        sum: f64,
+        count: u32,
+    },
+    /// What each counts, by its labels: the coming and going of one must not look like growth of the others.
+    Rate(BTreeMap<Vec<Label>, f64>),
 }
 
 impl Reading {
@@ -30,15 +37,13 @@ impl Reading {
             let Some(sample) = line.sample() else {
                 continue;
             };
-            for (name, _) in wanted.filter(|(_, term)| term.series.takes(&sample)) {
-                totals.entry(name).or_default().add(sample.value);
+            for (name, term) in wanted.filter(|(_, term)| term.series.takes(&sample)) {
+                let total = totals.entry(name);
+                total.or_insert_with(|| term.take.into()).add(&sample);
             }
         }
-        let take = |(name, total): (&ResourceName, Total)| {
-            let term = series.get(name)?;
-            Some((name.clone(), total.taken(term.take)))
-        };
-        Self(totals.into_iter().filter_map(take).collect())
+        let totals = totals.into_iter();
+        Self(totals.map(|(name, total)| (name.clone(), total)).collect())
     }
 
     /// Whether the page had none of the series.
@@ -46,24 +51,16 @@ impl Reading {
         self.0.is_empty()
     }
 
-    /// The measurements. Rates need the reading before this one and the time between the two; there is none where a counter has begun
-    /// anew. What is not finite is left out.
+    /// The measurements. Rates need the reading before this one and the time between the two. What is not finite is left out.
     pub fn resources(
         &self,
         series: &BTreeMap<ResourceName, Term>,
         before: Option<(&Self, Duration)>,
     ) -> Resources {
-        let measured = self.0.iter().filter_map(|(name, &now)| {
-            let term = series.get(name)?;
-            let value = match term.take {
-                Take::Sum | Take::Mean => now,
-                Take::Rate => {
-                    let (before, time) = before?;
-                    let growth = now - before.0.get(name)?;
-                    (growth >= 0.0).then_some(growth / time.as_secs_f64())?
-                }
-            };
-            let value = Measurement::try_from(value / term.divide_by).ok()?;
+        let measured = self.0.iter().filter_map(|(name, total)| {
+            let before = before.and_then(|(reading, time)| Some((reading.0.get(name)?, time)));
+            let value = total.value(before)? / series.get(name)?.divide_by;
+            let value = Measurement::try_from(value).ok()?;
             Some((name.as_str().to_owned(), value))
         });
         let mut resources = measured.collect();
@@ -72,22 +69,54 @@ impl Reading {
     }
 }
 
+impl From<Take> for Total {
+    fn from(take: Take) -> Self {
+        match take {
+            Take::Sum => Self::Sum(0.0),
+            Take::Mean => Self::Mean { sum: 0.0, count: 0 },
+            Take::Rate => Self::Rate(BTreeMap::new()),
+        }
+    }
+}
+
 impl Total {
-    fn add(&mut self, value: f64) {
-        self.sum += value;
-        self.count += 1;
+    fn add(&mut self, sample: &Sample) {
+        match self {
+            Self::Sum(sum) => *sum += sample.value,
+            Self::Mean { sum, count } => {
+                *sum += sample.value;
+                *count += 1;
+            }
+            Self::Rate(counters) => {
+                counters.insert(sample.labels.clone(), sample.value);
+            }
+        }
     }
 
-    fn taken(&self, take: Take) -> f64 {
-        match take {
-            Take::Sum | Take::Rate => self.sum,
-            Take::Mean => self.sum / f64::from(self.count),
+    /// What that is as a number. A rate is that of the counters which were there before too and have not begun anew, if there are any.
+    fn value(&self, before: Option<(&Self, Duration)>) -> Option<f64> {
+        match self {
+            Self::Sum(sum) => Some(*sum),
+            Self::Mean { sum, count } => Some(sum / f64::from(*count)),
+            Self::Rate(counters) => {
+                let (Self::Rate(before), time) = before? else {
+                    return None;
+                };
+                let growths = counters.iter().filter_map(|(labels, now)| {
+                    let growth = now - before.get(labels)?;
+                    (growth >= 0.0).then_some(growth)
+                });
+                let growth = growths.reduce(f64::add)?;
+                Some(growth / time.as_secs_f64())
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     const PAGE: &str = "\
@@ -144,6 +173,24 @@ odd NaN
             [at_first, begun_anew, at_once],
             [const { Resources::new() }; 3]
         );
+    }
+
+    #[rstest]
+    #[case::all_go_on("c{i=\"a\"} 400\nc{i=\"b\"} 5300\n", Some(40.0))]
+    #[case::one_vanishes("c{i=\"b\"} 5300\n", Some(20.0))]
+    #[case::one_appears("c{i=\"a\"} 400\nc{i=\"b\"} 5300\nc{i=\"c\"} 9000\n", Some(40.0))]
+    #[case::one_begins_anew("c{i=\"a\"} 7\nc{i=\"b\"} 5300\n", Some(20.0))]
+    #[case::all_begin_anew("c{i=\"a\"} 7\nc{i=\"b\"} 7\n", None)]
+    #[case::others("c{i=\"c\"} 9000\n", None)]
+    fn a_rate_is_that_of_the_series_that_go_on(#[case] page: &str, #[case] expected: Option<f64>) {
+        let series = series([("rate", term("c", Take::Rate, 1.0))]);
+        let first = Reading::of("c{i=\"a\"} 100\nc{i=\"b\"} 5000\n", &series);
+
+        let resources =
+            Reading::of(page, &series).resources(&series, Some((&first, Duration::from_secs(15))));
+
+        let rate = resources.get("rate").map(|rate| rate.value());
+        assert_eq!(rate, expected);
     }
 
     #[test]

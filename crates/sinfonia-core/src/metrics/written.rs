@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::cloudlet::Measurement;
 use crate::text::{self, WrittenText};
+use crate::time;
 
 /// Why a mapping does not say where measurements are.
 #[derive(Debug, thiserror::Error)]
@@ -368,7 +368,7 @@ impl Visitor<'_> for IntervalVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Interval, E> {
-        let time = text.parse::<SignedDuration>().ok();
+        let time = time::parse_duration(text);
         time.and_then(|time| Duration::try_from(time).ok())
             .ok_or(IntervalError)
             .and_then(interval)

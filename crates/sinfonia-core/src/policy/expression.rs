@@ -20,7 +20,7 @@ pub(super) static ENVIRONMENT: LazyLock<Arc<Env>> =
 
 /// A predicate that a cloudlet has to meet.
 #[derive(Clone)]
-pub struct Requirement(Arc<Compiled>);
+pub(super) struct Requirement(Arc<Compiled>);
 
 /// A number of which more is better.
 #[derive(Clone)]
@@ -38,13 +38,13 @@ pub(super) struct Compiled {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unmet {
     requirement: Arc<str>,
-    failure: Failure,
+    pub(super) failure: Failure,
     values: Map<String, serde_json::Value>,
 }
 
 /// Why a requirement is not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub(super) enum Failure {
     /// It is false.
     False,
     /// Something that it asks about is not known; this says what.
@@ -69,7 +69,7 @@ impl Requirement {
     }
 
     /// The predicate as it was written, in one line.
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.0.text
     }
 
@@ -135,11 +135,6 @@ impl Unmet {
     /// The predicate as it was written, in one line.
     pub fn requirement(&self) -> &str {
         &self.requirement
-    }
-
-    /// Why it is not met.
-    pub const fn failure(&self) -> &Failure {
-        &self.failure
     }
 
     /// The variables that it asks about with their values, null where they are not known.

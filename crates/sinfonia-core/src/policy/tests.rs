@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;
 
+use super::expression::Failure;
 use super::*;
 use crate::client::ClientInfo;
 use crate::cloudlet::{Cloudlet, CloudletInfo, Measurement, Resources, Surroundings};
@@ -126,7 +127,7 @@ fn the_first_requirement_that_is_not_met_counts() {
     let unmet = policy.check(&facts(&cloudlet, &client)).unwrap_err();
 
     assert_eq!(unmet.requirement(), "distance_km < 1.0");
-    assert_eq!(unmet.failure(), &Failure::False);
+    assert_eq!(unmet.failure, Failure::False);
     assert_eq!(json!(unmet.values()), json!({"distance_km": 4.5}));
 }
 
@@ -170,7 +171,7 @@ fn the_location_closest_to_the_client_counts() {
 #[case::one("requires: distance_km < 10.0\n", false)]
 #[case::a_preference("prefer: -distance_km\n", false)]
 fn a_policy_may_say_nothing(#[case] text: &str, #[case] is_empty: bool) {
-    assert_eq!(policy(text).is_empty(), is_empty);
+    assert_eq!(policy(text) == Policy::default(), is_empty);
 }
 
 #[test]
@@ -270,6 +271,23 @@ fn a_long_line_is_shown_around_the_place() {
 }
 
 #[test]
+fn a_place_is_told_where_yaml_counts_more_lines_than_others_do() {
+    // A carriage return of its own ends a line of YAML.
+    let file = format!(
+        "# first\r{{description: {}, requires: nonsense}}\n# {}",
+        "x".repeat(200),
+        "y".repeat(110)
+    );
+
+    let told = Policy::parse(&file).unwrap_err().to_string();
+
+    assert!(
+        told.starts_with("document 1, line 2, column 227: requires: "),
+        "{told}"
+    );
+}
+
+#[test]
 fn an_expression_is_at_most_1_kib_long() {
     let of_bytes = |bytes: usize| {
         let begin = "distance_km < 1.0 && ".repeat(40);
@@ -325,7 +343,7 @@ proptest! {
         let prefer = Policy::parse(&format!("prefer: {}\n", json!(text)));
 
         if let Ok(policy) = requires {
-            let told = policy.check(&facts(&cloudlet, &client)).map_err(|unmet| unmet.failure().clone());
+            let told = policy.check(&facts(&cloudlet, &client)).map_err(|unmet| unmet.failure);
             prop_assert!(!matches!(told, Err(Failure::Impossible(_))), "{:?}", told);
         }
         if let Ok(policy) = prefer {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::facts::{Facts, Scalar};
+use crate::text;
 
 /// What can be asked of a cloudlet, a client and the two together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,9 +244,7 @@ impl fmt::Display for Variable {
 
 /// A name as it has to be written: behind a dot where that is possible.
 fn write_path(formatter: &mut fmt::Formatter<'_>, group: &str, name: &str) -> fmt::Result {
-    let starts = |character: char| character.is_ascii_alphabetic() || character == '_';
-    let plain = |character: char| starts(character) || character.is_ascii_digit();
-    if name.starts_with(starts) && name.chars().all(plain) {
+    if text::is_identifier(name) {
         write!(formatter, "{group}.{name}")
     } else {
         write!(formatter, "{group}[{name:?}]")

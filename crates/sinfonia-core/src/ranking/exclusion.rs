@@ -51,6 +51,16 @@ pub enum Owner {
 }
 
 impl Exclusion {
+    /// The names of all rules.
+    pub const RULES: [&'static str; 6] = [
+        "rejected_clients",
+        "accepted_clients",
+        "recipes",
+        "matchers",
+        "recipe_requires",
+        "operator_requires",
+    ];
+
     /// The rule's name, one of a fixed few; fit for a metric's label.
     pub const fn rule(&self) -> &'static str {
         match self {

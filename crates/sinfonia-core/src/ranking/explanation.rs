@@ -74,6 +74,9 @@ pub struct Explanation {
     pub client: ExplainedClient,
     /// Best first.
     pub candidates: Vec<ExplainedCandidate>,
+    /// How many there are in all; `candidates` may hold fewer. 0 where an older Tier 1 does not say it.
+    #[serde(default)]
+    pub candidates_total: usize,
     /// Those left out.
     pub excluded: Vec<ExplainedExclusion>,
     /// How many were left out in all; `excluded` may hold fewer.
@@ -108,6 +111,7 @@ impl Explanation {
                 location: client.location(),
             },
             candidates: candidates.collect(),
+            candidates_total: ranking.candidates.len(),
             excluded: excluded.collect(),
             excluded_total: ranking.excluded.len(),
             note: None,

@@ -49,7 +49,7 @@ impl Ord for OrderKey {
 }
 
 /// Sorts candidates by their keys. A collision of hashes leaves the order to their endpoints, so that it never depends on the input's.
-pub fn order(candidates: &mut [Candidate<'_>]) {
+pub(super) fn order(candidates: &mut [Candidate<'_>]) {
     candidates.sort_unstable_by(|a, b| {
         let by_endpoint = || a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint);
         a.order.cmp(&b.order).then_with(by_endpoint)

@@ -79,7 +79,7 @@ async fn what_is_missing_or_not_finite_is_left_out_of_the_resources() {
     let server = MockServer::start().await;
     let values = ["0.25", "NaN", "+Inf", "12.5", "62"];
     for (resource, value) in RESOURCES.iter().zip(values) {
-        let query = format!("scalar({})", resource.query);
+        let query = format!("scalar({}\n)", resource.query);
         answer(&server, &query, &scalar(value)).await;
     }
 
@@ -97,7 +97,7 @@ async fn what_is_missing_or_not_finite_is_left_out_of_the_resources() {
 #[tokio::test]
 async fn a_resource_that_cannot_be_asked_for_does_not_hide_the_others() {
     let server = MockServer::start().await;
-    let query = format!("scalar({})", RESOURCES[1].query);
+    let query = format!("scalar({}\n)", RESOURCES[1].query);
     answer(&server, &query, &scalar("0.5")).await;
 
     let measured = prometheus(&server.uri()).resources(&RESOURCES).await;
@@ -105,6 +105,27 @@ async fn a_resource_that_cannot_be_asked_for_does_not_hide_the_others() {
     assert_eq!(measured.resources, measurements([("mem_ratio", 0.5)]));
     let error = measured.error.unwrap().to_string();
     assert_eq!(error, "it answered 404 Not Found: ");
+}
+
+#[tokio::test]
+async fn a_resource_that_is_slow_does_not_hide_the_others() {
+    let server = MockServer::start().await;
+    Mock::given(query_param(
+        "query",
+        format!("scalar({}\n)", RESOURCES[0].query),
+    ))
+    .respond_with(success(&scalar("1")).set_delay(Duration::from_secs(60)))
+    .mount(&server)
+    .await;
+    for resource in &RESOURCES[1..] {
+        let query = format!("scalar({}\n)", resource.query);
+        answer(&server, &query, &scalar("0.5")).await;
+    }
+
+    let measured = prometheus(&server.uri()).resources(&RESOURCES).await;
+
+    assert_eq!(measured.resources.len(), RESOURCES.len() - 1);
+    assert_eq!(measured.error.unwrap().to_string(), "it does not answer");
 }
 
 #[rstest]

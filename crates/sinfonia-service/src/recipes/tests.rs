@@ -1,5 +1,6 @@
 use std::fs;
 
+use sinfonia_core::policy::Policy;
 use tempfile::TempDir;
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -39,7 +40,7 @@ async fn an_expression_that_cannot_be_used_troubles_only_those_who_choose_cloudl
     let read = at_folder(&folder).get(UUID).await;
     let chosen_by = at_folder(&folder).with_policies().get(UUID).await;
 
-    assert!(read.unwrap().policy.is_empty());
+    assert_eq!(read.unwrap().policy, Policy::default());
     assert!(matches!(
         chosen_by,
         Err(RecipeLookupError::Unavailable { .. })
@@ -58,7 +59,7 @@ async fn what_a_recipe_requires_is_kept_with_it() {
         repository.get(UUID).await.unwrap(),
     );
 
-    assert!(!first.policy.is_empty());
+    assert_ne!(first.policy, Policy::default());
     assert!(Arc::ptr_eq(&first, &second));
 }
 

@@ -170,7 +170,11 @@ impl FromStr for AdminListen {
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+/// Reads a number from 1 on, for `value_parser`.
+///
+/// # Errors
+/// It is no number, or 0.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(number) => Ok(number),

@@ -20,7 +20,8 @@ impl Cluster {
     /// # Errors
     /// The manifest is malformed, names an unknown kind, or the API server refuses one of the objects; those before it are applied.
     pub fn apply(&self, manifest: &str) -> Result<Vec<Value>, ClusterError> {
-        yaml::documents::<Value>(manifest)?
+        yaml::documents::<Value>(manifest)
+            .map_err(|error| ClusterError::Manifest(Box::new(error)))?
             .into_iter()
             .flatten()
             .map(|object| self.apply_object(&object))

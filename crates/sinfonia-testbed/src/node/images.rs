@@ -1,25 +1,18 @@
 //! The images that a node's Pods run.
 
-use std::path::Path;
-
-use super::NodeError;
-use crate::{Binaries, Image, NodePrograms, Programs};
+use crate::{Binaries, Image, ImageError, NodePrograms, Programs};
 
 /// The image of what keeps a Pod's namespaces.
 pub(super) const PAUSE: &str = "sinfonia.test/pause:1";
 /// Images of the cluster's own Pods.
 pub(super) const COREDNS: &str = "sinfonia.test/coredns:1";
 pub(super) const PROMETHEUS: &str = "sinfonia.test/prometheus:1";
-/// Sinfonia's image, as its chart calls it.
-const SINFONIA: &str = "ghcr.io/cmusatyalab/sinfonia";
 /// The web server of the chart of helloworld.
 const NGINX: &str = "docker.io/nginxinc/nginx-unprivileged";
 
 const SINFONIA_CHART: &str = include_str!("../../../../charts/sinfonia/Chart.yaml");
 const HELLOWORLD_CHART: &str = include_str!("../../../../charts/helloworld/Chart.yaml");
 const NGINX_CONFIGURATION: &str = include_str!("nginx.conf");
-/// The certificate authorities that this machine trusts.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The name of the image that the chart of helloworld runs.
 pub(super) fn helloworld() -> String {
@@ -54,21 +47,14 @@ pub(super) fn of_the_cluster(programs: &Programs, node: &NodePrograms) -> Vec<Im
     ]
 }
 
-/// Sinfonia's own image: the programs of a build, helm, and what keeps the rules of tunnel clients.
+/// Sinfonia's own image, of the tag that its chart asks for.
 pub(super) fn of_sinfonia(
     binaries: &Binaries,
     programs: &Programs,
     node: &NodePrograms,
-) -> Result<Image, NodeError> {
-    let authorities = std::fs::read(Path::new(AUTHORITIES)).unwrap_or_default();
-    let name = format!("{SINFONIA}:{}", application_version(SINFONIA_CHART));
-    Ok(Image::new(&name)
-        .program(&binaries.tier1, "/usr/local/bin/sinfonia-tier1")
-        .program(&binaries.tier2, "/usr/local/bin/sinfonia-tier2")
-        .program(&binaries.tier3, "/usr/local/bin/sinfonia-tier3")
-        .program(&programs.helm4, "/usr/local/bin/helm")
-        .program(&node.nft, "/usr/sbin/nft")
-        .file(AUTHORITIES, authorities))
+) -> Result<Image, ImageError> {
+    let tag = application_version(SINFONIA_CHART);
+    Image::of_sinfonia(tag, binaries, &programs.helm4, &node.nft)
 }
 
 /// The `appVersion` of a chart, which is the default tag of its image.

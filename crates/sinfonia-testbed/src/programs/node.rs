@@ -75,6 +75,14 @@ impl NodePrograms {
             plugins: plugins()?,
         })
     }
+
+    /// Finds nft alone.
+    ///
+    /// # Errors
+    /// It is not installed; the text says what brings it.
+    pub fn nft_or_hint() -> Result<PathBuf, MissingNodeProgram> {
+        packaged("nft")
+    }
 }
 
 fn packaged(program: &'static str) -> Result<PathBuf, MissingNodeProgram> {

@@ -16,7 +16,7 @@ pub enum ProgramSet {
     Helm4,
     /// helm 3.
     Helm3,
-    /// Prometheus.
+    /// Prometheus and its promtool.
     Prometheus,
     /// wireguard-go.
     Wireguard,
@@ -97,7 +97,7 @@ impl ProgramSet {
             Self::Kubernetes => &["etcd", "kube-apiserver", "kube-controller-manager"],
             Self::Helm4 => &["helm 4"],
             Self::Helm3 => &["helm 3"],
-            Self::Prometheus => &["prometheus"],
+            Self::Prometheus => &["prometheus", "promtool"],
             Self::Wireguard => &["wireguard-go"],
             Self::Node => &["kubelet", "kube-scheduler", "kube-proxy"],
             Self::Containerd => &["containerd", "containerd-shim-runc-v2", "ctr"],
@@ -111,7 +111,7 @@ impl ProgramSet {
         match self {
             Self::Kubernetes => Duration::from_secs(11 * 60),
             Self::Helm4 | Self::Helm3 => Duration::from_secs(3 * 60),
-            Self::Prometheus => Duration::from_secs(4 * 60),
+            Self::Prometheus => Duration::from_secs(5 * 60),
             Self::Wireguard => Duration::from_secs(60),
             // Most of it was compiled with the control plane.
             Self::Node | Self::Containerd => Duration::from_secs(2 * 60),
@@ -148,7 +148,7 @@ impl ProgramSet {
             // The Go package of etcd's program is called `server`.
             Self::Kubernetes => &["server", "kube-apiserver", "kube-controller-manager"],
             Self::Helm4 | Self::Helm3 => &["helm"],
-            Self::Prometheus => &["prometheus"],
+            Self::Prometheus => &["prometheus", "promtool"],
             // Go calls it as the last part of its module's path.
             Self::Wireguard => &["wireguard"],
             Self::Node | Self::Containerd | Self::CoreDns => self.programs(),

@@ -16,6 +16,25 @@ use super::charts::ValueSet;
 
 /// The version of Kubernetes that templates are rendered for where no API server says one.
 pub(super) const KUBERNETES: &str = "1.37.0";
+/// What differs between two renderings of the same chart: the token, and versions, which releases change.
+const DIFFERENT_EACH_TIME: [(&str, &str); 4] = [
+    (
+        "deploy-tokens: [A-Za-z0-9+/=]{64}",
+        "deploy-tokens: [token]",
+    ),
+    (
+        r"helm\.sh/chart: sinfonia-\S+",
+        "helm.sh/chart: sinfonia-[version]",
+    ),
+    (
+        r"app\.kubernetes\.io/version: \S+",
+        "app.kubernetes.io/version: [version]",
+    ),
+    (
+        r#"ghcr\.io/cmusatyalab/sinfonia:[^"\s]+"#,
+        "ghcr.io/cmusatyalab/sinfonia:[version]",
+    ),
+];
 /// Held while helm changes the cluster: two charts that look at once whether a role is there both make it.
 static CHANGING: Mutex<()> = Mutex::new(());
 /// Far longer than a policy takes to count.
@@ -62,10 +81,10 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
     let template = ["template", "edge", "--namespace", "sinfonia"];
     let version = ["--kube-version", KUBERNETES];
 
-    // The definition of the records has a test of its own, and the token differs each time.
+    // The definition of the records has a test of its own.
     let rendered = helm.run(&[&template[..], &version, &SHARED, values].concat());
 
-    insta::with_settings!({filters => vec![("deploy-tokens: [A-Za-z0-9+/=]{64}", "deploy-tokens: [token]")]}, {
+    insta::with_settings!({filters => DIFFERENT_EACH_TIME}, {
         insta::assert_snapshot!(name, rendered);
     });
 }
@@ -84,6 +103,8 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
 #[case::a_path_that_is_none("ingress.hosts[0].paths={/}", "ingress")]
 #[case::a_quantity_that_is_none("tier2.quota.memory=lots", "quota")]
+#[case::a_shortlist_of_nobody("tier1.shortlist=0", "shortlist")]
+#[case::a_threshold_that_is_none("tier1.overload.cpu_ratio=high", "overload")]
 fn values_that_make_no_sense_are_refused(#[case] value: &str, #[case] told: &str) {
     let folder = TestFolder::new().unwrap();
     let helm = Helm::new(Programs::find_or_hint().unwrap().helm4, folder.path());
@@ -287,13 +308,17 @@ fn wait_for_policy(cluster: &Cluster, tier2: &Cluster) {
 }
 
 /// A Tier 1.
-pub(super) const TIER1: [&str; 6] = [
+pub(super) const TIER1: [&str; 10] = [
     "--set",
     "sinfoniaTier1=true",
     "--set",
     "tier1.reportTokens.existingSecret=reports,tier1.trustedProxies={10.42.0.0/16}",
     "--set",
     "tier1.cloudlets=endpoint: http://cloudlet.example/api/v1/deploy",
+    "--set",
+    "tier1.policy=requires: resources.cpu_ratio < 0.8",
+    "--set-json",
+    r#"tier1.shortlist=16,tier1.overload={"queue":1000000,"cpu_ratio":0.8},tier1.maxInFlightPerCloudlet=8"#,
 ];
 
 /// A Tier 2 with all that there is.

@@ -27,11 +27,13 @@ const OTHER_OPENRTIST: [&str; 6] = [
     r#"env=[{"name":"HOME","value":"/tmp"}],tolerations=[{"key":"amd.com/gpu","operator":"Exists"}]"#,
 ];
 /// A Tier 1 with all that there is.
-const ALL_OF_TIER1: [&str; 6] = [
+const ALL_OF_TIER1: [&str; 8] = [
     "--set",
     "tier1.operatorTokens.existingSecret=operators,tier1.matchers={network,location},tier1.allowAnonymousReports={10.0.0.0/8}",
     "--set",
     "ingress.enabled=true,service.type=LoadBalancer,podMonitor.enabled=true,podAnnotations.a=b,podLabels.c=d",
+    "--set",
+    "prometheusRule.enabled=true,grafanaDashboard.enabled=true",
     "--set-json",
     r#"env=[{"name":"RUST_LOG","value":"info"}]"#,
 ];
@@ -42,8 +44,8 @@ const NEXT_TO_NOTHING: [&str; 4] = [
     "--set",
     "networkPolicy.enabled=false,podDisruptionBudget.enabled=false,tier2.deployToken.enabled=false,service.type=NodePort",
 ];
-/// Needs a definition that comes with the Prometheus operator, which is not here.
-const NEEDS_AN_OPERATOR: &str = "PodMonitor";
+/// Need definitions that come with the Prometheus operator, which is not here.
+const NEED_AN_OPERATOR: [&str; 2] = ["PodMonitor", "PrometheusRule"];
 /// What OpenRTiST's pods need of a cluster where GPUs have a runtime class of their own.
 const RUNTIME_CLASS: &str = "\
 apiVersion: node.k8s.io/v1
@@ -78,6 +80,8 @@ impl ValueSet {
             ),
             Self::new("sinfonia", "Tier 1", &tier1),
             Self::new("sinfonia", "all of Tier 1", &all_of_tier1),
+            Self::of_environment("development"),
+            Self::of_environment("production"),
         ]
     }
 
@@ -101,6 +105,15 @@ impl ValueSet {
         let file = folder.join(format!("{uuid}.json"));
         fs::write(&file, Value::Object(values).to_string()).unwrap();
         Self::new(chart, uuid, &["--values", file.to_str().unwrap()])
+    }
+
+    /// The values that deploy/tier1/helmfile.yaml gives in one of its environments.
+    fn of_environment(environment: &'static str) -> Self {
+        let values = repository().join("deploy/tier1/values");
+        let files = ["sinfonia".to_owned(), format!("sinfonia.{environment}")];
+        let files = files.map(|file| format!("{}/{file}.yaml", values.display()));
+        let arguments = files.iter().flat_map(|file| ["--values", file]);
+        Self::new("sinfonia", environment, &arguments.collect::<Vec<_>>())
     }
 
     /// What the chart makes of them in this Namespace.
@@ -224,7 +237,7 @@ fn objects(rendered: &str) -> Vec<Value> {
     let documents = yaml::documents::<Value>(rendered).unwrap();
     let objects = documents.into_iter().flatten();
     objects
-        .filter(|object| object["kind"] != NEEDS_AN_OPERATOR)
+        .filter(|object| NEED_AN_OPERATOR.iter().all(|kind| object["kind"] != *kind))
         .collect()
 }
 

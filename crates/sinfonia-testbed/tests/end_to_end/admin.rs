@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use rstest::rstest;
-use sinfonia_testbed::Service;
+use sinfonia_testbed::{Metric, Service};
 
 use super::support::{Answer, HELLOWORLD, NEAR, World, cloudlet, eventually, key, send};
 
@@ -46,6 +46,23 @@ async fn metrics_count_requests_and_name_no_device() {
         for label in [key(1).url_safe(), key(1).to_string(), HELLOWORLD.to_owned()] {
             assert!(!metrics.text.contains(&label), "{}", metrics.text);
         }
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_those_of_the_table() {
+    let world = World::new();
+    let [tier1, tier2] = services(&world).await;
+
+    for (service, sections) in [
+        (&tier1, &["Tier 1"][..]),
+        (&tier2, &["Tier 2", "Tier 2 in a sandbox"]),
+    ] {
+        // Requests are counted by what they were.
+        world.get(&service.url()).await;
+        let metrics = admin(&world, service, "/metrics").await;
+
+        assert_eq!(Metric::exposed(&metrics.text), Metric::documented(sections));
     }
 }
 

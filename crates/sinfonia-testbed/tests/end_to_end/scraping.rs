@@ -41,7 +41,7 @@ async fn a_prometheus_is_asked_for_what_cloudlets_report_and_for_queries_of_the_
     .unwrap();
 
     let metrics = format!(
-        "{{prometheus: \"{}\", queries: {{queue: sum(queue_length)}}, interval: 1s}}",
+        "{{prometheus: \"{}\", queries: {{queue: 'sum(queue_length) # of all models'}}, interval: 1s}}",
         prometheus.url()
     );
     let tier1 = world.tier1(&scraped(&metrics), &[]).await;

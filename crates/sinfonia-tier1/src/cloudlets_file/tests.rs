@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use rstest::rstest;
 use sinfonia_service::client::ClientSettings;
+use sinfonia_service::metrics::registry as metrics;
 use tempfile::TempDir;
 
 use super::*;
@@ -194,6 +195,18 @@ async fn a_changed_token_is_taken_and_a_bad_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_changed_token_is_taken_while_the_cloudlet_file_is_bad() {
+    let folder = folder(&[("cloudlets.yaml", ONE_WITH_TOKEN), ("secrets/one", "first")]);
+    let (registry, mut follower) = open(&folder).await.unwrap();
+
+    write(&folder, "cloudlets.yaml", "endpoint: nowhere\n");
+    write(&folder, "secrets/one", "second");
+    follower.look().await;
+
+    assert_eq!(token(&registry).as_deref(), Some("Bearer second"));
+}
+
+#[tokio::test]
 async fn what_has_not_changed_is_not_laid_over_anew() {
     let folder = folder(&[
         ("cloudlets.yaml", ONE_WITH_TOKEN),
@@ -217,7 +230,8 @@ async fn open(folder: &TempDir) -> Result<(Registry, CloudletsFollower), Cloudle
 
 fn scraper(registry: &Registry) -> Scraper {
     let settings = ClientSettings::new("test");
-    Scraper::new(settings, registry.clone(), ScrapeMetrics::default()).unwrap()
+    let metrics = ScrapeMetrics::register(&mut metrics("test"));
+    Scraper::new(settings, registry.clone(), metrics).unwrap()
 }
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
@@ -234,7 +248,7 @@ fn write(folder: &TempDir, name: &str, content: &str) {
 }
 
 /// Place in the file and host of each cloudlet.
-fn hosts(registry: &Registry) -> Vec<(Option<usize>, String)> {
+fn hosts(registry: &Registry) -> Vec<(Option<u32>, String)> {
     let told = |known: &Arc<Known>| {
         (
             known.file_place(),

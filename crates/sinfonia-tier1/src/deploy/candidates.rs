@@ -1,6 +1,6 @@
 //! Which cloudlets are asked for a deployment, in which order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -125,7 +125,8 @@ pub(crate) fn rank<'a>(
 }
 
 impl Choice {
-    /// The first cloudlets of a roster, as they are now, at most this many. Others are looked at no further than it takes to know that.
+    /// The first cloudlets of a roster, as they are now: this many, or all that are refined. Others are looked at no further than it takes
+    /// to know that.
     pub(crate) fn new(
         roster: &Roster,
         wish: &Wish<'_>,
@@ -165,16 +166,27 @@ impl Choice {
                 roster.cloudlets.search(&search, judge)
             }
         };
-        let mut candidates = if wish.is_refined_by(&ranker) {
+        let candidates = if wish.is_refined_by(&ranker) {
             refined(&found, &ranker, rules.shortlist)
         } else {
             found.iter().map(Candidate::from).collect()
         };
-        candidates.truncate(most);
         Self {
             candidates,
             excluded,
         }
+    }
+
+    /// Takes over those of a later choice that are not in this one, after its own, up to this many in all. Gives what was taken over.
+    pub(crate) fn add(&mut self, later: Self, most: usize) -> Vec<Candidate> {
+        let endpoint = |candidate: &Candidate| candidate.known.cloudlet.endpoint.clone();
+        let own: HashSet<Endpoint> = self.candidates.iter().map(endpoint).collect();
+        let mut new = later.candidates;
+        new.retain(|candidate| !own.contains(&candidate.known.cloudlet.endpoint));
+        new.truncate(most.saturating_sub(own.len()));
+        self.candidates.extend_from_slice(&new);
+        self.excluded = later.excluded;
+        new
     }
 }
 

@@ -1,6 +1,7 @@
 //! Falling over from cloudlet to cloudlet, within the budget of one request.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -73,12 +74,14 @@ pub(crate) enum Finish<D> {
     Failed,
 }
 
-/// Asks candidates, best first, until as many deployments are there as are wanted. One that fails is replaced by the next.
+/// Asks candidates, best first, until as many deployments are there as are wanted. One that fails is replaced by the next. The candidates are
+/// at least as many as are wanted, or all; `more` finds those that come after them, and is not begun before there may be a need.
 ///
 /// No new one is asked when the time is too short, or when nobody waits for the result any longer. `attempt` ends within its time; where
 /// nothing comes of it, the candidate was not asked, and its turn comes once more when all others have had theirs.
 pub(crate) async fn race<C, D, F>(
     candidates: Vec<C>,
+    more: impl Future<Output = Vec<C>>,
     rules: Rules,
     is_awaited: impl Fn() -> bool,
     attempt: impl Fn(C, Turn) -> F,
@@ -87,12 +90,23 @@ where
     C: Clone,
     F: Future<Output = Option<Verdict<D>>>,
 {
-    let mut queue = waiting(candidates);
-    let at_once = rules.wanted.min(queue.len());
+    let mut queue: VecDeque<_> = waiting(candidates, 0).collect();
+    let (places, mut more) = (queue.len(), Some(more));
+    let at_once = rules.wanted.min(places);
+    // Counted when it is really begun: a refusal may come in between.
+    let tried = AtomicUsize::new(0);
     let mut running = FuturesUnordered::new();
-    let (mut deployed, mut failures, mut tried) = (Vec::new(), Vec::new(), 0);
+    let (mut deployed, mut failures) = (Vec::new(), Vec::new());
     let finish = loop {
         let free = rules.wanted.saturating_sub(deployed.len() + running.len());
+        let fresh = queue.partition_point(|waiting| !waiting.was_put_back);
+        if fresh <= free
+            && let Some(more) = more.take()
+        {
+            let put_back = queue.split_off(fresh);
+            queue.extend(waiting(more.await, places));
+            queue.extend(put_back);
+        }
         let starting = free.min(queue.len());
         let is_last = starting == queue.len();
         match rules.budget.next_try(rules.started.elapsed(), is_last) {
@@ -104,9 +118,12 @@ where
                         is_last_resort,
                     };
                     let attempt = attempt(waiting.candidate.clone(), turn);
-                    running.push(async move { (waiting, attempt.await) });
+                    let tried = &tried;
+                    running.push(async move {
+                        tried.fetch_add(1, Ordering::Relaxed);
+                        (waiting, attempt.await)
+                    });
                 }
-                tried += starting;
             }
             _ => queue.clear(),
         }
@@ -119,12 +136,13 @@ where
                 failures.push((waiting.place, failure));
             }
             Some((waiting, None)) => {
-                tried -= 1;
+                tried.fetch_sub(1, Ordering::Relaxed);
                 queue.extend(waiting.put_back());
             }
             None => break in_order(deployed),
         }
     };
+    let tried = tried.load(Ordering::Relaxed);
     Race {
         finish,
         tried,
@@ -143,14 +161,13 @@ impl<C> Waiting<C> {
     }
 }
 
-fn waiting<C>(candidates: Vec<C>) -> VecDeque<Waiting<C>> {
-    let places = candidates.into_iter().enumerate();
-    let waiting = places.map(|(place, candidate)| Waiting {
+fn waiting<C>(candidates: Vec<C>, first_place: usize) -> impl Iterator<Item = Waiting<C>> {
+    let places = (first_place..).zip(candidates);
+    places.map(|(place, candidate)| Waiting {
         place,
         candidate,
         was_put_back: false,
-    });
-    waiting.collect()
+    })
 }
 
 fn in_order<D>(mut deployed: Vec<(usize, D)>) -> Finish<D> {

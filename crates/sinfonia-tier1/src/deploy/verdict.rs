@@ -9,9 +9,8 @@ use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_service::problem::Problem;
 
 use crate::forward::{Answer, CallError};
+use crate::in_flight::RETRY_BUSY;
 
-/// Seconds after which one of the requests in flight to a cloudlet is usually done.
-const RETRY_BUSY: u64 = 1;
 /// Seconds after which another try makes sense where no cloudlet said so.
 const RETRY_AFTER: u64 = 5;
 /// Failures that the client is told one by one.

@@ -111,9 +111,8 @@ pub(super) fn check(
         check_anonymous(here, holder, endpoint)?;
     }
     if takes_uuid(here, authority)
-        && let Some(owner) = state.file_owner(uuid).filter(|owner| *owner != endpoint)
+        && let Some(owner) = state.file_owner(uuid).filter(|owner| owner != endpoint)
     {
-        let owner = owner.clone();
         return Err(ReportRefusal::UuidOfFile { uuid, owner });
     }
     match authority {
@@ -147,9 +146,8 @@ fn check_anonymous(
 fn check_endpoint(here: Option<&Known>, uuid: Uuid, now: Timestamp) -> Result<(), ReportRefusal> {
     let Some(here) = here else { return Ok(()) };
     let named = here
-        .file()
-        .filter(|file| file.names_uuid())
-        .map(|file| file.uuid());
+        .file_uuid()
+        .filter(|uuid| *uuid != here.cloudlet.endpoint.uuid());
     let owner = named.or_else(|| here.is_held(now).then_some(here.cloudlet.uuid));
     match owner.filter(|owner| *owner != uuid) {
         None => Ok(()),

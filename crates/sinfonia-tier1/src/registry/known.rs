@@ -5,8 +5,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use sinfonia_core::cloudlet::{Cloudlet, CloudletInfo, Surroundings};
 use sinfonia_core::load::{Load, Placed, Thresholds};
-use sinfonia_core::ranking::{Class, Conditions};
+use sinfonia_core::ranking::Conditions;
 use sinfonia_service::tokens::OwnToken;
+use uuid::Uuid;
 
 use super::parts::{FileSide, Parts, Report, ReportMarks};
 use crate::tally::Tally;
@@ -41,38 +42,57 @@ pub struct FileCloudlet {
 pub struct Known {
     /// The cloudlet, ready to be ranked.
     pub cloudlet: Cloudlet,
-    file: Option<Arc<FileSide>>,
-    report: Option<ReportMarks>,
-    /// The reported cloudlet, where the file makes another one of it.
-    reported: Option<Box<Cloudlet>>,
+    sides: Sides,
     surroundings: Option<Arc<Surroundings>>,
     load: Load,
     tally: Tally,
 }
 
+/// Who speaks of a cloudlet.
+#[derive(Debug, Clone, PartialEq)]
+enum Sides {
+    /// The file alone, which says all there is. Its place in there, and the token that its Tier 2 wants to see.
+    File(u32, Option<Arc<OwnToken>>),
+    /// A report alone, which says all there is.
+    Report(ReportMarks),
+    /// The file with a report or measurements.
+    Both(Box<(FileSide, Option<Report>)>),
+}
+
 impl Known {
     /// How it became known.
     pub const fn origin(&self) -> Origin {
-        match (&self.file, &self.report) {
-            (None, _) => Origin::Report,
-            (Some(_), None) => Origin::File,
-            (Some(_), Some(_)) => Origin::Joined,
+        match &self.sides {
+            Sides::File(..) => Origin::File,
+            Sides::Report(_) => Origin::Report,
+            Sides::Both(both) => match both.1 {
+                None => Origin::File,
+                Some(_) => Origin::Joined,
+            },
         }
     }
 
     /// Its place in the cloudlet file, from 0; `None` where the file does not name it.
-    pub fn file_place(&self) -> Option<usize> {
-        self.file.as_ref().map(|file| file.place)
+    pub const fn file_place(&self) -> Option<u32> {
+        match &self.sides {
+            Sides::File(place, _) => Some(*place),
+            Sides::Report(_) => None,
+            Sides::Both(both) => Some(both.0.place),
+        }
     }
 
     /// The token that its Tier 2 wants to see.
     pub fn token(&self) -> Option<&OwnToken> {
-        self.file.as_ref()?.token.as_deref()
+        match &self.sides {
+            Sides::File(_, token) => token.as_deref(),
+            Sides::Report(_) => None,
+            Sides::Both(both) => both.0.token.as_deref(),
+        }
     }
 
     /// Whether an operator wrote down its endpoint, so that requests may go to any address that it leads to.
     pub const fn is_from_file(&self) -> bool {
-        self.file.is_some()
+        !matches!(self.sides, Sides::Report(_))
     }
 
     /// What counts the placements there.
@@ -89,17 +109,7 @@ impl Known {
         // A clock that was set back must not make a report one of the future.
         let age_s = age.map(|age| age.as_secs_f64().max(0.0));
         let placed = self.tally.placed().since_report;
-        let is_overloaded = self.load.is_overloaded(placed, age_s);
-        Conditions {
-            class: if is_overloaded {
-                Class::Overloaded
-            } else {
-                Class::Normal
-            },
-            rtt_ms: None,
-            deployments: age_s.map(|_| f64::from(placed)),
-            age_s,
-        }
+        self.load.conditions(placed, age_s)
     }
 
     /// Puts a cloudlet together; `None` when nothing is said of it. The load of one that neither reports nor is measured is what the file
@@ -111,14 +121,15 @@ impl Known {
         } else {
             Load::default().reported(thresholds, &cloudlet.resources, Placed::default(), None)
         };
-        let is_joined = parts.file.is_some();
-        let marks = parts.report.as_ref().map(|report| report.marks);
-        let reported = parts.report.filter(|_| is_joined);
+        let sides = match (parts.file, parts.report) {
+            (None, None) => return None,
+            (None, Some(report)) => Sides::Report(report.marks),
+            (Some(file), None) if file.measured.is_none() => Sides::File(file.place, file.token),
+            (Some(file), report) => Sides::Both(Box::new((file, report))),
+        };
         Some(Self {
             cloudlet,
-            file: parts.file,
-            report: marks,
-            reported: reported.map(|report| Box::new(report.cloudlet)),
+            sides,
             surroundings: parts.surroundings,
             load,
             tally: parts.tally,
@@ -127,13 +138,28 @@ impl Known {
 
     /// What it was put together from.
     pub(super) fn parts(&self) -> Parts {
-        let reported = self.reported.as_deref().unwrap_or(&self.cloudlet);
+        let (file, report) = match &self.sides {
+            Sides::File(place, token) => {
+                let file = FileSide {
+                    place: *place,
+                    token: token.clone(),
+                    cloudlet: self.cloudlet.clone(),
+                    measured: None,
+                };
+                (Some(file), None)
+            }
+            Sides::Report(marks) => {
+                let report = Report {
+                    marks: *marks,
+                    cloudlet: self.cloudlet.clone(),
+                };
+                (None, Some(report))
+            }
+            Sides::Both(both) => (Some(both.0.clone()), both.1.clone()),
+        };
         Parts {
-            file: self.file.clone(),
-            report: self.report.map(|marks| Report {
-                marks,
-                cloudlet: reported.clone(),
-            }),
+            file,
+            report,
             surroundings: self.surroundings.clone(),
             load: self.load.clone(),
             tally: self.tally.clone(),
@@ -154,26 +180,61 @@ impl Known {
         Self { load, ..self }
     }
 
-    pub(super) const fn file(&self) -> Option<&Arc<FileSide>> {
-        self.file.as_ref()
+    /// The uuid that the file gives it.
+    pub(super) fn file_uuid(&self) -> Option<Uuid> {
+        match &self.sides {
+            Sides::File(..) => Some(self.cloudlet.uuid),
+            Sides::Report(_) => None,
+            Sides::Both(both) => Some(both.0.cloudlet.uuid),
+        }
+    }
+
+    /// The uuid that the file gives it, while it goes by another.
+    pub(super) fn hidden_uuid(&self) -> Option<Uuid> {
+        self.file_uuid().filter(|uuid| *uuid != self.cloudlet.uuid)
     }
 
     /// When it reported; `None` once that is too long ago, and when it never did.
     fn reports_since(&self) -> Option<Timestamp> {
-        self.report.filter(|report| !report.silent)?;
-        let said = self.reported.as_deref().unwrap_or(&self.cloudlet);
-        said.last_update
+        self.marks().filter(|marks| !marks.silent)?;
+        self.reported()?.last_update
+    }
+
+    /// The cloudlet as it was reported.
+    fn reported(&self) -> Option<&Cloudlet> {
+        match &self.sides {
+            Sides::File(..) => None,
+            Sides::Report(_) => Some(&self.cloudlet),
+            Sides::Both(both) => both.1.as_ref().map(|report| &report.cloudlet),
+        }
     }
 
     /// When it reported or when it was measured, whichever is longer ago and not too long; `None` when neither is so.
     pub(super) fn oldest_news(&self) -> Option<Timestamp> {
-        let measured = self.file.as_ref().and_then(|file| file.measured_since());
+        let measured = match &self.sides {
+            Sides::Both(both) => both.0.measured_since(),
+            Sides::File(..) | Sides::Report(_) => None,
+        };
         self.reports_since().into_iter().chain(measured).min()
+    }
+
+    fn marks(&self) -> Option<ReportMarks> {
+        match &self.sides {
+            Sides::File(..) => None,
+            Sides::Report(marks) => Some(*marks),
+            Sides::Both(both) => both.1.as_ref().map(|report| report.marks),
+        }
+    }
+
+    /// Whether it reported, is silent now, and did not say before that it drains, as one does that is shut down.
+    pub(super) fn is_missed(&self) -> bool {
+        let drained = self.reported().is_some_and(|reported| reported.draining);
+        self.marks().is_some_and(|marks| marks.silent) && !drained
     }
 
     /// Whether it was reported with a token, lately or not.
     pub(super) fn belongs_to_token(&self) -> bool {
-        self.report.is_some_and(|report| report.with_token)
+        self.marks().is_some_and(|marks| marks.with_token)
     }
 
     /// Whether somebody with a token reports it at the moment.

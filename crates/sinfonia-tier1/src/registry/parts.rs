@@ -6,14 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use sinfonia_core::cloudlet::{Cloudlet, CloudletInfo, Measurements, Resources, Surroundings};
 use sinfonia_core::load::Load;
 use sinfonia_service::tokens::OwnToken;
-use uuid::Uuid;
 
 use super::known::{FileCloudlet, SILENCE};
 use super::pools::Pools;
 use crate::tally::Tally;
 
 /// Time after which measurements count no more where newer ones are told otherwise: three reports.
-const STALE: SignedDuration = SignedDuration::from_secs(45);
+pub(super) const STALE: SignedDuration = SignedDuration::from_secs(45);
 /// Time between two looks at the load of a cloudlet at least, where it is measured more often than it would report: what is placed there
 /// counts until so many looks later, because measurements are means of a minute.
 const LOOKS_APART: SignedDuration = SignedDuration::from_secs(12);
@@ -21,7 +20,7 @@ const LOOKS_APART: SignedDuration = SignedDuration::from_secs(12);
 /// What a cloudlet is made of; of one that nobody names or reports nothing is left.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Parts {
-    pub(super) file: Option<Arc<FileSide>>,
+    pub(super) file: Option<FileSide>,
     pub(super) report: Option<Report>,
     /// What was found out about its endpoint's host; `None` as long as nothing was.
     pub(super) surroundings: Option<Arc<Surroundings>>,
@@ -34,16 +33,16 @@ pub(super) struct Parts {
 /// What the file says of a cloudlet.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FileSide {
-    pub(super) place: usize,
-    pub(super) token: Option<Box<OwnToken>>,
+    pub(super) place: u32,
+    pub(super) token: Option<Arc<OwnToken>>,
     /// The cloudlet as it would be without reports and measurements.
     pub(super) cloudlet: Cloudlet,
-    measured: Option<Measured>,
+    pub(super) measured: Option<Measured>,
 }
 
 /// What was measured of a cloudlet of the file beside its reports.
 #[derive(Debug, Clone, PartialEq)]
-struct Measured {
+pub(super) struct Measured {
     resources: Measurements,
     at: Timestamp,
     /// When its load was looked at for the last time on account of a measurement.
@@ -84,7 +83,7 @@ pub(super) struct ReportMarks {
 
 impl Parts {
     /// Takes over what the file says. What it said before is kept in memory where it is the same.
-    pub(super) fn set_file(&mut self, place: usize, file: FileCloudlet, pools: &mut Pools) {
+    pub(super) fn set_file(&mut self, place: u32, file: FileCloudlet, pools: &mut Pools) {
         let mut cloudlet = self.resolve(file.info, pools);
         let before = self.file.as_ref();
         if let Some(same) = before
@@ -94,12 +93,12 @@ impl Parts {
             cloudlet.placement = Arc::clone(same);
         }
         let measured = before.and_then(|before| before.measured.clone());
-        self.file = Some(Arc::new(FileSide {
+        self.file = Some(FileSide {
             place,
-            token: file.token.map(Box::new),
+            token: file.token.map(Arc::new),
             cloudlet,
             measured,
-        }));
+        });
     }
 
     /// Takes over what was measured, if the file names the cloudlet.
@@ -110,7 +109,7 @@ impl Parts {
         pools: &mut Pools,
     ) -> Option<Judging> {
         let reported_at = self.report.as_ref().and_then(Report::at);
-        let file = Arc::make_mut(self.file.as_mut()?);
+        let file = self.file.as_mut()?;
         let judged_at = file.measured.as_ref().map(|measured| measured.judged_at);
         let last = judged_at.max(reported_at);
         let is_due = last.is_none_or(|last| last.duration_until(now) >= LOOKS_APART);
@@ -135,7 +134,7 @@ impl Parts {
 
     /// Forgets what was measured; tells whether anything was.
     pub(super) fn unset_measured(&mut self) -> bool {
-        let file = self.file.as_mut().map(Arc::make_mut);
+        let file = self.file.as_mut();
         file.is_some_and(|file| file.measured.take().is_some())
     }
 
@@ -151,7 +150,7 @@ impl Parts {
         if let Some(report) = &mut self.report {
             report.marks.silent |= report.at().is_none_or(is_old);
         }
-        let file = self.file.as_mut().map(Arc::make_mut);
+        let file = self.file.as_mut();
         if let Some(measured) = file.and_then(|file| file.measured.as_mut()) {
             measured.silent |= is_old(measured.at);
         }
@@ -187,7 +186,7 @@ impl Parts {
             return false;
         }
         if let Some(file) = &mut self.file {
-            place(&mut Arc::make_mut(file).cloudlet, surroundings);
+            place(&mut file.cloudlet, surroundings);
         }
         if let Some(report) = &mut self.report {
             place(&mut report.cloudlet, surroundings);
@@ -217,16 +216,6 @@ impl Parts {
 }
 
 impl FileSide {
-    /// The identity that the file gives.
-    pub(super) const fn uuid(&self) -> Uuid {
-        self.cloudlet.uuid
-    }
-
-    /// Whether the file says the identity itself, instead of leaving it to the endpoint.
-    pub(super) fn names_uuid(&self) -> bool {
-        self.uuid() != self.cloudlet.endpoint.uuid()
-    }
-
     /// When it was measured; `None` once that is too long ago, and when it never was.
     pub(super) fn measured_since(&self) -> Option<Timestamp> {
         let measured = self.measured.as_ref()?;

@@ -1,9 +1,11 @@
 //! The registry's content and what may happen to it, without locks and clocks.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod replacement;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sinfonia_core::cloudlet::{CloudletInfo, Resources, Surroundings};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::{Fleet, Member};
@@ -12,10 +14,10 @@ use uuid::Uuid;
 
 use super::authority::{self, ReportAuthority, ReportRefusal};
 use super::entry::Entry;
-use super::known::{FileCloudlet, Known, Origin, SILENCE};
-use super::parts::{Judging, Parts, Report};
+use super::known::{Known, Origin, SILENCE};
+use super::parts::{Judging, Parts, STALE};
 use super::pools::Pools;
-use super::{Expired, Reported};
+use super::{Expired, News, Reported};
 
 /// All cloudlets at a time. A clone costs next to nothing.
 #[derive(Debug, Clone, Default)]
@@ -32,8 +34,8 @@ pub(super) struct State {
     roster: Roster,
     /// Whether the roster is another one than before, in more than what cloudlets report.
     is_new: bool,
-    /// The uuids that the file gives, also while an entry goes by that of its report.
-    file_uuids: HashMap<Uuid, Endpoint>,
+    /// The uuids that the file gives to entries which go by that of their report.
+    hidden_uuids: HashMap<Uuid, Endpoint>,
     /// Those that report or are measured, the one of which the older of the two is longest ago first.
     reporting: BTreeSet<(Timestamp, Endpoint)>,
     /// Those whose place or networks have to be found out.
@@ -41,6 +43,10 @@ pub(super) struct State {
     /// Above which measurements a cloudlet counts as overloaded.
     thresholds: Thresholds,
     pools: Pools,
+    /// How many of the file reported and are missed.
+    missed: usize,
+    /// How many were dropped that are missed.
+    lost: u64,
 }
 
 impl Roster {
@@ -80,30 +86,15 @@ impl State {
     }
 
     /// The endpoint that the file gives this uuid to.
-    pub(super) fn file_owner(&self, uuid: Uuid) -> Option<&Endpoint> {
-        self.file_uuids.get(&uuid)
+    pub(super) fn file_owner(&self, uuid: Uuid) -> Option<Endpoint> {
+        let mut bearers = self.roster.cloudlets.of_uuid(uuid).map(Member::now);
+        let owner = bearers.find(|known| known.file_uuid() == Some(uuid));
+        let owner = owner.map(|known| known.cloudlet.endpoint.clone());
+        owner.or_else(|| self.hidden_uuids.get(&uuid).cloned())
     }
 
     pub(super) const fn wanting(&self) -> &BTreeSet<Endpoint> {
         &self.wanting
-    }
-
-    /// Makes these the cloudlets of the file. What was reported stays, unless the file now gives its uuid to another.
-    pub(super) fn replace_file(&mut self, cloudlets: Vec<FileCloudlet>) {
-        let given = |file: &FileCloudlet| (uuid_of(&file.info), file.info.endpoint.clone());
-        let given = cloudlets.iter().map(given).collect();
-        let before = std::mem::replace(&mut self.file_uuids, given);
-        let left = self.let_go(before.into_values(), &cloudlets);
-        for (place, file) in cloudlets.into_iter().enumerate() {
-            self.put_file_cloudlet(place, file);
-        }
-        self.take_file_uuids();
-        for known in left {
-            let uuid = known.cloudlet.uuid;
-            if !self.file_uuids.contains_key(&uuid) && self.holder(uuid).is_none() {
-                self.put(known);
-            }
-        }
     }
 
     /// Takes a report in.
@@ -167,7 +158,10 @@ impl State {
         {
             let mut parts = parts_of(self.at(&endpoint).as_deref());
             if parts.file.is_none() {
-                self.remove(&endpoint);
+                let said_farewell = self
+                    .remove(&endpoint)
+                    .is_some_and(|known| known.cloudlet.draining);
+                self.lost += u64::from(!said_farewell);
                 expired.dropped.push(endpoint);
                 continue;
             }
@@ -176,6 +170,18 @@ impl State {
             expired.silent.push(endpoint);
         }
         expired
+    }
+
+    /// How fresh what is known is.
+    pub(super) fn news(&self, now: Timestamp) -> News {
+        let age = |at: &Timestamp| at.duration_until(now).max(SignedDuration::ZERO);
+        let oldest_first = self.reporting.iter().map(|(at, _)| age(at));
+        News {
+            oldest: oldest_first.clone().next().unwrap_or_default(),
+            stale: oldest_first.take_while(|age| *age > STALE).count(),
+            silent: self.missed,
+            lost: self.lost,
+        }
     }
 
     /// Takes over what was found out about endpoints.
@@ -188,65 +194,6 @@ impl State {
             if parts.set_surroundings(surroundings) {
                 self.put_parts(parts);
             }
-        }
-    }
-
-    /// Takes out the cloudlets at these endpoints that the file no longer names, and gives what is left of them, with a token first.
-    fn let_go(
-        &mut self,
-        before: impl Iterator<Item = Endpoint>,
-        file: &[FileCloudlet],
-    ) -> Vec<Known> {
-        let named: HashSet<&Endpoint> = file.iter().map(|file| &file.info.endpoint).collect();
-        let gone = before.filter(|endpoint| !named.contains(endpoint));
-        let reported = gone.filter_map(|endpoint| {
-            let parts = self.remove(&endpoint)?.parts();
-            let report = parts.report.filter(|report| !report.marks.silent)?;
-            let parts = Parts {
-                file: None,
-                report: Some(report),
-                ..parts
-            };
-            Known::of(parts, &self.thresholds)
-        });
-        let mut left: Vec<Known> = reported.collect();
-        left.sort_by(|a, b| {
-            let tokens = b.belongs_to_token().cmp(&a.belongs_to_token());
-            tokens.then_with(|| a.cloudlet.endpoint.cmp(&b.cloudlet.endpoint))
-        });
-        left
-    }
-
-    fn put_file_cloudlet(&mut self, place: usize, file: FileCloudlet) {
-        let endpoint = file.info.endpoint.clone();
-        let before = self.at(&endpoint);
-        let mut parts = parts_of(before.as_deref());
-        parts.set_file(place, file, &mut self.pools);
-        let is_robbed = |report: &Report| {
-            let owner = self.file_uuids.get(&report.cloudlet.uuid);
-            report.marks.with_token && owner.is_some_and(|owner| *owner != endpoint)
-        };
-        if parts.report.as_ref().is_some_and(is_robbed) {
-            parts.report = None;
-        }
-        let known = Known::of(parts, &self.thresholds);
-        if before.as_deref() != known.as_ref()
-            && let Some(known) = known
-        {
-            self.put(known);
-        }
-    }
-
-    /// Drops the cloudlets that reported a uuid which the file gives to another.
-    fn take_file_uuids(&mut self) {
-        let cloudlets = &self.roster.cloudlets;
-        let robbed = self.file_uuids.iter().flat_map(|(uuid, owner)| {
-            let bearers = cloudlets.of_uuid(*uuid);
-            let endpoints = bearers.map(|entry| entry.placement().endpoint.clone());
-            endpoints.filter(move |endpoint| endpoint != owner)
-        });
-        for endpoint in robbed.collect::<Vec<_>>() {
-            self.remove(&endpoint);
         }
     }
 
@@ -307,21 +254,31 @@ impl State {
     fn count(&mut self, known: &Known) {
         let endpoint = &known.cloudlet.endpoint;
         self.roster.origins[known.origin() as usize] += 1;
+        self.missed += usize::from(known.is_missed());
         if let Some(at) = known.oldest_news() {
             self.reporting.insert((at, endpoint.clone()));
         }
         if known.cloudlet.wants_surroundings() {
             self.wanting.insert(endpoint.clone());
         }
+        if let Some(uuid) = known.hidden_uuid() {
+            self.hidden_uuids.insert(uuid, endpoint.clone());
+        }
     }
 
     fn uncount(&mut self, known: &Known) {
         let endpoint = &known.cloudlet.endpoint;
         self.roster.origins[known.origin() as usize] -= 1;
+        self.missed -= usize::from(known.is_missed());
         if let Some(at) = known.oldest_news() {
             self.reporting.remove(&(at, endpoint.clone()));
         }
         self.wanting.remove(endpoint);
+        if let Some(uuid) = known.hidden_uuid()
+            && self.hidden_uuids.get(&uuid) == Some(endpoint)
+        {
+            self.hidden_uuids.remove(&uuid);
+        }
     }
 }
 

@@ -20,10 +20,12 @@ use sinfonia_core::cloudlet::CloudletInfo;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::Member;
 use sinfonia_service::json::{Json, JsonList};
+use sinfonia_service::metrics::zeroed;
 use sinfonia_service::problem::Problem;
 use sinfonia_service::proxies::TrustedProxies;
 use uuid::Uuid;
 
+use crate::aside::aside;
 use crate::deploy::{count, malformed, pairs};
 use crate::registry::{Entry, Registry, ReportAuthority, ReportRefusal, Reported, Roster};
 use crate::report_access::{AccessError, ReportAccess};
@@ -32,6 +34,9 @@ use crate::report_access::{AccessError, ReportAccess};
 const REPORT_BYTES: usize = 64 * 1024;
 /// Most cloudlets of a page: a few MiB.
 const LONGEST_PAGE: usize = 10_000;
+
+/// What may come of a report.
+const REPORT_OUTCOMES: [&str; 4] = ["taken", "unauthorized", "forbidden", "malformed"];
 
 /// What these routes work on.
 pub struct CloudletsState {
@@ -46,7 +51,7 @@ pub struct CloudletsState {
 }
 
 /// Counts reports by what came of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ReportMetrics(Family<ReportLabels, Counter>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,7 +62,9 @@ struct ReportLabels {
 impl ReportMetrics {
     /// Adds `reports_total` to the registry.
     pub fn register(metrics: &mut Metrics) -> Self {
-        let new = Self::default();
+        let new = Self(zeroed(
+            REPORT_OUTCOMES.map(|outcome| ReportLabels { outcome }),
+        ));
         metrics.register("reports", "Reports of cloudlets received", new.0.clone());
         new
     }
@@ -109,9 +116,7 @@ pub(super) async fn list(
     if let Some(page) = PageQuery::parse(query.as_deref())? {
         return Ok(page.of(&roster));
     }
-    // A million of them take seconds to sort.
-    let sorted = tokio::task::spawn_blocking(move || sorted(&roster)).await;
-    let entries = sorted.map_err(|_| Problem::internal("the list could not be made"))?;
+    let entries = aside(move || sorted(&roster)).await?;
     let infos = entries.into_iter().map(|entry| entry.now().cloudlet.info());
     Ok(JsonList(infos).into_response())
 }
@@ -175,9 +180,9 @@ fn place(value: &str) -> Result<u64, Problem> {
 }
 
 fn sorted(roster: &Roster) -> Vec<Entry> {
-    let place = |entry: &Entry| entry.now().file_place().unwrap_or(usize::MAX);
+    let place = |entry: &Entry| entry.now().file_place().unwrap_or(u32::MAX);
     let entries = roster.cloudlets.iter();
-    let mut placed: Vec<(usize, Entry)> =
+    let mut placed: Vec<(u32, Entry)> =
         entries.map(|entry| (place(entry), entry.clone())).collect();
     placed.sort_unstable_by(|(a, one), (b, other)| {
         let (one, other) = (one.placement(), other.placement());

@@ -4,10 +4,9 @@ use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue};
-use sinfonia_core::cloudlet::CandidateInfo;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_service::deploy_path::DeployPath;
-use sinfonia_service::json::Json;
+use sinfonia_service::json::{Json, JsonList};
 use sinfonia_service::problem::Problem;
 use sinfonia_service::request_id::RequestId;
 use sinfonia_service::trace_parent::TraceParent;
@@ -98,23 +97,20 @@ pub(super) async fn candidates(
     sender: Sender,
     Extension(request_id): Extension<RequestId>,
     Extension(trace): Extension<TraceParent>,
-) -> Result<Json<Vec<CandidateInfo>>, Problem> {
+) -> Result<Response, Problem> {
     let request = request(path, query.as_deref(), &sender, request_id, trace)?;
     let recipe = deployer.recipes.get(request.recipe).await?;
     let most = request
         .query
         .results
         .map_or(usize::MAX, |results| results.get());
-    let candidates = deployer.choose(&request, &recipe, most).candidates;
+    let candidates = deployer.choose(&request, &recipe, most).await?.candidates;
     if candidates.is_empty() {
         return Err(Problem::not_found(request.without_candidates()));
     }
-    let ranked = candidates.iter().zip(1..);
-    Ok(Json(
-        ranked
-            .map(|(candidate, rank)| candidate.info(rank))
-            .collect(),
-    ))
+    let ranked = (1..).zip(candidates).take(most);
+    let infos = ranked.map(|(rank, candidate)| candidate.info(rank));
+    Ok(JsonList(infos).into_response())
 }
 
 fn answer(decision: Decision<Vec<CloudletDeployment>>) -> Response {

@@ -19,12 +19,11 @@ use super::deploy::X_SINFONIA_CLOUDLET;
 use crate::callers::Sender;
 use crate::deploy::{DeployQuery, Deployer};
 use crate::forward::{Answer, Call, CallError};
+use crate::in_flight::RETRY_BUSY;
 use crate::registry::Known;
 
 /// Time that the cloudlet gets: existing clients give up after 10 seconds.
 const TIMEOUT: Duration = Duration::from_secs(9);
-/// Seconds after which one of the requests in flight to a cloudlet is usually done.
-const RETRY_BUSY: u64 = 1;
 
 /// The header that names the cloudlet.
 type Named = AppendHeaders<[(HeaderName, String); 1]>;

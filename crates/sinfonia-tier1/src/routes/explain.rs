@@ -14,6 +14,7 @@ use sinfonia_service::json::Json;
 use sinfonia_service::problem::Problem;
 use uuid::Uuid;
 
+use crate::aside::aside;
 use crate::callers::{Callers, Sender};
 use crate::deploy::{Deployer, Wish, count, identity, malformed, pairs};
 
@@ -79,24 +80,28 @@ pub(super) async fn explain(
             (Policy::default(), Some(note))
         }
     };
-    let wish = Wish {
-        recipe: question.recipe,
-        policy: &policy,
-        key: &question.key,
-        client,
-        round_trips: &question.round_trips(&sender),
-        only: None,
-        exclude: &[],
-        remembered: &remembered,
-        circuits: &deployer.circuits,
-    };
-    let roster = deployer.registry.roster();
-    let snapshot = roster.snapshot();
-    let ranking = deployer.rank(&roster, &snapshot, &wish);
-    Ok(Json(Explanation {
-        note,
-        ..Explanation::new(&client, &ranking, question.limit)
-    }))
+    let round_trips = question.round_trips(&sender);
+    let explanation = aside(move || {
+        let wish = Wish {
+            recipe: question.recipe,
+            policy: &policy,
+            key: &question.key,
+            client,
+            round_trips: &round_trips,
+            only: None,
+            exclude: &[],
+            remembered: &remembered,
+            circuits: &deployer.circuits,
+        };
+        let roster = deployer.registry.roster();
+        let snapshot = roster.snapshot();
+        let ranking = deployer.rank(&roster, &snapshot, &wish);
+        Explanation {
+            note,
+            ..Explanation::new(&client, &ranking, question.limit)
+        }
+    });
+    explanation.await.map(Json)
 }
 
 impl Question {

@@ -9,7 +9,7 @@ use http::header::{ACCEPT, AUTHORIZATION};
 use sinfonia_core::cloudlet::{Resources, normalise_resources};
 use sinfonia_core::metrics::{MetricsSource, Reading, ResourceName, Term};
 use sinfonia_service::client::{ReadError, read_bounded};
-use sinfonia_service::prometheus::{Prometheus, QueryError, RESOURCES, ResourceQuery};
+use sinfonia_service::prometheus::{Measured, Prometheus, QueryError, RESOURCES, ResourceQuery};
 use sinfonia_service::tokens::OwnToken;
 use tokio::time::Instant;
 use url::Url;
@@ -66,9 +66,19 @@ pub(super) enum ScrapeError {
     /// A page is too long or broke off.
     #[error("its page cannot be read")]
     Read(#[source] ReadError),
+    /// A query of the file has a result, and it is no number: it matches nothing, or several series.
+    #[error("its query `{0}` gives no single number; where it gives several, wrap it in sum(…)")]
+    NoNumber(ResourceName),
     /// All went well, and nothing of it was there.
     #[error("none of what is asked for is measured there")]
     Nothing,
+}
+
+impl ScrapeError {
+    /// Whether there was no answer.
+    const fn is_trouble(&self) -> bool {
+        !matches!(self, Self::NoNumber(_) | Self::Nothing)
+    }
 }
 
 impl Source {
@@ -139,8 +149,7 @@ impl Page {
 impl Scraped {
     /// Whether it says nothing about the cloudlet, not even that nothing is measured there.
     pub(super) fn is_failure(&self) -> bool {
-        let is_trouble = |error: &ScrapeError| !matches!(error, ScrapeError::Nothing);
-        self.resources.is_empty() && self.error.as_ref().is_some_and(is_trouble)
+        self.resources.is_empty() && self.error.as_ref().is_some_and(ScrapeError::is_trouble)
     }
 }
 
@@ -170,12 +179,18 @@ async fn ask(server: &Prometheus, own: &BTreeMap<ResourceName, String>) -> Scrap
     }));
     let mut measured = server.resources(&queries).await;
     normalise_resources(&mut measured.resources);
-    let nothing = || {
-        let is_empty = measured.resources.is_empty();
-        is_empty.then_some(ScrapeError::Nothing)
+    let Measured { resources, error } = measured;
+    let no_number = || {
+        let mut names = own.keys();
+        let name = names.find(|name| !resources.contains_key(name.as_str()))?;
+        Some(ScrapeError::NoNumber(name.clone()))
     };
+    let nothing = || resources.is_empty().then_some(ScrapeError::Nothing);
     Scraped {
-        error: measured.error.map(ScrapeError::Query).or_else(nothing),
-        resources: measured.resources,
+        error: error
+            .map(ScrapeError::Query)
+            .or_else(no_number)
+            .or_else(nothing),
+        resources,
     }
 }

@@ -24,14 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn what_is_scraped_is_known_of_the_cloudlet() {
-    let server = page("queue_length 3\n").await;
-    let world = World::new();
+    let (_server, world, _scraper) = measuring().await;
 
-    let _scraper = world.scraping(&[target(&page_of(&server))]).await;
-
-    world
-        .until(|resources| *resources == used([("queue", 3.0)]))
-        .await;
     let known = world.registry.at(&endpoint()).unwrap();
     let age = known
         .cloudlet
@@ -44,12 +38,7 @@ async fn what_is_scraped_is_known_of_the_cloudlet() {
 
 #[tokio::test]
 async fn a_cloudlet_that_cannot_be_scraped_keeps_what_was_measured_last() {
-    let server = page("queue_length 3\n").await;
-    let world = World::new();
-    let _scraper = world.scraping(&[target(&page_of(&server))]).await;
-    world
-        .until(|resources| *resources == used([("queue", 3.0)]))
-        .await;
+    let (server, world, _scraper) = measuring().await;
 
     server.reset().await;
 
@@ -59,12 +48,7 @@ async fn a_cloudlet_that_cannot_be_scraped_keeps_what_was_measured_last() {
 
 #[tokio::test]
 async fn a_cloudlet_of_which_nothing_is_measured_any_more_has_no_measurements() {
-    let server = page("queue_length 3\n").await;
-    let world = World::new();
-    let _scraper = world.scraping(&[target(&page_of(&server))]).await;
-    world
-        .until(|resources| *resources == used([("queue", 3.0)]))
-        .await;
+    let (server, world, _scraper) = measuring().await;
 
     server.reset().await;
     answer(&server, "other 7\n").await;
@@ -75,12 +59,7 @@ async fn a_cloudlet_of_which_nothing_is_measured_any_more_has_no_measurements() 
 
 #[tokio::test]
 async fn a_cloudlet_that_is_no_target_any_more_is_forgotten_and_asked_no_more() {
-    let server = page("queue_length 3\n").await;
-    let world = World::new();
-    let mut scraper = world.scraping(&[target(&page_of(&server))]).await;
-    world
-        .until(|resources| *resources == used([("queue", 3.0)]))
-        .await;
+    let (_server, world, mut scraper) = measuring().await;
 
     world.follow(&mut scraper, &[]).await;
 
@@ -208,6 +187,17 @@ impl World {
 
 fn endpoint() -> Endpoint {
     CLOUDLET.parse().unwrap()
+}
+
+/// A page of which a queue of 3 was measured, and goes on to be.
+async fn measuring() -> (MockServer, World, Scraper) {
+    let server = page("queue_length 3\n").await;
+    let world = World::new();
+    let scraper = world.scraping(&[target(&page_of(&server))]).await;
+    world
+        .until(|resources| *resources == used([("queue", 3.0)]))
+        .await;
+    (server, world, scraper)
 }
 
 /// The cloudlet with this text as its field `metrics`.

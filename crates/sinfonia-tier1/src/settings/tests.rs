@@ -23,9 +23,12 @@ fn without_options_the_documented_defaults_hold() {
         settings.ranking.recipes,
         RecipeSource::Folder("RECIPES".into())
     );
-    assert_eq!(settings.ranking.matchers(), Matcher::ALL);
-    assert_eq!(settings.ranking.thresholds(), Ok(Thresholds::default()));
-    assert_eq!(settings.ranking.shortlist.get(), 64);
+    assert_eq!(settings.ranking.order.matchers(), Matcher::ALL);
+    assert_eq!(
+        settings.ranking.order.thresholds(),
+        Ok(Thresholds::default())
+    );
+    assert_eq!(settings.ranking.order.shortlist, 64);
     assert_eq!(
         settings.reports.allow_anonymous_reports,
         AnonymousReports::default()
@@ -42,7 +45,7 @@ fn matchers_are_taken_in_their_order(#[case] options: &[&str]) {
     let settings = parse(options).unwrap();
 
     assert_eq!(
-        settings.ranking.matchers(),
+        settings.ranking.order.matchers(),
         [Matcher::Random, Matcher::Network]
     );
 }
@@ -55,7 +58,7 @@ fn thresholds_take_the_place_of_the_default(#[case] options: &[&str], #[case] ex
 
     let expected = expected.iter().map(|text| text.parse().unwrap());
     assert_eq!(
-        settings.ranking.thresholds(),
+        settings.ranking.order.thresholds(),
         Thresholds::new(expected.collect())
     );
 }
@@ -63,7 +66,7 @@ fn thresholds_take_the_place_of_the_default(#[case] options: &[&str], #[case] ex
 #[test]
 fn an_empty_list_of_matchers_means_the_default() {
     assert_eq!(
-        parse(&["-m", "[]"]).unwrap().ranking.matchers(),
+        parse(&["-m", "[]"]).unwrap().ranking.order.matchers(),
         Matcher::ALL
     );
 }

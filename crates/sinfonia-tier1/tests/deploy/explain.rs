@@ -30,7 +30,7 @@ async fn an_explanation_names_each_place_and_each_exclusion() {
     assert_eq!(candidates[0]["matcher"], "location");
     assert_eq!(body["excluded"][0]["cloudlet"]["uuid"], uuid(2));
     assert_eq!(body["excluded"][0]["rule"], "rejected_clients");
-    assert_eq!(body["excluded_total"], 1);
+    assert_eq!([&body["candidates_total"], &body["excluded_total"]], [1, 1]);
     assert_eq!(near.asked(&Method::POST).len(), 0);
 }
 
@@ -44,7 +44,7 @@ async fn it_is_200_when_nobody_qualifies_and_told_for_the_caller_by_default() {
 
     let expected = json!({
         "client": {"address": "127.0.0.1", "location": [1.0, 2.0]},
-        "candidates": [], "excluded": [], "excluded_total": 0,
+        "candidates": [], "candidates_total": 0, "excluded": [], "excluded_total": 0,
     });
     assert_eq!((answer.status.as_u16(), answer.body), (200, expected));
 }

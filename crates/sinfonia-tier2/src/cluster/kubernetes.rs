@@ -29,6 +29,7 @@ use futures_util::future::{BoxFuture, FutureExt, TryFutureExt, ready};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
+use prometheus_client::registry::Registry;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::isolation::Allowance;
@@ -182,6 +183,10 @@ impl Cluster for Kubernetes {
         };
         let activities = self.prometheus.activities(lease, self.clock.now());
         activities.map(Activities::Known).boxed()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        self.helm.register(registry);
     }
 
     fn resources(&self) -> BoxFuture<'_, Resources> {

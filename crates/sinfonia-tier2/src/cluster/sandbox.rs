@@ -3,6 +3,7 @@
 mod backend;
 mod gateway;
 mod load;
+mod metrics;
 mod names;
 mod page;
 mod socket;
@@ -15,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use jiff::Timestamp;
+use prometheus_client::registry::Registry;
 use sinfonia_core::cloudlet::Resources;
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::endpoint::Endpoint;
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 
 use self::gateway::Gateway;
 use self::load::Load;
+use self::metrics::TunnelMetrics;
 pub use self::socket::{TunnelSocket, local_address};
 use super::facts::{CLUSTER_DOMAIN, everything};
 use super::{Activities, Cluster, ClusterError, StepError};
@@ -234,6 +237,12 @@ impl Cluster for Sandbox {
         // What is not there does not run, and never will under this name.
         let running = running.unwrap_or_else(|| watch::Sender::<Readiness>::default().subscribe());
         ready(Ok(running)).boxed()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        if let Some(gateway) = &self.gateway {
+            registry.register_collector(Box::new(TunnelMetrics(gateway.traffic())));
+        }
     }
 
     fn activities(&self) -> BoxFuture<'_, Activities> {

@@ -195,6 +195,7 @@ impl Controller {
         let before = seen.record().status.as_ref();
         let moved = before.is_none_or(|before| before.phase != status.phase);
         let (name, phase) = (status.deployment_name.clone(), status.phase);
+        let failure = status.failure;
         if let Some(class) = status.failure {
             tracing::info!(%class, message = status.message, %name, "deployment never can be ready");
         }
@@ -205,6 +206,9 @@ impl Controller {
             return Ok(());
         }
         if moved {
+            if let Some(class) = failure {
+                self.metrics.failed(class);
+            }
             tracing::info!(key = %key.short(), %name, %phase, "deployment moves on");
         } else {
             tracing::info!(key = %key.short(), %name, "deployment is ready");
@@ -348,6 +352,7 @@ impl Controller {
             if unless_stale(self.records.write_status(&seen, status).await)
                 .map_err(SettleError::Write)?
             {
+                self.metrics.failed(failure.class);
                 break;
             }
         }

@@ -177,6 +177,27 @@ impl Refusal {
         }
     }
 
+    /// All words for refusals.
+    pub(crate) const OUTCOMES: [&'static str; 17] = [
+        "unknown_recipe",
+        "no_recipe_repository",
+        "conflict",
+        "client_has_enough",
+        "full",
+        "no_address",
+        "busy",
+        "quota",
+        "draining",
+        "no_cluster",
+        "no_tunnel",
+        "being_removed",
+        "not_started",
+        "failed",
+        "ended",
+        "absent",
+        "not_creator",
+    ];
+
     /// A word for it, one of a fixed few.
     pub(crate) const fn outcome(&self) -> &'static str {
         match self {
@@ -204,6 +225,10 @@ impl Refusal {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match &refusal {
+            // The class tells Tier 1 that this is about one recipe, so that it goes on sending others.
+            Refusal::Recipe(error @ RecipeLookupError::Unavailable { .. }) => {
+                Self::from(error.clone()).class("no-recipe")
+            }
             Refusal::Recipe(error) => error.clone().into(),
             Refusal::OtherRecipe(_) | Refusal::Withdrawn => Self::conflict(refusal),
             Refusal::ClientHasEnough(_) => Self::too_many_requests(refusal, RETRY_FULL),
@@ -216,11 +241,11 @@ impl From<Refusal> for Problem {
             | Refusal::NoRecords(_)
             | Refusal::MaybeDraining
             | Refusal::Cluster(_) => Self::unavailable(refusal, RETRY_CLUSTER),
-            // The class tells Tier 1 that this is about one deployment, so that it goes on sending others.
-            Refusal::Leaving | Refusal::Removed | Refusal::NotStarted => {
-                let class = refusal.outcome().replace('_', "-");
-                Self::unavailable(refusal, RETRY_REMOVAL).class(&class)
+            // So is this about one deployment.
+            Refusal::Leaving | Refusal::Removed => {
+                Self::unavailable(refusal, RETRY_REMOVAL).class("being-removed")
             }
+            Refusal::NotStarted => Self::unavailable(refusal, RETRY_REMOVAL).class("not-started"),
             // There may be room later, or elsewhere now.
             Refusal::FailedMeanwhile {
                 class: class @ FailureClass::QuotaReached,

@@ -109,7 +109,7 @@ impl Foundation {
         let pool = AddressPool::new(settings.tunnel.client_network)?;
         let records = Arc::new(records);
         Ok(Self {
-            metrics: Metrics::register(registry, Arc::clone(&records), pool, cluster.draining()),
+            metrics: Metrics::register(registry, Arc::clone(&records), pool, &*cluster),
             recipes,
             policy: settings.life.policy(),
             readiness,
@@ -150,6 +150,7 @@ impl Foundation {
             policy: self.policy.clone(),
             pool: self.pool,
             clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
             placing: AsyncMutex::default(),
             wakers: Mutex::new(HashMap::new()),
         };
@@ -158,6 +159,7 @@ impl Foundation {
             cluster: Arc::clone(&self.cluster),
             policy: self.policy.clone(),
             clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
         };
         let work = Work {
             controller: Arc::new(controller),

@@ -219,7 +219,8 @@ pub struct LifeArgs {
     /// Time to be ready for the first time; then a deployment is given up
     #[arg(long, env = "SINFONIA_READY_DEADLINE", value_name = "TIME", default_value = "10m", value_parser = positive_duration)]
     pub ready_deadline: SignedDuration,
-    /// Time for which a request keeps a deployment
+    /// Time for which a request keeps a deployment. With --activity prometheus no shorter than 3m: handshakes of a tunnel in use are up to
+    /// that far apart, so a Prometheus that has just begun takes it for idle
     #[arg(long, env = "SINFONIA_LEASE", value_name = "TIME", default_value = "300s", value_parser = positive_duration)]
     pub lease: SignedDuration,
     /// Time for which a deployment can be brought back after its lease

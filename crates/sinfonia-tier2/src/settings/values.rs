@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::SignedDuration;
 use sinfonia_core::endpoint::{Endpoint, EndpointError};
 use sinfonia_core::location::{Location, LocationError};
+use sinfonia_core::time;
 
 /// Longest time that an option takes: a year, so that no time computed with it overflows.
 const LONGEST: SignedDuration = SignedDuration::from_hours(365 * 24);
@@ -131,13 +132,7 @@ impl FromStr for Locations {
 
 /// Reads a time; a bare number is seconds.
 pub(super) fn duration(text: &str) -> Result<SignedDuration, DurationError> {
-    let text = text.trim();
-    let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let duration: SignedDuration = if bare {
-        SignedDuration::from_secs(text.parse().map_err(|_| DurationError::OutOfRange)?)
-    } else {
-        text.parse().map_err(|_| DurationError::Malformed)?
-    };
+    let duration = time::parse_duration(text).ok_or(DurationError::Malformed)?;
     if duration.is_negative() || duration > LONGEST {
         return Err(DurationError::OutOfRange);
     }

@@ -232,6 +232,18 @@ impl Tier2 {
         Ask::new(self.client.get(url)).answer().await
     }
 
+    /// What `/metrics` says as soon as it has this line.
+    pub(crate) async fn metrics_with(&self, line: &str) -> String {
+        let url = format!("http://{}/metrics", self.service.admin());
+        eventually(async || {
+            let answer = Ask::new(self.client.get(&url)).answer().await;
+            let page = answer.body.as_str().unwrap_or_default().to_owned();
+            let has_it = page.lines().any(|other| other == line);
+            if has_it { Ok(page) } else { Err(page) }
+        })
+        .await
+    }
+
     /// Waits until it is ready.
     pub(crate) async fn until_ready(&self) {
         eventually(async || {

@@ -72,7 +72,7 @@ async fn helm_waits_until_the_cluster_counts_what_the_quota_is_about() {
     plane.stop_controller_manager();
     tier2.post(PLAIN, 1).wait(0).granted().await;
     eventually(async || match calls_of("", "resourcequotas") {
-        looks if looks > 20 => Ok(()),
+        looks if looks > 5 => Ok(()),
         looks => Err(format!("{looks} looks at the quota")),
     })
     .await;

@@ -19,6 +19,7 @@ mod healing;
 mod isolation;
 mod lease;
 mod life;
+mod metrics;
 mod objects;
 mod outage;
 mod prometheus;

@@ -64,6 +64,22 @@ async fn what_has_no_recipe_any_more_is_not_brought_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_recipe_that_cannot_be_read_speaks_against_itself_and_not_against_the_cloudlet() {
+    let tier2 = Tier2::new().await;
+    let recipe = format!("recipes/{OTHER}.yaml");
+    fs::write(tier2.folder.path().join(recipe), "chart: [").unwrap();
+
+    let answer = tier2
+        .ask(Method::POST, &deployment(OTHER, 1))
+        .answer()
+        .await;
+
+    let (status, class, _) = answer.problem();
+    assert_eq!((status, class), (503, Some("no-recipe")));
+    tier2.post(1).granted().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_it_is_brought_back_it_is_initializing() {
     let tier2 = Tier2::new().await;
     tier2.post(1).granted().await;
@@ -210,6 +226,7 @@ async fn the_metrics_count_deployments_by_phase() {
         "sinfonia_tier2_deployments{phase=\"Deployed\"} 1",
         "sinfonia_tier2_deployments{phase=\"Expiring\"} 1",
         "sinfonia_tier2_deployments{phase=\"Failed\"} 0",
+        "sinfonia_tier2_tunnel_addresses_used 2",
         "sinfonia_tier2_tunnel_addresses_free 3",
         "sinfonia_tier2_deploys_total{outcome=\"ready\"} 2",
     ] {
@@ -218,4 +235,27 @@ async fn the_metrics_count_deployments_by_phase() {
             "{expected} is missing in {metrics}"
         );
     }
+}
+
+#[rstest]
+#[case(Activity::Active, "active")]
+#[case(Activity::Idle, "idle")]
+#[case(Activity::Unknown, "unknown")]
+#[tokio::test(start_paused = true)]
+async fn the_metrics_count_leases_by_what_is_known_of_their_tunnels(
+    #[case] activity: Activity,
+    #[case] word: &str,
+) {
+    let tier2 = Tier2::new().await;
+    tier2.cluster.tunnels_are(activity);
+    tier2.post(1).granted().await;
+    pass(ROUND).await;
+
+    let metrics = tier2.admin("/metrics").granted().await;
+
+    let lines = metrics.as_str().unwrap().lines();
+    let prefix = "sinfonia_tier2_leases{";
+    let mut leases: Vec<&str> = lines.filter_map(|line| line.strip_prefix(prefix)).collect();
+    leases.retain(|lease| !lease.ends_with(" 0"));
+    assert_eq!(leases, [format!("activity=\"{word}\"}} 1")]);
 }

@@ -97,6 +97,9 @@ async fn an_installation_that_fails_is_rolled_back_and_told(
     );
     assert_eq!(later.problem(), (404, Some(class), "the chart is no good"));
     assert!(tier2.cluster.is_empty().await);
+    let metrics = tier2.admin("/metrics").granted().await;
+    let counted = format!("sinfonia_tier2_deployment_failures_total{{class=\"{class}\"}} 1\n");
+    assert!(metrics.as_str().unwrap().contains(&counted), "{metrics}");
 }
 
 #[tokio::test(start_paused = true)]

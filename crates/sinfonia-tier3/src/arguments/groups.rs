@@ -42,3 +42,13 @@ pub(crate) struct TalkArgs {
     #[arg(long, env = "SINFONIA_DEBUG", value_parser = BoolishValueParser::new())]
     pub(crate) debug: bool,
 }
+
+/// Whether round trips are measured.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Placement")]
+pub(crate) struct ProbeArgs {
+    /// Time connects to the best candidates (at most 16, for 0.3 s in all), so that of cloudlets that are equally good the fastest comes
+    /// first. For a Tier 1 elsewhere no loopback, link-local or metadata address is tried; private networks are, since cloudlets are there
+    #[arg(long, env = "SINFONIA_PROBE", value_parser = BoolishValueParser::new(), conflicts_with = "zeroconf")]
+    pub(crate) probe: bool,
+}

@@ -87,7 +87,7 @@ fn deploy_and_use(args: &DeployArgs) -> Result<u8, CommandError> {
             results: placement.results.map(u32::from),
             ..Wishes::default()
         },
-        probe: placement.probe,
+        probe: placement.probe.probe,
         timeout: *timeout,
         wait: !no_wait,
     };

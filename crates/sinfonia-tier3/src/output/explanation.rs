@@ -9,7 +9,7 @@ use crate::probe;
 
 /// Candidates, one a line, best first, with what decided; below them those that were left out, and why.
 pub(crate) fn explanation(explanation: &Explanation, width: Option<u16>) -> String {
-    let candidates = candidates(&explanation.candidates, width);
+    let candidates = candidates(explanation, width);
     let left_out = left_out(explanation, width);
     match (
         explanation.candidates.is_empty(),
@@ -21,7 +21,7 @@ pub(crate) fn explanation(explanation: &Explanation, width: Option<u16>) -> Stri
     }
 }
 
-fn candidates(candidates: &[ExplainedCandidate], width: Option<u16>) -> String {
+fn candidates(explanation: &Explanation, width: Option<u16>) -> String {
     let header = [
         "RANK",
         "CLOUDLET",
@@ -57,8 +57,9 @@ fn candidates(candidates: &[ExplainedCandidate], width: Option<u16>) -> String {
             ),
         ]
     };
-    let rows: Vec<_> = candidates.iter().map(row).collect();
-    render(&header, &rows, width)
+    let rows: Vec<_> = explanation.candidates.iter().map(row).collect();
+    let told = render(&header, &rows, width);
+    with_more(told, explanation.candidates_total, rows.len())
 }
 
 fn left_out(explanation: &Explanation, width: Option<u16>) -> String {
@@ -73,10 +74,12 @@ fn left_out(explanation: &Explanation, width: Option<u16>) -> String {
     };
     let rows: Vec<_> = explanation.excluded.iter().map(row).collect();
     let told = render(&header, &rows, width);
-    match explanation
-        .excluded_total
-        .saturating_sub(explanation.excluded.len())
-    {
+    with_more(told, explanation.excluded_total, rows.len())
+}
+
+/// A table of this many rows, with how many more there are in all.
+fn with_more(told: String, total: usize, rows: usize) -> String {
+    match total.saturating_sub(rows) {
         0 => told,
         more => format!("{told}and {more} more\n"),
     }
@@ -105,10 +108,16 @@ mod tests {
 
     #[test]
     fn candidates_come_with_what_decided_and_the_others_with_why_not() {
-        insta::assert_snapshot!(explanation(&told(&[near(), far()], &[busy()], 3), None), @r"
+        let told = Explanation {
+            candidates_total: 66,
+            ..told(&[near(), far()], &[busy()], 3)
+        };
+
+        insta::assert_snapshot!(explanation(&told, None), @r"
         RANK  CLOUDLET  CLASS       REASON               DISTANCE   RTT     RECIPE PREFERS  OPERATOR PREFERS
         1     Near �by  normal      remembered, network  3.2 km     4.2 ms  0.75            -0.1
         2     Far       overloaded  location             6100.0 km  -       0.75 (median)   -
+        and 64 more
 
         LEFT OUT  BECAUSE IT
         Busy      requires resources.gpu_ratio < 0.8: resources.gpu_ratio is 0.93

@@ -7,6 +7,9 @@ use super::*;
 
 const ANSWERS: Uuid = Uuid::from_u128(1);
 const REFUSES: Uuid = Uuid::from_u128(2);
+/// How long a test waits for what has to happen, before it fails.
+#[cfg(target_os = "linux")]
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn who_answers_is_timed_and_who_does_not_is_left_out() {
@@ -90,6 +93,38 @@ async fn nobody_is_waited_for_longer_than_all_have() {
 
     let told = [ANSWERS, REFUSES].map(|uuid| measured.get(uuid).is_some());
     assert_eq!(told, [true, false]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn of_several_addresses_one_that_answers_is_enough() {
+    let (_listener, silent) = full_listener();
+    let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let answers = listener.local_addr().unwrap();
+    let not_here = OutboundGuard::new(["127.0.0.0/8".parse().unwrap()]);
+    let refused = SocketAddr::from(([169, 254, 169, 254], 80));
+    let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, closed_port().await));
+    let silent = SocketAddr::from((Ipv4Addr::LOCALHOST, silent));
+
+    let addresses = [refused, silent, closed, answers];
+    let looked = first_that_answers("host", &addresses, &not_here);
+    let found = timeout(PATIENCE, looked).await.unwrap();
+
+    assert_eq!(found.unwrap().0, answers);
+}
+
+#[tokio::test]
+async fn where_no_address_answers_the_reason_is_told() {
+    let refused = [SocketAddr::from(([169, 254, 169, 254], 80))];
+
+    let of_refused = first_that_answers("host", &refused, &OutboundGuard::default()).await;
+    let of_none = first_that_answers("host", &[], &everywhere()).await;
+
+    assert_eq!(
+        of_refused.unwrap_err().to_string(),
+        "host leads to 169.254.169.254, a link-local address, which has to be allowed first"
+    );
+    assert_eq!(of_none.unwrap_err().kind(), io::ErrorKind::NotFound);
 }
 
 #[test]

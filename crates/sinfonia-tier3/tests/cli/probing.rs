@@ -67,10 +67,12 @@ async fn a_tier_1_that_names_no_candidates_deploys_all_the_same() {
 }
 
 #[tokio::test]
-async fn candidates_are_asked_for_again_with_what_was_measured() {
+async fn candidates_are_asked_for_again_with_what_was_measured_and_show_what_was_believed() {
     let device = Device::new().await;
     let near = TcpListener::bind("127.0.0.1:0").unwrap();
-    device.lists(answer(&candidates(&near))).await;
+    let mut listed = candidates(&near);
+    listed[0]["RttMs"] = json!(4.25);
+    device.lists(answer(&listed)).await;
 
     let json = device
         .command("candidates helloworld --probe --results 2 -o json --quiet")
@@ -84,19 +86,21 @@ async fn candidates_are_asked_for_again_with_what_was_measured() {
         asked[..2],
         [format!("{path}?results=16"), format!("{path}?results=2")]
     );
-    let measured = round_trips(&device, 1)
-        .await
-        .unwrap()
-        .get(CLOUDLET.parse().unwrap());
+    let sent = round_trips(&device, 1).await.unwrap();
+    assert!(sent.get(CLOUDLET.parse().unwrap()).is_some());
     let shown: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json.stderr, b"");
-    assert_eq!(shown[0]["RttMs"].as_f64(), measured);
+    assert_eq!(shown[0]["RttMs"], 4.25);
     assert_eq!(shown[1].get("RttMs"), None);
     let rows: Vec<Vec<&str>> = table
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
     assert_eq!(rows[2], ["RANK", "CLOUDLET", "DISTANCE", "RTT", "REASON"]);
+    assert_eq!(
+        rows[3],
+        ["1", "Pittsburgh", "4.3", "km", "4.2", "ms", "location"]
+    );
     assert_eq!(rows[4], ["2", "Paris", "-", "-", "random"]);
 }
 

@@ -11,7 +11,7 @@ use gotatun::tun::MtuWatcher;
 use sinfonia_core::key::PublicKey;
 
 use super::recovery::Recovery;
-use super::{Buffer, Connection, DropReason, Moment, Outbox, PeerConfig, PeerStatus};
+use super::{Buffer, Connection, DropReason, Moment, Outbox, PeerConfig, PeerStatus, Traffic};
 
 /// Resolution of the protocol's clocks; the protocol's core is told the time no more often.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -53,6 +53,7 @@ pub(super) struct Peer {
 pub(super) struct Link<'a, O> {
     pub(super) now: Moment,
     pub(super) sessions: &'a mut HashMap<u32, usize>,
+    pub(super) traffic: &'a mut Traffic,
     pub(super) mtu: &'a mut MtuWatcher,
     pub(super) out: &'a mut O,
 }
@@ -145,12 +146,12 @@ impl Peer {
             TunnResult::Done => Ok(None),
             TunnResult::Err(error) => Err(error.into()),
             TunnResult::WriteToNetwork(reply) => {
-                self.heard(from, length, link.now);
+                self.heard(from, length, link);
                 self.shook_hands(is_response, reply, link);
                 Ok(None)
             }
             TunnResult::WriteToTunnel(packet) => {
-                self.heard(from, length, link.now);
+                self.heard(from, length, link);
                 self.session_works(link);
                 Ok(self.unwrap_packet(packet, link.now))
             }
@@ -245,18 +246,20 @@ impl Peer {
         }
     }
 
-    fn heard(&mut self, from: SocketAddr, length: usize, now: Moment) {
+    fn heard<O>(&mut self, from: SocketAddr, length: usize, link: &mut Link<'_, O>) {
         self.status.endpoint = Some(from);
         self.status.received_bytes += length as u64;
+        link.traffic.received_bytes += length as u64;
         self.status.unanswered_since = None;
         self.status.asked_since = None;
-        self.last_message = now;
+        self.last_message = link.now;
         self.busy = true;
         self.recovery.heard();
     }
 
     fn shook_hands<O: Outbox>(&mut self, initiator: bool, reply: WgKind, link: &mut Link<'_, O>) {
         self.status.last_handshake = Some(link.now);
+        link.traffic.handshakes += 1;
         self.unconfirmed = !initiator;
         self.emit(reply, link);
         if initiator {
@@ -299,6 +302,7 @@ impl Peer {
         self.note(&message, link);
         let datagram = Packet::from(message);
         self.status.sent_bytes += datagram.len() as u64;
+        link.traffic.sent_bytes += datagram.len() as u64;
         self.last_message = link.now;
         self.unanswered = None;
         self.busy = true;

@@ -14,6 +14,7 @@ use super::Stack;
 use crate::clock::now;
 use crate::endpoint::{
     Buffer, Connection, Endpoint, Header, Moment, Outbox, PeerConfig, PeerStatus, Pool, Routes,
+    Traffic,
 };
 
 /// Datagrams that are received in one turn, so that what they bring forth is sent in between.
@@ -45,8 +46,8 @@ pub(super) struct Task {
     datagrams: Vec<(SocketAddr, Buffer)>,
     /// Who waits for a handshake with whom, and the last one before.
     waiting: Vec<(PublicKey, Option<Moment>, oneshot::Sender<()>)>,
-    /// Dropped when the task ends, however that comes about.
-    _running: watch::Sender<()>,
+    /// What went through the endpoint. Dropped when the task ends, however that comes about.
+    traffic: watch::Sender<Traffic>,
 }
 
 /// What leaves the endpoint in one call.
@@ -77,7 +78,7 @@ impl Task {
         pool: Pool,
         wake: Arc<Notify>,
         commands: mpsc::UnboundedReceiver<Command>,
-        running: watch::Sender<()>,
+        traffic: watch::Sender<Traffic>,
     ) -> Self {
         let of_both_families = socket.local_addr().is_ok_and(|local| local.is_ipv6());
         Self {
@@ -92,7 +93,7 @@ impl Task {
             routes: Routes::default(),
             datagrams: Vec::new(),
             waiting: Vec::new(),
-            _running: running,
+            traffic,
         }
     }
 
@@ -113,6 +114,7 @@ impl Task {
             self.advance();
             self.send().await;
             self.report_handshakes();
+            self.report_traffic();
         }
     }
 
@@ -264,6 +266,15 @@ impl Task {
                 self.waiting.push((key, before, done));
             }
         }
+    }
+
+    /// Tells what went through the endpoint to whoever looks; nobody waits for that.
+    fn report_traffic(&self) {
+        let now = self.endpoint.traffic();
+        self.traffic.send_if_modified(|told| {
+            *told = *now;
+            false
+        });
     }
 
     fn last_handshake(&self, key: &PublicKey) -> Option<Moment> {

@@ -2,16 +2,11 @@
 
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::time::Duration;
 
-use anstream::eprintln;
 use anyhow::Context;
-use sinfonia_testbed::Service;
-use tokio::runtime::Runtime;
 
 use super::super::load::{self, Measured};
-use super::{Options, tier1};
+use super::Bench;
 
 /// Where the cloudlets are, so far from each other that each has clients of its own: on the equator, 36° apart.
 const PLACES: [(f64, f64); 10] = [
@@ -29,37 +24,20 @@ const PLACES: [(f64, f64); 10] = [
 
 /// Measures requests of clients near nine of ten cloudlets, beside as many of clients near the tenth: once all of them answer, and once
 /// the tenth takes connections and never answers.
-pub(super) fn measure(
-    options: &Options,
-    runtime: &Runtime,
-    tier2: SocketAddr,
-    folder: &Path,
-) -> anyhow::Result<[(String, Vec<Measured>); 2]> {
+pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<Vec<(String, Vec<Measured>)>> {
     let silent = TcpListener::bind("127.0.0.1:0").context("cannot listen")?;
-    let silent_address = silent.local_addr()?;
-    let healthy = tier1("ten-answer", &cloudlets(tier2, tier2), folder)?;
-    let hanging = tier1("one-hangs", &cloudlets(silent_address, tier2), folder)?;
-    let mut results = [
-        ("all ten answer".to_owned(), Vec::new()),
-        ("the tenth hangs".to_owned(), Vec::new()),
+    let (tier2, silent_address) = (bench.tier2.address, silent.local_addr()?);
+    let healthy = bench.tier1("ten-answer", Some(&cloudlets(tier2, tier2)))?;
+    let hanging = bench.tier1("one-hangs", Some(&cloudlets(silent_address, tier2)))?;
+    let subjects = [
+        ("all ten answer", healthy.address()),
+        ("the tenth hangs", hanging.address()),
     ];
-    for round in 1..=options.rounds {
-        for ((name, measured), service) in results.iter_mut().zip([&healthy, &hanging]) {
-            eprintln!("round {round} of {}: {name}", options.rounds);
-            let one = near_nine(options, service);
-            measured.push(
-                runtime
-                    .block_on(one)
-                    .with_context(|| format!("{name}: failed"))?,
-            );
-        }
-    }
-    Ok(results)
+    bench.in_turns(&subjects, &async |address| near_nine(bench, *address).await)
 }
 
-async fn near_nine(options: &Options, service: &Service) -> anyhow::Result<Measured> {
-    let (connections, address) = (options.connections, service.address());
-    let time = Duration::from_secs(options.seconds);
+async fn near_nine(bench: &Bench<'_>, address: SocketAddr) -> anyhow::Result<Measured> {
+    let (connections, time) = (bench.options.connections, bench.time());
     let (tenth, nine) = PLACES.split_at(1);
     // Those near the tenth may still wait for it when the others are done.
     tokio::select! {

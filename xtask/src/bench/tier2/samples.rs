@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 
 use super::table::Row;
+use crate::percentile::percentile;
 
 /// Times of the same thing, done again and again.
 #[derive(Debug, Default)]
@@ -34,12 +35,11 @@ impl Samples {
         self.times.len() as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// A quantile in milliseconds: the smallest of the times that this share of them does not exceed.
-    pub(super) fn milliseconds(&self, quantile: f64) -> f64 {
+    /// A percentile in milliseconds.
+    pub(super) fn milliseconds(&self, per_cent: usize) -> f64 {
         let mut sorted = self.times.clone();
         sorted.sort();
-        let rank = (quantile * sorted.len() as f64).ceil() as usize;
-        let time = sorted.get(rank.max(1) - 1).copied();
+        let time = percentile(&sorted, per_cent);
         time.map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
     }
 
@@ -47,9 +47,9 @@ impl Samples {
     pub(super) fn row(&self, what: &str, baseline: &str, other: &Self) -> Row {
         Row {
             what: what.to_owned(),
-            figure: self.quantiles(),
-            baseline: format!("{baseline}: {}", other.quantiles()),
-            ratio: self.milliseconds(0.5) / other.milliseconds(0.5),
+            figure: self.percentiles(),
+            baseline: format!("{baseline}: {}", other.percentiles()),
+            ratio: self.milliseconds(50) / other.milliseconds(50),
         }
     }
 
@@ -64,8 +64,8 @@ impl Samples {
         }
     }
 
-    fn quantiles(&self) -> String {
-        let [p50, p99] = [0.5, 0.99].map(|quantile| self.milliseconds(quantile));
+    fn percentiles(&self) -> String {
+        let [p50, p99] = [50, 99].map(|per_cent| self.milliseconds(per_cent));
         let digits = if p50 < 10.0 { 2 } else { 0 };
         format!("p50 {p50:.digits$} ms, p99 {p99:.digits$} ms")
     }
@@ -102,14 +102,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_times_that_were_measured() {
+    fn percentiles_are_times_that_were_measured() {
         let mut samples = Samples::default();
         for milliseconds in (1..=100).rev() {
             samples.push(Duration::from_millis(milliseconds));
         }
 
-        let quantiles = [0.0, 0.5, 0.99, 1.0].map(|quantile| samples.milliseconds(quantile));
+        let told = [0, 50, 99, 100].map(|per_cent| samples.milliseconds(per_cent));
 
-        assert_eq!(quantiles, [1.0, 50.0, 99.0, 100.0]);
+        assert_eq!(told, [1.0, 50.0, 99.0, 100.0]);
     }
 }

@@ -25,14 +25,53 @@ fn a_full_cloudlet_refuses_and_the_next_one_is_asked() {
     let record = play("0,192.0.2.1,1,60\n1,192.0.2.2,1,60\n2,192.0.2.3,1,60\n3,192.0.2.4,1,60\n");
 
     assert_eq!(places(&record), [Some(WEST), Some(EAST), Some(EAST), None]);
-    assert_eq!(tries(&record), [1, 2, 2, 2]);
+    assert_eq!(tries(&record), [1, 2, 1, 2]);
+}
+
+#[test]
+fn one_that_was_full_is_asked_after_others_for_a_minute() {
+    let record = play(
+        "\
+0,192.0.2.1,1,5
+1,192.0.2.2,1,5
+10,192.0.2.3,1,5
+60.9,192.0.2.4,1,5
+61,192.0.2.5,1,5
+",
+    );
+
+    assert_eq!(
+        places(&record),
+        [Some(WEST), Some(EAST), Some(EAST), Some(EAST), Some(WEST)]
+    );
+    assert_eq!(tries(&record), [1, 2, 1, 1, 1]);
+}
+
+#[test]
+fn one_that_was_full_is_asked_all_the_same_where_others_are_full_too() {
+    let record = play(
+        "\
+0,192.0.2.1,1,5
+1,192.0.2.2,1,99
+2,192.0.2.3,1,99
+10,192.0.2.4,1,5
+",
+    );
+
+    assert_eq!(
+        places(&record),
+        [Some(WEST), Some(EAST), Some(EAST), Some(WEST)]
+    );
+    assert_eq!(tries(&record), [1, 2, 1, 2]);
 }
 
 #[test]
 fn the_place_of_a_deployment_is_free_at_the_moment_of_its_end() {
-    let record = play("0,192.0.2.1,1,60\n59.9,192.0.2.2,1,60\n60,192.0.2.3,1,60\n");
+    let before = play("0,192.0.2.1,1,60\n59.9,192.0.2.2,1,60\n");
+    let at_its_end = play("0,192.0.2.1,1,60\n60,192.0.2.2,1,60\n");
 
-    assert_eq!(places(&record), [Some(WEST), Some(EAST), Some(WEST)]);
+    assert_eq!(places(&before), [Some(WEST), Some(EAST)]);
+    assert_eq!(places(&at_its_end), [Some(WEST), Some(WEST)]);
 }
 
 #[test]
@@ -80,7 +119,7 @@ fn a_cloudlet_that_refused_a_device_is_no_longer_where_it_was() {
 #[test]
 fn a_device_that_is_there_renews_and_needs_no_more_room() {
     let record =
-        play("0,192.0.2.1,1,60\n30,192.0.2.1,1,60\n89,192.0.2.2,1,60\n90,192.0.2.3,1,60\n");
+        play("0,192.0.2.1,1,60\n30,192.0.2.1,1,60\n89,192.0.2.2,1,60\n149,192.0.2.3,1,60\n");
 
     assert_eq!(
         places(&record),

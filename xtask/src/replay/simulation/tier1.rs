@@ -1,8 +1,10 @@
 //! What Tier 1 knows, and what it makes of it.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use sinfonia_core::circuit::{Circuit, Outcome};
 use sinfonia_core::cloudlet::{Cloudlet, Measurement, Resources};
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::load::Load;
@@ -17,6 +19,8 @@ use super::{REPORT_INTERVAL_S, Request, Rules, Site};
 
 /// Seconds for which Tier 1 remembers who serves a device.
 pub(super) const LEASE_S: u32 = 300;
+/// The `Retry-After` of a Tier 2 that is full, for which Tier 1 asks others first.
+const FULL_PAUSE: Duration = Duration::from_secs(60);
 
 /// A cloudlet that may be asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,6 +39,8 @@ pub(super) struct Tier1<'a> {
     known: Vec<Known>,
     places: HashMap<Endpoint, usize>,
     placements: Placements,
+    /// The start, by the clock of circuits, of which only differences count.
+    start: Instant,
 }
 
 /// A cloudlet as of its last report, and what counts the placements since then.
@@ -42,6 +48,7 @@ struct Known {
     cloudlet: Cloudlet,
     load: Load,
     tally: Tally,
+    circuit: Circuit,
     reported_s: f64,
 }
 
@@ -53,6 +60,7 @@ impl<'a> Tier1<'a> {
             cloudlet: site.cloudlet.clone(),
             load: Load::default(),
             tally: Tally::default(),
+            circuit: Circuit::default(),
             reported_s: 0.0,
         });
         Self {
@@ -60,6 +68,7 @@ impl<'a> Tier1<'a> {
             known: known.collect(),
             places: endpoints.zip(0..).collect(),
             placements: Placements::new(SignedDuration::from_secs(LEASE_S.into()), usize::MAX),
+            start: Instant::now(),
         }
     }
 
@@ -104,7 +113,7 @@ impl<'a> Tier1<'a> {
             remembered: &remembered,
         };
         let known = self.known.iter();
-        let known = known.map(|known| (&known.cloudlet, known.conditions(now_s)));
+        let known = known.map(|known| (&known.cloudlet, self.conditions(known, now_s)));
         let ranking = ranking::rank(wish, self.rules.ranking, known);
         let best = ranking.candidates.iter();
         best.take(self.rules.ranking.shortlist)
@@ -114,6 +123,19 @@ impl<'a> Tier1<'a> {
                 is_remembered: candidate.order.remembered,
             })
             .collect()
+    }
+
+    /// Takes in what a cloudlet answered at once. No passage is refused: who is asked at an open circuit was ranked with it open just now.
+    pub(super) fn answered(&mut self, site: usize, is_full: bool, now_s: f64) {
+        let at = self.instant(now_s);
+        let circuit = &mut self.known[site].circuit;
+        let outcome = if is_full {
+            Outcome::Pause(FULL_PAUSE)
+        } else {
+            Outcome::Answered
+        };
+        let passage = circuit.begin(at);
+        circuit.end(passage, outcome, at);
     }
 
     /// Counts a deployment from now on, before the cloudlet is asked for it.
@@ -134,23 +156,19 @@ impl<'a> Tier1<'a> {
         let endpoint = &self.known[site].cloudlet.endpoint;
         self.placements.forget(holder.recipe, &holder.key, endpoint);
     }
-}
 
-impl Known {
-    fn conditions(&self, now_s: f64) -> Conditions {
-        let age_s = Some(now_s - self.reported_s);
-        let placed = self.tally.placed().since_report;
-        let is_overloaded = self.load.is_overloaded(placed, age_s);
-        Conditions {
-            class: if is_overloaded {
-                Class::Overloaded
-            } else {
-                Class::Normal
-            },
-            rtt_ms: None,
-            deployments: Some(f64::from(placed)),
-            age_s,
+    fn conditions(&self, known: &Known, now_s: f64) -> Conditions {
+        let placed = known.tally.placed().since_report;
+        let age_s = now_s - known.reported_s;
+        let mut conditions = known.load.conditions(placed, Some(age_s));
+        if known.circuit.is_avoided(self.instant(now_s)) {
+            conditions.class = conditions.class.max(Class::CircuitOpen);
         }
+        conditions
+    }
+
+    fn instant(&self, now_s: f64) -> Instant {
+        self.start + Duration::from_secs_f64(now_s)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cloudlet::{Cloudlet, CloudletInfo, Surroundings};
 use crate::key::PublicKey;
 use crate::location::Location;
 use crate::policy::Policy;
-use crate::ranking::{Class, Conditions, Matcher, RankingRequest, RankingRules, rank};
+use crate::ranking::{Conditions, Matcher, RankingRequest, RankingRules, rank};
 
 /// Seconds between two reports of a cloudlet.
 const INTERVAL: u32 = 15;
@@ -228,16 +228,7 @@ impl Site {
             0
         };
         let age_s = f64::from(now - self.reported_at);
-        let is_overloaded = self.load.is_overloaded(placed, Some(age_s));
-        Conditions {
-            class: if is_overloaded {
-                Class::Overloaded
-            } else {
-                Class::Normal
-            },
-            age_s: Some(age_s),
-            ..Conditions::default()
-        }
+        self.load.conditions(placed, Some(age_s))
     }
 
     /// What Prometheus would say: the mean of the last minute.

@@ -71,6 +71,8 @@ fn of_a_page_is_said_which_series_are_which_resource() {
 #[case("5s", 5_000)]
 #[case("1500ms", 1_500)]
 #[case("20", 20_000)]
+#[case("'20'", 20_000)]
+#[case("' 20s '", 20_000)]
 #[case("0m 30s", 30_000)]
 fn an_interval_is_a_time(#[case] text: &str, #[case] milliseconds: u64) {
     let metrics: Metrics =

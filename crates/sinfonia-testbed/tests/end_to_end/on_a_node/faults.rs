@@ -13,15 +13,20 @@ use crate::end_to_end::support::eventually;
 const DEPLOY: [&str; 4] = ["deploy", "helloworld", "--output", "json"];
 
 #[tokio::test]
-async fn without_tier_2_devices_keep_their_backends() {
+async fn without_tier_2_for_longer_than_a_lease_devices_keep_their_backends() {
     let edge = Edge::hold().await;
     let device = Device::start(&edge, "device").await;
 
     let peers = edge.peers();
+    // Nobody can renew any more: what went through the tunnel meanwhile is all that speaks for it once Tier 2 is back.
+    edge.scale(NAMESPACE, "tier1-sinfonia", 0).await;
     edge.scale(NAMESPACE, "tier2-sinfonia", 0).await;
+    sleep(LEASE + GRACE).await;
     let without = device.looks();
     let name = device.sees_its_page_from(without).await;
     edge.scale(NAMESPACE, "tier2-sinfonia", 2).await;
+    sleep(GRACE * 3).await;
+    edge.scale(NAMESPACE, "tier1-sinfonia", 1).await;
     edge.wait_until_served().await;
 
     assert_eq!(name, device.deployment());
@@ -86,6 +91,11 @@ async fn without_containerd_devices_keep_their_backends_and_new_ones_wait_for_it
         .tier3("another", &[&DEPLOY[..], &["--no-wait"]].concat())
         .await;
     let name = device.sees_its_page_from(without).await;
+    let message = eventually("the message tells what is missing", async || {
+        let message = edge.message("another", "helloworld").await;
+        (!message.is_empty()).then_some(message)
+    })
+    .await;
     edge.node_mut().revive(NodeProgram::Containerd).unwrap();
     edge.wait_until_served().await;
     let another = edge.tier3("another", &DEPLOY).await;
@@ -94,6 +104,7 @@ async fn without_containerd_devices_keep_their_backends_and_new_ones_wait_for_it
     assert_eq!(waiting.code, 0, "{}", waiting.stderr);
     let waiting: Value = serde_json::from_str(&waiting.stdout).unwrap();
     assert_eq!(waiting[0]["Ready"], false);
+    assert!(message.contains("helloworld"), "{message}");
     assert_eq!(another.code, 0, "{}", another.stderr);
     let another: Value = serde_json::from_str(&another.stdout).unwrap();
     assert_eq!(another[0]["Ready"], true);
@@ -121,6 +132,8 @@ async fn a_node_that_is_not_ready_for_longer_than_a_lease_keeps_its_deployments(
     let device = Device::start(&edge, "device").await;
 
     let peers = edge.peers();
+    // Nobody can renew any more: traffic is all that speaks for it.
+    edge.scale(NAMESPACE, "tier1-sinfonia", 0).await;
     edge.node_mut().kill(NodeProgram::Kubelet);
     eventually("the node is not ready", async || {
         (!edge.node_is("Ready")).then_some(())
@@ -129,13 +142,15 @@ async fn a_node_that_is_not_ready_for_longer_than_a_lease_keeps_its_deployments(
     sleep(LEASE).await;
     edge.node_mut().revive(NodeProgram::Kubelet).unwrap();
     edge.node().wait_until_ready().unwrap();
+    let kept = edge.peers();
     let back = device.looks();
-
     let name = device.sees_its_page_from(back).await;
-    assert_eq!(name, device.deployment());
-    assert_eq!(edge.peers(), peers);
+    edge.scale(NAMESPACE, "tier1-sinfonia", 1).await;
     edge.wait_for_deployment(NAMESPACE, "tier2-sinfonia");
     edge.wait_until_served().await;
+
+    assert_eq!(name, device.deployment());
+    assert_eq!(kept, peers);
     edge.clean_up(device, &[]).await;
 }
 

@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::future::ready;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -160,7 +161,10 @@ impl Fleet {
             let is_wanted = is_avoided || turn.is_last_resort;
             through(&self.circuits, &self.endpoints[cloudlet], is_wanted, asking)
         };
-        match race(candidates, rules, || true, attempt).await.finish {
+        match race(candidates, ready(Vec::new()), rules, || true, attempt)
+            .await
+            .finish
+        {
             Finish::Deployed(deployed) => deployed.first().copied(),
             Finish::Refused(_) | Finish::Failed => None,
         }

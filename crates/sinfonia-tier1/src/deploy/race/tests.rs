@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::future::ready;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -100,6 +101,15 @@ async fn what_the_client_is_to_hear_ends_the_race_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_whose_turn_comes_with_a_refusal_is_not_asked() {
+    let (race, asked) = run(&[Fails(5), Refuses(5), Deploys(1)], 2, None).await;
+
+    let expected = finished(Finish::Refused(refusal()), 2, 0);
+    assert_eq!(race, expected.after(&[(0, Failure::NotFound)]));
+    assert_eq!(asked.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_put_back_is_not_asked_when_another_deploys() {
     let (race, asked) = run(&[Avoided(10), Deploys(10)], 1, None).await;
 
@@ -120,7 +130,14 @@ async fn those_that_are_put_back_are_asked_when_nobody_else_is_left() {
 async fn one_that_is_put_back_again_and_again_is_given_up() {
     let attempt = async |_: usize, _: Turn| None::<Verdict<()>>;
 
-    let race = race(vec![0, 1], rules(1, None), || true, attempt).await;
+    let race = race(
+        vec![0, 1],
+        ready(Vec::new()),
+        rules(1, None),
+        || true,
+        attempt,
+    )
+    .await;
 
     assert_eq!(race, finished(Finish::Failed, 0, 0));
 }
@@ -140,7 +157,14 @@ async fn nobody_new_is_asked_once_the_client_has_gone() {
         async { Some(act(Fails(1)).await) }
     };
 
-    let race = race(vec![0, 1, 2], rules(1, None), || client.get(), attempt).await;
+    let race = race(
+        vec![0, 1, 2],
+        ready(Vec::new()),
+        rules(1, None),
+        || client.get(),
+        attempt,
+    )
+    .await;
 
     let expected: Race<()> = finished(Finish::Failed, 1, 0);
     assert_eq!(race, expected.after(&[(0, Failure::NotFound)]));
@@ -181,6 +205,18 @@ proptest! {
     }
 
     #[test]
+    fn a_race_is_the_same_when_the_later_candidates_are_only_found_in_need(
+        cloudlets in prop::collection::vec(cloudlet(), 0..12),
+        wanted in 1_usize..4,
+        known_at_first in 0_usize..12,
+    ) {
+        let all_at_first = in_paused_time(run(&cloudlets, wanted, None));
+        let some_at_first = in_paused_time(run_knowing(known_at_first, &cloudlets, wanted, None));
+
+        prop_assert_eq!(all_at_first, some_at_first);
+    }
+
+    #[test]
     fn a_healthy_cloudlet_is_found_behind_any_that_fail_fast(failing in 0_usize..60, wait in prop::option::of(0_u64..100)) {
         let mut cloudlets = vec![Fails(1); failing];
         cloudlets.push(Deploys(1));
@@ -197,8 +233,19 @@ async fn run(
     wanted: usize,
     wait: Option<u64>,
 ) -> (Race<usize>, Vec<(usize, u128)>) {
+    run_knowing(cloudlets.len(), cloudlets, wanted, wait).await
+}
+
+/// Runs a race in which no more than so many candidates are known at first, or as many as are wanted.
+async fn run_knowing(
+    known_at_first: usize,
+    cloudlets: &[Cloudlet],
+    wanted: usize,
+    wait: Option<u64>,
+) -> (Race<usize>, Vec<(usize, u128)>) {
     let asked = RefCell::new(Vec::new());
-    let candidates: Vec<_> = cloudlets.iter().cloned().enumerate().collect();
+    let mut candidates: Vec<_> = cloudlets.iter().cloned().enumerate().collect();
+    let later = candidates.split_off(known_at_first.max(wanted).min(cloudlets.len()));
     let attempt = async |(place, cloudlet): (usize, Cloudlet), turn: Turn| {
         if matches!(cloudlet, Avoided(_)) && !turn.is_last_resort {
             return None;
@@ -213,7 +260,14 @@ async fn run(
             Err(_) => Verdict::Next(Failure::TimedOut),
         })
     };
-    let race = race(candidates, rules(wanted, wait), || true, attempt).await;
+    let race = race(
+        candidates,
+        ready(later),
+        rules(wanted, wait),
+        || true,
+        attempt,
+    )
+    .await;
     (race, asked.into_inner())
 }
 

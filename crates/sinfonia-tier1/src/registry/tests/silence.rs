@@ -2,6 +2,11 @@
 
 use super::*;
 
+const THREE: &str = "http://three.example/api/v1/deploy";
+const FOUR: &str = "http://four.example/api/v1/deploy";
+const C: Uuid = Uuid::from_u128(0xc);
+const D: Uuid = Uuid::from_u128(0xd);
+
 #[rstest]
 #[case::just_before(299, [].into())]
 #[case::five_minutes(300, [endpoint(ONE)].into())]
@@ -71,4 +76,52 @@ fn a_silent_one_that_reports_again_is_as_before() {
         full_report(A, ONE).resources
     );
     assert_eq!(registry.expire(at(500)), Expired::default());
+}
+
+#[test]
+fn the_news_tell_how_long_nothing_was_heard_and_who_is_missed() {
+    let registry = with_file([full_file(ONE), full_file(TWO)]);
+    let leaving = CloudletInfo {
+        draining: Some(true),
+        ..report(C, THREE)
+    };
+    for (info, seconds) in [
+        (report(A, ONE), 0),
+        (leaving, 10),
+        (report(D, FOUR), 20),
+        (report(B, TWO), 290),
+    ] {
+        registry
+            .report(info, &Bearer.authority(), at(seconds))
+            .unwrap();
+    }
+
+    let before = registry.news(at(299));
+    registry.expire(at(330));
+    let after = registry.news(at(330));
+
+    let expected = |oldest, stale, silent, lost| News {
+        oldest: SignedDuration::from_secs(oldest),
+        stale,
+        silent,
+        lost,
+    };
+    assert_eq!(before, expected(299, 3, 0, 0));
+    assert_eq!(after, expected(40, 0, 1, 1));
+}
+
+#[test]
+fn a_silent_one_that_reports_again_is_missed_no_more() {
+    let registry = with_file([full_file(ONE)]);
+    let report_at = |seconds| {
+        let authority = Bearer.authority();
+        registry.report(report(A, ONE), &authority, at(seconds))
+    };
+    report_at(0).unwrap();
+    registry.expire(at(300));
+    let silent = registry.news(at(300)).silent;
+
+    report_at(310).unwrap();
+
+    assert_eq!((silent, registry.news(at(310))), (1, News::default()));
 }

@@ -58,6 +58,46 @@ async fn a_prometheus_that_measures_nothing_of_it_is_told() {
 }
 
 #[tokio::test]
+async fn a_query_of_the_file_that_gives_no_single_number_is_named() {
+    let server = MockServer::start().await;
+    prometheus(&server, "queue_length", "NaN").await;
+    for usual in RESOURCES {
+        prometheus(&server, usual.query, "0.25").await;
+    }
+
+    let scraped = scrape(&format!(
+        "prometheus: {}\nqueries: {{queue: queue_length}}\n",
+        server.uri()
+    ))
+    .await;
+
+    assert_eq!(scraped.resources.len(), RESOURCES.len());
+    assert_eq!(
+        told(&scraped),
+        "its query `queue` gives no single number; where it gives several, wrap it in sum(…): "
+    );
+    assert_eq!(outcome(&scraped), ScrapeOutcome::Partly);
+}
+
+#[tokio::test]
+async fn a_query_of_the_file_that_gives_nothing_is_no_failure() {
+    let server = MockServer::start().await;
+    prometheus(&server, "queue_length", "NaN").await;
+    for usual in RESOURCES {
+        prometheus(&server, usual.query, "NaN").await;
+    }
+
+    let scraped = scrape(&format!(
+        "prometheus: {}\nqueries: {{queue: queue_length}}\n",
+        server.uri()
+    ))
+    .await;
+
+    assert_eq!(outcome(&scraped), ScrapeOutcome::Nothing);
+    assert!(!scraped.is_failure());
+}
+
+#[tokio::test]
 async fn a_rate_follows_from_two_scrapes() {
     let server = page("received_bytes_total 1000\n").await;
     let metrics = format!(
@@ -105,7 +145,7 @@ async fn a_token_is_shown(#[case] metrics: &str, #[case] shown: &str) {
 async fn prometheus(server: &MockServer, query: &str, value: &str) {
     let body = json!({ "data": { "resultType": "scalar", "result": [1_800_000_000.5, value] } });
     Mock::given(path("/api/v1/query"))
-        .and(query_param("query", format!("scalar({query})")))
+        .and(query_param("query", format!("scalar({query}\n)")))
         .respond_with(ResponseTemplate::new(200).set_body_json(body))
         .mount(server)
         .await;

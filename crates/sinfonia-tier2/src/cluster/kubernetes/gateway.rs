@@ -19,7 +19,7 @@ use sinfonia_core::tunnel::{HostPort, TunnelError};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use self::choice::{Gateway, KiloNode, Role, choose};
+use self::choice::{KiloNode, Role, choose};
 use super::WATCH_SECONDS;
 use super::isolation::{NodePlace, Surroundings, networks_of};
 use super::mirror::{Change, Mirror, Turn, watch};
@@ -105,9 +105,9 @@ impl SeenNode {
         }
     }
 
-    /// Whether this is the node that was chosen.
-    fn is(&self, chosen: &Gateway) -> bool {
-        matches!(&self.kilo.role, Role::Leader { gateway, .. } if gateway == chosen)
+    /// Whether tunnels may end here: where several nodes lead, which of them is told to devices changes from round to round.
+    const fn leads(&self) -> bool {
+        matches!(self.kilo.role, Role::Leader { .. })
     }
 }
 
@@ -168,7 +168,7 @@ impl Seen {
                 return Err(errors.into_iter().flatten().collect::<Vec<_>>().join("; "));
             }
         };
-        let surroundings = self.surroundings(settings, &gateway, &networks);
+        let surroundings = self.surroundings(settings, &networks);
         let told = |error: TunnelError| error.to_string();
         let facts = TunnelFacts {
             public_key: gateway.public_key,
@@ -204,21 +204,16 @@ impl Seen {
         Ok(services)
     }
 
-    fn surroundings(
-        &self,
-        settings: &GatewaySettings,
-        gateway: &Gateway,
-        networks: &[Network],
-    ) -> Surroundings {
+    fn surroundings(&self, settings: &GatewaySettings, networks: &[Network]) -> Surroundings {
         let nodes = self.nodes.known().into_iter().flat_map(BTreeMap::values);
-        let gateway = nodes.clone().find(|node| node.is(gateway));
+        let gateways = nodes.clone().filter(|node| node.leads());
         let name_servers = self.services.known();
         let name_servers = name_servers.and_then(|services| services.get(DNS_SERVICE));
         Surroundings::new(
             networks,
             settings.client_network,
             nodes.map(|node| &node.place),
-            gateway.map(|node| &node.place),
+            gateways.map(|node| &node.place),
             name_servers.map_or(&[], Vec::as_slice),
         )
     }

@@ -6,12 +6,15 @@
 mod environment;
 mod error;
 mod failure;
+mod metrics;
 mod process;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use sinfonia_core::deployment::DeploymentName;
 use sinfonia_core::recipe::ChartVersion;
@@ -21,7 +24,8 @@ use url::Url;
 use self::environment::Environment;
 pub(crate) use self::error::HelmError;
 pub(crate) use self::failure::HelmFailure;
-use self::process::{Finished, Invocation};
+use self::metrics::HelmMetrics;
+use self::process::{Finished, Input, Invocation};
 
 /// Time after helm's own time-out in which it may still end by itself.
 const OVERTIME: Duration = Duration::from_secs(10);
@@ -54,6 +58,7 @@ pub(crate) struct Helm {
     settings: HelmSettings,
     environment: Environment,
     permits: Semaphore,
+    metrics: HelmMetrics,
 }
 
 impl Helm {
@@ -66,8 +71,14 @@ impl Helm {
         Ok(Self {
             environment,
             permits: Semaphore::new(settings.concurrency.max(1)),
+            metrics: HelmMetrics::new(),
             settings,
         })
+    }
+
+    /// Adds what it measures to the registry.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 
     /// Its version, such as `v4.3.1+g1234567`.
@@ -93,7 +104,8 @@ impl Helm {
     }
 
     /// Installs a chart's file as a release in the Namespace of its name, as that Namespace's ServiceAccount `account`. It does not wait
-    /// until what was installed is ready, only for the chart's hooks.
+    /// until what was installed is ready, only for the chart's hooks. helm is started at once, and gets the values that it needs for anything
+    /// else once `ready` is.
     ///
     /// A denial in its own Namespace gets a second try: it also comes from an API server that does not know of the rights yet, which
     /// happens whenever one starts.
@@ -106,6 +118,7 @@ impl Helm {
         account: &str,
         chart: &Path,
         values: Option<&Map<String, Value>>,
+        ready: impl Future<Output = ()> + Send,
     ) -> Result<(), HelmError> {
         let mut arguments: Vec<OsString> = vec!["install".into(), release.as_str().into()];
         arguments.push(chart.into());
@@ -113,7 +126,11 @@ impl Helm {
         arguments.extend(["--skip-crds", "-f", "-"].map(OsString::from));
         let values = values.map_or_else(|| "{}".to_owned(), to_json);
         let _permit = self.permits.acquire().await.ok();
-        let tried = self.operate("install", arguments.clone(), Some(values.clone()));
+        let input = Input {
+            text: values.clone(),
+            after: ready.boxed(),
+        };
+        let tried = self.operate("install", arguments.clone(), Some(input));
         match tried.await {
             Err(HelmError::Failed { kind, text, .. })
                 if kind != HelmFailure::OwnIsolation
@@ -122,7 +139,11 @@ impl Helm {
                 tokio::time::sleep(RIGHTS_LAG).await;
                 // What it left, if it came that far, is in the way.
                 self.clear(release, account).await?;
-                self.operate("install", arguments, Some(values)).await
+                let input = Input {
+                    text: values,
+                    after: std::future::ready(()).boxed(),
+                };
+                self.operate("install", arguments, Some(input)).await
             }
             done => done,
         }
@@ -183,8 +204,11 @@ impl Helm {
         ]);
         let limit = self.settings.timeout.min(PULL_TIME);
         let _permit = self.permits.acquire().await.ok();
-        let finished = self.run("pull", arguments, None, limit).await?;
-        finished.or_failed("pull", failure::classify_pull)
+        let began = Instant::now();
+        let finished = self.run("pull", arguments, None, limit).await;
+        let done = finished.and_then(|run| run.or_failed("pull", failure::classify_pull));
+        self.metrics.ended("pull", done.is_ok(), began.elapsed());
+        done
     }
 
     /// What makes helm act in the release's Namespace with no more rights than that has.
@@ -208,18 +232,21 @@ impl Helm {
         &self,
         command: &'static str,
         arguments: Vec<OsString>,
-        stdin: Option<String>,
+        stdin: Option<Input<'_>>,
     ) -> Result<(), HelmError> {
         let limit = self.settings.timeout + OVERTIME;
-        let finished = self.run(command, arguments, stdin, limit).await?;
-        finished.or_failed(command, failure::classify)
+        let began = Instant::now();
+        let finished = self.run(command, arguments, stdin, limit).await;
+        let done = finished.and_then(|run| run.or_failed(command, failure::classify));
+        self.metrics.ended(command, done.is_ok(), began.elapsed());
+        done
     }
 
     async fn run(
         &self,
         command: &'static str,
         arguments: Vec<OsString>,
-        stdin: Option<String>,
+        stdin: Option<Input<'_>>,
         limit: Duration,
     ) -> Result<Finished, HelmError> {
         let invocation = Invocation {

@@ -37,9 +37,11 @@ const KINDS: [(&str, &str); 3] = [
 
 /// The place of the ResourceQuota among them.
 const QUOTA: usize = 1;
-/// Longest time that the cluster may need to count for a quota that is new, and time between two looks.
+/// Longest time that the cluster may need to count for a quota that is new.
 const COUNTING: Duration = Duration::from_secs(5);
+/// Time between the first two looks, which is usually enough, and longest time between later ones, of which each is twice the one before.
 const COUNTING_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_COUNTING_PAUSE: Duration = Duration::from_millis(250);
 
 /// What keeps a deployment apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +99,7 @@ impl Isolation {
         name: &DeploymentName,
     ) -> Result<bool, kube::Error> {
         let begun = Instant::now();
+        let mut pause = COUNTING_PAUSE;
         loop {
             let (version, kind) = KINDS[QUOTA];
             let quota = objects::get(client, name, version, kind, NAME).await?;
@@ -106,7 +109,8 @@ impl Isolation {
             if begun.elapsed() > COUNTING {
                 return Ok(false);
             }
-            sleep(COUNTING_PAUSE).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_COUNTING_PAUSE);
         }
     }
 

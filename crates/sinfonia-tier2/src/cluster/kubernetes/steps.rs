@@ -1,6 +1,7 @@
 //! Taking the steps of a plan.
 
-use futures_util::future::try_join_all;
+use futures_util::FutureExt;
+use futures_util::future::{try_join, try_join_all};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::api::DeleteParams;
@@ -11,6 +12,7 @@ use sinfonia_core::lifecycle::{Failure, FailureClass, Peer, Record, RecordStatus
 use sinfonia_core::recipe::Recipe;
 use sinfonia_service::recipes::RecipeLookupError;
 use sinfonia_service::reload::causes;
+use tokio::sync::oneshot;
 
 use super::charts::Chart;
 use super::helm::HelmError;
@@ -91,12 +93,6 @@ impl Kubernetes {
         // None of them depends on another, and a device waits for all.
         try_join_all(objects.map(|object| self.apply_object(Some(name), object))).await?;
         let put = self.pull_secrets.put(name, &secrets).await;
-        if let Some(isolation) = isolation {
-            let counted = isolation.until_counted(&self.client, name).await;
-            if !counted.map_err(cluster_error)? {
-                return Err(not_now(NotNow::QuotaUncounted(name.clone())).into());
-            }
-        }
         match put.map_err(cluster_error) {
             Err(error) if status.first_ready.is_some() => {
                 tracing::warn!(%error, cause = causes(&error), %name, "image pull secrets cannot be put into a namespace");
@@ -157,10 +153,22 @@ impl Kubernetes {
             Some(failure) => StepError::Failed(failure),
             None => ClusterError(error.into()).into(),
         })?;
-        let installed = self
+        let isolation = self.isolation(record).await?;
+        let (counts, counted) = oneshot::channel();
+        let values = recipe.values.as_ref();
+        let installing = self
             .helm
-            .install(name, DEPLOYER, &chart.path, recipe.values.as_ref())
-            .await;
+            .install(name, DEPLOYER, &chart.path, values, counted.map(drop));
+        let counting = async {
+            if let Some(isolation) = isolation {
+                self.until_counted(name, &isolation).await?;
+            }
+            // Nobody waits for it where helm has ended already.
+            let _ = counts.send(());
+            Ok::<_, ClusterError>(())
+        };
+        // The cluster counts while helm starts. That it does not ends helm, before it has done anything.
+        let (installed, ()) = try_join(installing.map(Ok), counting).await?;
         match installed {
             Ok(()) => Ok(digest(&recipe, &chart)),
             Err(error) => Err(match error.failure() {
@@ -168,6 +176,19 @@ impl Kubernetes {
                 None => again(error).into(),
             }),
         }
+    }
+
+    /// Waits until the quota of a deployment counts: before that, the cluster lets everything through.
+    async fn until_counted(
+        &self,
+        name: &DeploymentName,
+        isolation: &Isolation,
+    ) -> Result<(), ClusterError> {
+        let counted = isolation.until_counted(&self.client, name).await;
+        if counted.map_err(cluster_error)? {
+            return Ok(());
+        }
+        Err(not_now(NotNow::QuotaUncounted(name.clone())))
     }
 
     async fn delete_peer(&self, name: &DeploymentName) -> Result<(), ClusterError> {

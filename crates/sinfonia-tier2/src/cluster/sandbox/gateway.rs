@@ -12,9 +12,10 @@ use sinfonia_core::key::PrivateKey;
 use sinfonia_core::lifecycle::{Failure, FailureClass, Peer, Record};
 use sinfonia_core::recipe::{Recipe, RecipeError, SandboxBackend};
 use sinfonia_service::recipes::{RecipeLookupError, RecipeRepository};
-use sinfonia_tunnel::endpoint::PeerConfig;
+use sinfonia_tunnel::endpoint::{PeerConfig, Traffic};
 use sinfonia_tunnel::userspace::{Ended, StackConfig, Tunnel};
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::backend::Backend;
@@ -112,6 +113,11 @@ impl Gateway {
     /// What becomes of the tunnel if that ends by itself.
     pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
         self.tunnel.ended()
+    }
+
+    /// What went through all tunnels.
+    pub(super) fn traffic(&self) -> watch::Receiver<Traffic> {
+        self.tunnel.traffic()
     }
 
     /// Starts what stands in for a deployment's chart.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rstest::rstest;
 
 use super::world::*;
-use crate::endpoint::{Connection, DropReason, OVERHEAD, PresharedKey};
+use crate::endpoint::{Connection, DropReason, OVERHEAD, PresharedKey, Traffic};
 
 #[test]
 fn the_first_packet_opens_a_session_and_arrives_through_it() {
@@ -241,6 +241,24 @@ fn bytes_are_counted_as_wg_does() {
     let down = (92 + (OVERHEAD + 48)) as u64;
     assert_eq!((client.sent_bytes, client.received_bytes), (up, down));
     assert_eq!((gateway.sent_bytes, gateway.received_bytes), (down, up));
+}
+
+#[test]
+fn traffic_counts_peers_that_are_gone_too() {
+    let mut world = World::connected();
+    let status = world.status(GATEWAY).clone();
+    let client = status.public_key;
+    let endpoint = &mut world.hosts[GATEWAY].endpoint;
+
+    assert!(endpoint.remove_peer(&client));
+
+    let expected = Traffic {
+        sent_bytes: status.sent_bytes,
+        received_bytes: status.received_bytes,
+        handshakes: 1,
+    };
+    assert_eq!(*endpoint.traffic(), expected);
+    assert!(expected.sent_bytes > 0 && expected.received_bytes > 0);
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-/// Quantiles that are told, with their names.
-const QUANTILES: [(f64, &str); 3] = [(0.5, "median"), (0.95, "p95"), (1.0, "longest")];
+use crate::percentile::percentile;
+
+/// Percentiles that are told, with their names.
+const PERCENTILES: [(usize, &str); 3] = [(50, "median"), (95, "p95"), (100, "longest")];
 
 /// Times in seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,12 +27,10 @@ impl Silences {
         self.0.last().copied()
     }
 
-    /// The shortest of the silences that this share of them does not exceed.
-    fn quantile(&self, share: f64) -> f64 {
+    fn percentile(&self, per_cent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
-        let rank = (share * sorted.len() as f64).ceil() as usize;
-        sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
+        percentile(&sorted, per_cent).unwrap_or(f64::NAN)
     }
 }
 
@@ -54,8 +54,8 @@ impl fmt::Display for Table {
         formatter.write_str(
             "| silence of a stream when Kilo resets its session | sinfonia-tier3 | wireguard-go in the same run | ratio |\n| --- | --- | --- | --- |\n",
         )?;
-        for (share, name) in QUANTILES {
-            let [ours, ordinary] = [&self.ours, &self.ordinary].map(|all| all.quantile(share));
+        for (per_cent, name) in PERCENTILES {
+            let [ours, ordinary] = [&self.ours, &self.ordinary].map(|all| all.percentile(per_cent));
             let ratio = ours / ordinary;
             writeln!(
                 formatter,
@@ -71,17 +71,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_silences_that_there_were() {
+    fn percentiles_are_silences_that_there_were() {
         let silences: Silences = (1..=20).map(f64::from).collect();
 
-        let quantiles = QUANTILES.map(|(share, _)| silences.quantile(share));
+        let told = PERCENTILES.map(|(per_cent, _)| silences.percentile(per_cent));
 
-        assert_eq!(quantiles, [10.0, 19.0, 20.0]);
-        assert!(Silences::default().quantile(0.5).is_nan());
+        assert_eq!(told, [10.0, 19.0, 20.0]);
+        assert!(Silences::default().percentile(50).is_nan());
     }
 
     #[test]
-    fn each_quantile_is_told_with_its_ratio() {
+    fn each_percentile_is_told_with_its_ratio() {
         let table = Table {
             ours: [2.0, 3.0, 2.5].into_iter().collect(),
             ordinary: [15.0, 16.0].into_iter().collect(),

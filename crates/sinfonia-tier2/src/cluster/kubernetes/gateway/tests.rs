@@ -178,6 +178,32 @@ async fn who_listens_is_told_only_what_is_news() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_network_around_is_the_same_whichever_of_two_leaders_was_seen_last() {
+    let mut cluster = Cluster::new();
+    let leader = |name: &str, address: &str, seen: i64| {
+        let mut node = placed(name, KEY, address, "10.42.0.0/24");
+        let annotations = &mut node["metadata"]["annotations"];
+        annotations["kilo.squat.ai/endpoint"] = json!(format!("{name}.example:51820"));
+        annotations["kilo.squat.ai/last-seen"] = json!((NOW + seen).to_string());
+        node
+    };
+    cluster.api.put(NODES, leader("a", "192.0.2.7", 1));
+    cluster.api.put(NODES, leader("b", "192.0.2.8", 0));
+    cluster.api.put(SERVICES, kube_dns());
+    cluster.follow(None);
+    let before = cluster.known().await.endpoint;
+    cluster.surroundings.mark_unchanged();
+
+    cluster.api.put(NODES, leader("b", "192.0.2.8", 2));
+    let after = cluster
+        .until(|facts| facts.as_ref().is_ok_and(|facts| facts.endpoint != before))
+        .await;
+
+    assert_eq!(after.unwrap().endpoint.to_string(), "b.example:51820");
+    assert!(!cluster.surroundings.has_changed().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_networks_around_are_those_that_the_cluster_tells() {
     let mut cluster = Cluster::new();
     let first = placed("a", KEY, "192.0.2.7", "10.42.0.0/24");
@@ -326,7 +352,7 @@ impl Cluster {
             &networks,
             "10.5.0.0/16".parse().unwrap(),
             [&gateway, &gateway],
-            Some(&gateway),
+            [&gateway],
             &[[10, 43, 0, 10].into()],
         )
     }

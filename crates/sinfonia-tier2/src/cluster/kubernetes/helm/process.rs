@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::Stdio;
 
+use futures_util::future::BoxFuture;
 use sinfonia_service::process::spawn_bound_async;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, Command};
@@ -17,7 +18,13 @@ pub(super) struct Invocation<'a> {
     pub(super) program: &'a Path,
     pub(super) arguments: Vec<OsString>,
     pub(super) environment: &'a [(&'static str, OsString)],
-    pub(super) stdin: Option<String>,
+    pub(super) stdin: Option<Input<'a>>,
+}
+
+/// What a program reads, and what has to happen before: it is started meanwhile.
+pub(super) struct Input<'a> {
+    pub(super) text: String,
+    pub(super) after: BoxFuture<'a, ()>,
 }
 
 /// What came of it.
@@ -67,11 +74,12 @@ fn as_pair<'a>((name, value): &'a (&'static str, OsString)) -> (&'static str, &'
     (name, value)
 }
 
-async fn feed(stdin: Option<ChildStdin>, text: Option<String>) -> io::Result<()> {
-    let (Some(mut stdin), Some(text)) = (stdin, text) else {
+async fn feed(stdin: Option<ChildStdin>, input: Option<Input<'_>>) -> io::Result<()> {
+    let (Some(mut stdin), Some(input)) = (stdin, input) else {
         return Ok(());
     };
-    match stdin.write_all(text.as_bytes()).await {
+    input.after.await;
+    match stdin.write_all(input.text.as_bytes()).await {
         // It ended without reading all of it, and says why.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,

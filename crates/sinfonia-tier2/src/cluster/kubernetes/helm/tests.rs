@@ -1,6 +1,7 @@
 //! helm's part is played by shell scripts, for what the real one does not do on demand.
 
 use std::fs;
+use std::future::ready;
 use std::time::Instant;
 
 use rstest::rstest;
@@ -15,9 +16,15 @@ async fn values_go_through_stdin_and_only_known_options_are_given() {
     let values = json!({"a": {"b": 1}}).as_object().cloned();
 
     let helm = fake.helm();
-    helm.install(&name(), "deployer", Path::new("/c.tgz"), values.as_ref())
-        .await
-        .unwrap();
+    helm.install(
+        &name(),
+        "deployer",
+        Path::new("/c.tgz"),
+        values.as_ref(),
+        ready(()),
+    )
+    .await
+    .unwrap();
 
     assert_eq!(
         fake.said("args"),
@@ -107,11 +114,31 @@ async fn rights_that_are_late_cost_a_second_try() {
 
     let installed = fake
         .helm()
-        .install(&name(), "deployer", Path::new("/c.tgz"), None)
+        .install(&name(), "deployer", Path::new("/c.tgz"), None, ready(()))
         .await;
 
     assert!(installed.is_ok());
     assert_eq!(fake.said("did"), "install\nuninstall\ninstall\n");
+}
+
+#[tokio::test]
+async fn helm_starts_before_it_may_do_anything() {
+    let fake = Fake::new("echo started > $0.did; cat > /dev/null; echo ended >> $0.did");
+    let helm = fake.helm();
+    let until_started = async {
+        // What the shell opens it writes to a moment later.
+        while fs::read_to_string(fake.program.with_extension("did")).unwrap_or_default()
+            != "started\n"
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+
+    let name = name();
+    let installed = helm.install(&name, "deployer", Path::new("/c.tgz"), None, until_started);
+
+    installed.await.unwrap();
+    assert_eq!(fake.said("did"), "started\nended\n");
 }
 
 #[tokio::test]
@@ -122,7 +149,7 @@ async fn of_much_output_the_end_is_kept() {
 
     let error = fake
         .helm()
-        .install(&name(), "deployer", Path::new("/c.tgz"), None)
+        .install(&name(), "deployer", Path::new("/c.tgz"), None, ready(()))
         .await;
 
     let Err(HelmError::Failed { text, .. }) = error else {
@@ -139,7 +166,7 @@ async fn helm_is_killed_with_the_future_that_runs_it() {
 
     let given_up = tokio::time::timeout(
         Duration::from_millis(500),
-        helm.install(&name(), "deployer", Path::new("/c.tgz"), None),
+        helm.install(&name(), "deployer", Path::new("/c.tgz"), None, ready(())),
     )
     .await;
 

@@ -22,9 +22,9 @@ pub(super) fn spec(surroundings: &Surroundings, client: IpAddr) -> Value {
     let own = json!({"podSelector": {}});
     let client = block(client);
     // The policy of a device whose traffic comes masqueraded cannot tell it from others of the same node.
-    let gateway = surroundings.gateway.iter().copied().map(block);
+    let gateways = surroundings.gateways.iter().copied().map(block);
     let mut from = vec![client.clone(), own.clone()];
-    from.extend(gateway);
+    from.extend(gateways);
     json!({
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],

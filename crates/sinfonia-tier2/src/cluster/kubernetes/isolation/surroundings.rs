@@ -39,7 +39,7 @@ pub(in super::super) struct Surroundings {
     /// The addresses of the cluster's name server.
     pub(super) name_servers: BTreeSet<IpAddr>,
     /// The addresses that the devices' traffic may bear on its way to another node than the one where their tunnels end.
-    pub(super) gateway: BTreeSet<IpAddr>,
+    pub(super) gateways: BTreeSet<IpAddr>,
 }
 
 /// Where a node is in the network.
@@ -54,12 +54,13 @@ pub(in super::super) struct NodePlace {
 }
 
 impl Surroundings {
-    /// The surroundings in a cluster of these nodes, with these networks of its own; the gateway's addresses count where it is not alone.
+    /// The surroundings in a cluster of these nodes, with these networks of its own; the gateways' addresses count where there is another
+    /// node.
     pub(in super::super) fn new<'a>(
         cluster: &[Network],
         client_network: Network,
         nodes: impl IntoIterator<Item = &'a NodePlace>,
-        gateway: Option<&NodePlace>,
+        gateways: impl IntoIterator<Item = &'a NodePlace>,
         name_servers: &[IpAddr],
     ) -> Self {
         let nodes: Vec<_> = nodes.into_iter().collect();
@@ -67,11 +68,14 @@ impl Surroundings {
         let own = cluster.iter().chain([&client_network]).copied();
         let own = own.chain(of_nodes).map(|network| network.as_ipnet());
         let forbidden = own.chain(LINK_LOCAL).collect();
-        let gateway = gateway.filter(|_| nodes.len() > 1);
+        let is_alone = nodes.len() < 2;
+        let gateways = gateways.into_iter().filter(|_| !is_alone);
         Self {
             forbidden: IpNet::aggregate(&forbidden),
             name_servers: name_servers.iter().copied().collect(),
-            gateway: gateway.map_or_else(BTreeSet::new, |gateway| gateway.addresses.clone()),
+            gateways: gateways
+                .flat_map(|gateway| gateway.addresses.iter().copied())
+                .collect(),
         }
     }
 }

@@ -244,7 +244,7 @@ fn surroundings(networks: &[Network], nodes: usize) -> Surroundings {
         networks,
         "10.5.0.0/16".parse().unwrap(),
         [&first, &second].into_iter().take(nodes),
-        Some(&first),
+        [&first],
         &["10.43.0.10".parse().unwrap()],
     )
 }
