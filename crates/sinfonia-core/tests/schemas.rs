@@ -34,7 +34,10 @@ fn every_example_is_taken(#[case] folder: &str) {
     let mut seen = 0;
     for file in yaml {
         let text = fs::read_to_string(&file).unwrap();
-        let kind = FileKind::of(&text).unwrap();
+        // There may be other files beside them.
+        let Some(kind) = FileKind::of(&text) else {
+            continue;
+        };
         assert_eq!(
             refused(kind, &text),
             Vec::<String>::new(),
