@@ -62,7 +62,11 @@ impl Metric {
     /// What OpenMetrics says of a family: its name and type.
     fn family(line: &str) -> Option<Self> {
         let (name, kind) = line.split_once(' ')?;
-        let suffix = if kind == "counter" { "_total" } else { "" };
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
         Some(Self {
             name: format!("{name}{suffix}"),
             kind: kind.to_owned(),
