@@ -10,13 +10,13 @@ use clap::Args;
 use sinfonia_testbed::{Binaries, Service};
 use tempfile::TempDir;
 
-use crate::cargo::{cargo, programs, workspace};
+use crate::cargo::{cargo, programs, target, workspace};
 use crate::quickstart::{cloudlet_file, tier1, tier2};
 
 /// The program that asks, with its version: others may ask for more.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// Seconds in which one service is asked.
-const TIME: &str = "20";
+const TIME: &str = "15";
 /// Who may report, and as what: nothing that is made up, so that no request goes anywhere else.
 const REPORT_TOKEN: &str = "api-test-token 00000000-0000-4000-8000-000000000000\n";
 const AUTHORIZATION: &str = "Authorization: Bearer api-test-token";
@@ -80,7 +80,7 @@ fn ask(schemathesis: &Path, name: &str, service: &Service, folder: &Path) -> any
 
 /// Installs schemathesis where it is not there yet, in an environment of its own.
 fn installed() -> anyhow::Result<PathBuf> {
-    let environment = workspace().join("target").join(SCHEMATHESIS);
+    let environment = target().join(SCHEMATHESIS);
     let program = environment.join("bin/schemathesis");
     if program.exists() {
         return Ok(program);
