@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::CommandFactory;
+use clap_complete::Shell;
 use serde_json::Value;
 use sinfonia_core::diagnostic::Severity;
 use sinfonia_core::schema;
@@ -54,16 +55,11 @@ fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         Some(Task::Check(args)) => return check(args),
         Some(Task::Schema(args)) => return json(&schema::of_file(args.kind)),
         Some(Task::Openapi) => return json(&description()),
+        Some(Task::Completions { shell }) => return completions(*shell),
         None => {}
     }
     if settings.ranking.list_matchers {
         print(matcher_list().as_bytes())?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Some(shell) = settings.completions {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Settings::command(), PROGRAM, &mut script);
-        print(&script)?;
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(&settings.log)?;
@@ -95,6 +91,13 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 
 fn json(value: &Value) -> anyhow::Result<ExitCode> {
     print(format!("{value:#}\n").as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Settings::command(), PROGRAM, &mut script);
+    print(&script)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser};
-use clap_complete::Shell;
 use sinfonia_core::load::{Threshold, ThresholdError, Thresholds};
 use sinfonia_core::network::Network;
 use sinfonia_core::ranking::Matcher;
@@ -95,9 +94,6 @@ pub struct Settings {
     /// How it logs.
     #[command(flatten)]
     pub log: LogArgs,
-    /// Print a script that completes the command line, and end
-    #[arg(long, value_name = "SHELL", hide = true)]
-    pub completions: Option<Shell>,
     /// What the program was built from.
     #[arg(skip)]
     pub build: Build,

@@ -138,7 +138,6 @@ impl Tier1 {
             limits,
             cloudlet_limits,
             log: _,
-            completions: _,
             task: _,
             build,
         } = settings;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use sinfonia_core::check::FileKind;
 
 const CHECK_EXAMPLES: &str = "\
@@ -27,6 +28,12 @@ Examples:
   and in the first line of cloudlets.yaml, for editors with yaml-language-server:
     # yaml-language-server: $schema=cloudlets.schema.json";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  sinfonia-tier1 completions bash >~/.local/share/bash-completion/completions/sinfonia-tier1
+  sinfonia-tier1 completions zsh >~/.zfunc/_sinfonia-tier1
+  sinfonia-tier1 completions fish >~/.config/fish/completions/sinfonia-tier1.fish";
+
 /// What Tier 1 can do besides running.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Task {
@@ -38,6 +45,12 @@ pub enum Task {
     Schema(SchemaArgs),
     /// Prints the description of the API (OpenAPI 3.1), as it is served at /api/v1/openapi.json
     Openapi,
+    /// Prints a script that completes the command line in a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// What is checked.

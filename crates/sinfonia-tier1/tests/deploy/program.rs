@@ -78,21 +78,21 @@ fn wrong_usage_exits_with_1() {
 
 #[test]
 fn shells_are_given_completions() {
-    let output = run(&["--completions=bash"]);
+    let output = run(&["completions", "bash"]);
 
     assert!(output.status.success());
     assert!(text(&output.stdout).contains("--allow-anonymous-reports"));
 }
 
 #[rstest]
-#[case::matchers("--list-matchers")]
-#[case::completions("--completions=bash")]
-fn a_reader_that_stops_early_is_no_failure(#[case] option: &str) {
+#[case::matchers(&["--list-matchers"])]
+#[case::completions(&["completions", "bash"])]
+fn a_reader_that_stops_early_is_no_failure(#[case] arguments: &[&str]) {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
 
     let status = Command::new(env!("CARGO_BIN_EXE_sinfonia-tier1"))
-        .arg(option)
+        .args(arguments)
         .env_clear()
         .stdout(writer)
         .status()
