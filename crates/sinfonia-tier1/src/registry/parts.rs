@@ -45,13 +45,13 @@ pub(super) struct FileSide {
 pub(super) struct Measured {
     resources: Measurements,
     at: Timestamp,
-    /// When its load was looked at for the last time on account of a measurement.
+    /// When its load was looked at for the last time.
     judged_at: Timestamp,
     /// Whether it was found to be too old.
     silent: bool,
 }
 
-/// Whether a new measurement makes the load of a cloudlet due to be looked at.
+/// Whether news of a cloudlet makes its load due to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judging {
     /// It is due.
@@ -108,28 +108,18 @@ impl Parts {
         now: Timestamp,
         pools: &mut Pools,
     ) -> Option<Judging> {
-        let reported_at = self.report.as_ref().and_then(Report::at);
+        let judging = self.judging(now);
         let file = self.file.as_mut()?;
         let judged_at = file.measured.as_ref().map(|measured| measured.judged_at);
-        let last = judged_at.max(reported_at);
-        let is_due = last.is_none_or(|last| last.duration_until(now) >= LOOKS_APART);
         let mut resources = Measurements::from(resources);
         pools.share_names(&mut resources);
         file.measured = Some(Measured {
             resources,
             at: now,
-            judged_at: if is_due {
-                now
-            } else {
-                judged_at.unwrap_or(now)
-            },
+            judged_at: judged_at.unwrap_or(now),
             silent: false,
         });
-        Some(if is_due {
-            Judging::Due { last }
-        } else {
-            Judging::Early
-        })
+        Some(judging)
     }
 
     /// Forgets what was measured; tells whether anything was.
@@ -163,7 +153,8 @@ impl Parts {
         with_token: bool,
         now: Timestamp,
         pools: &mut Pools,
-    ) {
+    ) -> Judging {
+        let judging = self.judging(now);
         let marks = ReportMarks {
             with_token,
             says_resources: info.resources.is_some(),
@@ -176,6 +167,7 @@ impl Parts {
         };
         let cloudlet = self.resolve(info, pools);
         self.report = Some(Report { marks, cloudlet });
+        judging
     }
 
     /// Takes over what was found out about the endpoint's host; tells whether it is news.
@@ -203,6 +195,22 @@ impl Parts {
             (None, Some(report)) => Some(report.cloudlet.clone()),
             (Some(file), Some(report)) => Some(file.joined_with(report)),
         }
+    }
+
+    /// Whether the load is due to be looked at, which is noted. Reports alone are far enough apart; where measurements come between them, both
+    /// together must not count as more.
+    fn judging(&mut self, now: Timestamp) -> Judging {
+        let reported_at = self.report.as_ref().and_then(Report::at);
+        let file = self.file.as_mut();
+        let Some(measured) = file.and_then(|file| file.measured.as_mut()) else {
+            return Judging::Due { last: reported_at };
+        };
+        let last = measured.judged_at;
+        if last.duration_until(now) < LOOKS_APART {
+            return Judging::Early;
+        }
+        measured.judged_at = now;
+        Judging::Due { last: Some(last) }
     }
 
     fn resolve(&self, info: CloudletInfo, pools: &mut Pools) -> Cloudlet {

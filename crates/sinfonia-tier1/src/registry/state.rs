@@ -116,12 +116,10 @@ impl State {
             info.endpoint = before.cloudlet.endpoint.clone();
         }
         let mut parts = parts_of(before.as_deref());
-        let last = parts.report.as_ref();
-        let last = last.and_then(|last| last.cloudlet.last_update);
-        parts.set_report(info, authority.has_token(), now, &mut self.pools);
+        let judging = parts.set_report(info, authority.has_token(), now, &mut self.pools);
         if let Some(known) = Known::of(parts, &self.thresholds) {
             self.release(known.cloudlet.uuid, &known.cloudlet.endpoint);
-            self.put(known.measured(&self.thresholds, last, now));
+            self.put_judged(known, judging, now);
         }
         Ok(reported)
     }
@@ -132,13 +130,9 @@ impl State {
         let Some(judging) = parts.set_measured(resources, now, &mut self.pools) else {
             return;
         };
-        let Some(known) = Known::of(parts, &self.thresholds) else {
-            return;
-        };
-        self.put(match judging {
-            Judging::Due { last } => known.measured(&self.thresholds, last, now),
-            Judging::Early => known,
-        });
+        if let Some(known) = Known::of(parts, &self.thresholds) {
+            self.put_judged(known, judging, now);
+        }
     }
 
     /// Forgets what was measured of a cloudlet of the file.
@@ -221,6 +215,14 @@ impl State {
         if let Some(known) = Known::of(parts, &self.thresholds) {
             self.put(known);
         }
+    }
+
+    /// Makes this what is known of a cloudlet of which there is news, and looks at its load if that is due.
+    fn put_judged(&mut self, known: Known, judging: Judging, now: Timestamp) {
+        self.put(match judging {
+            Judging::Due { last } => known.measured(&self.thresholds, last, now),
+            Judging::Early => known,
+        });
     }
 
     /// Makes this what is known of a cloudlet. Where only what it reports is new, the roster stays as it is.

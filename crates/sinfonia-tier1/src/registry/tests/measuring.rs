@@ -177,23 +177,51 @@ fn placements_count_until_as_many_measurements_as_there_would_be_reports() {
     let measure = |seconds| {
         registry.measured(&endpoint(ONE), used([("cpu_ratio", 0.5)]), at(seconds));
     };
-    let placed = || {
-        registry
-            .at(&endpoint(ONE))
-            .unwrap()
-            .conditions(at(0))
-            .deployments
-    };
     measure(0);
     let tally = registry.at(&endpoint(ONE)).unwrap().tally().clone();
     let _placed = tally.count(false).keep();
 
     measure(5);
-    let early = placed();
+    let early = placed(&registry);
     measure(12);
-    let due = placed();
+    let due = placed(&registry);
 
     assert_eq!([early, due], [Some(1.0), Some(0.0)]);
+}
+
+#[test]
+fn placements_count_for_as_long_where_reports_come_between_measurements() {
+    let registry = with_file([file(ONE)]);
+    let measure = |seconds| {
+        registry.measured(&endpoint(ONE), used([("cpu_ratio", 0.5)]), at(seconds));
+    };
+    let report = |seconds| {
+        let authority = Bearer.authority();
+        let taken = registry.report(full_report(A, ONE), &authority, at(seconds));
+        taken.unwrap();
+    };
+    report(0);
+    measure(1);
+    let tally = registry.at(&endpoint(ONE)).unwrap().tally().clone();
+    let _placed = tally.count(false).keep();
+
+    report(8);
+    let at_a_report = placed(&registry);
+    measure(12);
+    let at_a_measurement = placed(&registry);
+    report(15);
+    let due = placed(&registry);
+
+    assert_eq!(
+        [at_a_report, at_a_measurement, due],
+        [Some(1.0), Some(1.0), Some(0.0)]
+    );
+}
+
+/// How many placements count.
+fn placed(registry: &Registry) -> Option<f64> {
+    let known = registry.at(&endpoint(ONE)).unwrap();
+    known.conditions(at(0)).deployments
 }
 
 fn used<'a>(values: impl IntoIterator<Item = (&'a str, f64)>) -> Resources {
