@@ -137,7 +137,6 @@ fn drawings_go_to_a_folder_that_is_made() {
     FLEET,
     &["bad.yaml"],
     "cannot use bad.yaml: document 1, line 1, column 9: prefer: there is no variable `distance`\n\
-     1 | prefer: distance\n  |         ^^^^^^^^\n\
      hint: there are cloudlet.name, cloudlet.labels.NAME, cloudlet.location.lat and .lon, resources.NAME, client.address, \
      client.location.lat and .lon, distance_km, rtt_ms, deployments, age_s"
 )]

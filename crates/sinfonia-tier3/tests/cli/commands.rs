@@ -365,6 +365,7 @@ fn explanation() -> Value {
             "values": {"requires": "resources.gpu_ratio < 0.8", "resources.gpu_ratio": null},
             "reason": "requires resources.gpu_ratio < 0.8: none reported",
         }],
+        "candidates_total": 1,
         "excluded_total": 4,
         "note": "the recipe is not there",
     })
