@@ -45,6 +45,17 @@ pub(crate) fn build_for_release() -> anyhow::Result<()> {
     cargo(&build.into_iter().chain(packages).collect::<Vec<_>>())
 }
 
+/// Runs this program once more with the same arguments, as it is released: what was built without optimisation measures itself.
+pub(crate) fn again_as_released() -> anyhow::Result<()> {
+    let program = programs("release").join("xtask");
+    let status = Command::new(&program)
+        .args(std::env::args_os().skip(1))
+        .status();
+    let status = status.with_context(|| format!("cannot run {}", program.display()))?;
+    ensure!(status.success(), "{} failed", program.display());
+    Ok(())
+}
+
 /// Runs cargo as [`cargo`] does, with these variables in its environment.
 pub(crate) fn cargo_with(arguments: &[&str], environment: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
