@@ -46,7 +46,7 @@ const IMAGE_LIMIT: u64 = 100 * MEBIBYTE;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Options {
-    /// Where to write the archive [default: target/sinfonia-<version>-<architecture>.tar]
+    /// Where to write the archive [default: target/sinfonia-VERSION-ARCHITECTURE.tar]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Takes the programs that are built already

@@ -18,7 +18,7 @@ pub struct Build {
     pub profile: &'static str,
 }
 
-/// The [`Build`](version::Build) of the program in whose `main.rs` this stands. The package has `crates/commit.rs` as its build script.
+/// The `Build` of the program in whose `main.rs` this stands. The package has `crates/commit.rs` as its build script.
 #[macro_export]
 macro_rules! build {
     () => {{
