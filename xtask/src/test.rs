@@ -58,7 +58,9 @@ fn test(options: &Options) -> anyhow::Result<()> {
         ]
         .concat(),
     )?;
-    let mut arguments = [&["test", "--locked", "--workspace"], &FEATURES[..]].concat();
+    // What fails is told together: a run takes long.
+    let test = ["test", "--locked", "--workspace", "--no-fail-fast"];
+    let mut arguments = [&test[..], &FEATURES[..]].concat();
     if let Some(filter) = &options.filter {
         arguments.push(filter);
         return cargo(&arguments);
