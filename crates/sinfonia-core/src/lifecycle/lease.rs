@@ -116,7 +116,11 @@ fn hold(
     if now < lease_end || activity == Activity::Active || status.first_ready.is_none() {
         return held;
     }
-    let unknown_since = status.unknown_since.unwrap_or(now);
+    // A request that came since then begins it anew, also where no round saw the time between.
+    let unknown_since = status
+        .unknown_since
+        .filter(|since| *since > record.spec.renewed)
+        .unwrap_or(now);
     if activity == Activity::Unknown && !has_passed(policy.max_unknown, unknown_since, now) {
         return RecordStatus {
             unknown_since: Some(unknown_since),

@@ -163,13 +163,13 @@ async fn without_a_cluster_tier_2_names_the_sandbox() {
 #[case::missing(None, "cloudlets.yaml")]
 #[case::bad_field(
     Some("endpoint: http://a.example/api/v1/deploy\nlocation: [91, 0]\n"),
-    "document 1, line 2"
+    "cloudlets.yaml:2:"
 )]
 #[case::unknown_field(
     Some(
         "endpoint: http://a.example/api/v1/deploy\n---\nendpoint: http://b.example/api/v1/deploy\nlatency: 3\n"
     ),
-    "document 2, line 4"
+    "cloudlets.yaml:4:"
 )]
 #[tokio::test]
 async fn a_cloudlet_file_that_cannot_be_used_is_told_at_start(

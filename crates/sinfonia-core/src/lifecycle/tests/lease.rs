@@ -69,6 +69,24 @@ fn after_a_long_absence_of_the_controller_unknown_begins_to_count_anew() {
 }
 
 #[test]
+fn a_request_that_no_round_saw_ends_the_unknown_before_it() {
+    let unknown = with(record(Phase::Deployed), |status| {
+        status.unknown_since = Some(at(300));
+    });
+    let renewed = called(unknown, 400);
+
+    let decided = decide(&renewed, Activity::Unknown, 300 + DAY);
+
+    assert_eq!(
+        decided,
+        written(&renewed, |status| (
+            status.lease_end,
+            status.unknown_since
+        ) = (at(700), Some(at(300 + DAY))))
+    );
+}
+
+#[test]
 fn a_request_or_activity_ends_the_unknown() {
     let unknown = with(record(Phase::Deployed), |status| {
         status.unknown_since = Some(at(300));
