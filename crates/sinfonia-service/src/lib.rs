@@ -1,9 +1,10 @@
 //! What the HTTP services of Sinfonia share.
 //!
-//! [`settings`] reads the command line and the environment, [`telemetry`] writes logs, [`shutdown`] waits for signals, [`client`] asks
-//! other services, [`version`] tells what a program was built from. With the feature `server`, on by default, the rest answers requests: [`front`] stands before every router and
-//! bounds, names, measures and logs each request, [`server`] runs it on sockets, [`admin`] tells how the service does. With the feature
-//! `process`, [`process`] starts programs that end with the service; with `prometheus`, [`prometheus`] asks for measurements.
+//! [`settings`] reads the command line and the environment, [`telemetry`] writes logs, [`traces`] exports traces, [`shutdown`] waits for
+//! signals, [`client`] asks other services, [`version`] tells what a program was built from. With the feature `server`, on by default, the
+//! rest answers requests: [`front`] stands before every router and bounds, names, measures and logs each request, [`server`] runs it on
+//! sockets, [`admin`] tells how the service does. With the feature `process`, [`process`] starts programs that end with the service; with
+//! `prometheus`, [`prometheus`] asks for measurements.
 
 #[cfg(feature = "server")]
 pub mod admin;
@@ -47,4 +48,5 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod tokens;
 pub mod trace_parent;
+pub mod traces;
 pub mod version;

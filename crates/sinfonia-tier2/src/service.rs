@@ -23,7 +23,7 @@ pub use self::error::RunError;
 use self::foundation::Foundation;
 pub use self::foundation::Ground;
 use crate::announcement::Announcement;
-use crate::api::{LONGEST_WAIT, router};
+use crate::api::{DEPLOY, LONGEST_WAIT, router};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::cluster::sandbox::{Sandbox, TunnelSocket, default_tunnel_endpoint, local_address};
@@ -124,6 +124,7 @@ impl Service {
             },
             request_ids: RequestIds::TakeOver,
             metrics: http_metrics,
+            traced: &[DEPLOY],
         };
         Ok(Self {
             app: front.before(router(Arc::new(api))),

@@ -9,7 +9,9 @@ mod values;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
-use sinfonia_service::settings::{ClientArgs, LimitArgs, ListenArgs, LogArgs, ProxyArgs};
+use sinfonia_service::settings::{
+    ClientArgs, LimitArgs, ListenArgs, LogArgs, ProxyArgs, TraceArgs,
+};
 use sinfonia_service::version::Build;
 
 pub use self::commands::{DrainArgs, ReadyArgs, TargetArgs};
@@ -103,6 +105,9 @@ pub struct Settings {
     /// What it logs.
     #[command(flatten)]
     pub log: LogArgs,
+    /// Where its traces go.
+    #[command(flatten)]
+    pub traces: TraceArgs,
     /// What the program was built from.
     #[arg(skip)]
     pub build: Build,
