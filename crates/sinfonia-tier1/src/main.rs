@@ -16,11 +16,16 @@ use sinfonia_tier1::check::Report;
 use sinfonia_tier1::routes::description::description;
 use sinfonia_tier1::settings::{CheckArgs, ReportForm, Settings, Task, matcher_list};
 use sinfonia_tier1::{StartError, Tier1};
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 
 /// The name of the program, and what it was built from.
 const PROGRAM: &str = "sinfonia-tier1";
 const BUILD: Build = build!();
+
+/// A request allocates some hundred times, most of them in libraries; see `cargo xtask bench tier1`.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Something that the user cannot fix.
 const UNEXPECTED: u8 = 2;
