@@ -56,6 +56,11 @@ fn what_is_wrong_and_what_is_odd_is_shown_with_its_place() {
       |          ^^^
 
     ./737b5001-d27a-413f-9806-abf9bfce6746.yaml: recipe: 1 error
+    warning: nobody can ask for this recipe, because its file's name does not end in .yaml
+    --> ./755e5883-0788-44da-8778-2113eddf4271.yml
+     = hint: name it 755e5883-0788-44da-8778-2113eddf4271.yaml
+
+    ./755e5883-0788-44da-8778-2113eddf4271.yml: recipe: good, with 1 warning
     error: document 2: accepted_clients[1]: `10.0.0.0/33` is not a network: what follows the slash is neither a prefix length (0 to 32, IPv6 to 128) nor a netmask
      --> ./cloudlets.yaml:8:5
       |
@@ -226,6 +231,10 @@ fn broken_files() -> TempDir {
             "chart: charts/example\nversion: 0.1\nsandbox: {forward: {80: 127.0.0.1:8080}}\n",
         ),
         ("recipe.yaml", "chart: charts/example\nversion: 0.1.0\n"),
+        (
+            "755e5883-0788-44da-8778-2113eddf4271.yml",
+            "chart: charts/example\nversion: 0.1.0\n",
+        ),
         ("something.yml", "name: something else\n"),
     ];
     for (name, text) in files {
