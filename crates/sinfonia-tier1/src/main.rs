@@ -11,7 +11,7 @@ use sinfonia_core::diagnostic::Severity;
 use sinfonia_core::schema;
 use sinfonia_service::telemetry::{self, TelemetryError};
 use sinfonia_service::version::Build;
-use sinfonia_service::{build, settings, shutdown};
+use sinfonia_service::{build, settings, shutdown, stdout};
 use sinfonia_tier1::check::Report;
 use sinfonia_tier1::routes::description::description;
 use sinfonia_tier1::settings::{CheckArgs, ReportForm, Settings, Task, matcher_list};
@@ -59,7 +59,7 @@ fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         None => {}
     }
     if settings.ranking.list_matchers {
-        print(matcher_list().as_bytes())?;
+        print(matcher_list())?;
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(&settings.log)?;
@@ -81,7 +81,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         ReportForm::Json => report.json().context("cannot write the report")?,
     };
-    print(told.as_bytes())?;
+    print(told)?;
     Ok(if report.is_good() {
         ExitCode::SUCCESS
     } else {
@@ -90,7 +90,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn json(value: &Value) -> anyhow::Result<ExitCode> {
-    print(format!("{value:#}\n").as_bytes())?;
+    print(format!("{value:#}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,11 +101,6 @@ fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whoever reads may stop whenever it likes: a closed pipe is no error.
-fn print(text: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = io::stdout();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot print"),
-    }
+fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    stdout::print(text).context("cannot print")
 }

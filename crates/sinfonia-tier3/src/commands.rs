@@ -6,8 +6,6 @@ pub(crate) mod forward;
 pub(crate) mod inside;
 pub(crate) mod older;
 
-use std::io;
-
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use jiff::Timestamp;
@@ -157,8 +155,7 @@ pub(crate) fn completions(shell: Shell) -> Result<(), CommandError> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    let script = String::from_utf8(script).map_err(io::Error::other)?;
-    Ok(output::print(&script)?)
+    Ok(output::print(script)?)
 }
 
 fn print<T: Serialize>(
