@@ -1,7 +1,7 @@
 //! What the programs of Sinfonia share.
 //!
-//! As a program, each has [`settings`] of the command line and the environment and a [`version`], prints answers to [`stdout`], writes
-//! its [`telemetry`], and waits for signals ([`shutdown`]).
+//! As a program, each has [`settings`] of the command line and the environment and a [`version`], prints answers to [`stdout`], writes its
+//! [`manual`] and its [`telemetry`], and waits for signals ([`shutdown`]).
 //!
 //! To ask others, there is a [`client`] whose [`outbound_guard`] keeps it out of where it has no business, [`trace_parent`] for what belongs
 //! together across programs, [`tokens`], [`recipes`] from a folder or the web, and [`reload`] for files that change; with the feature
@@ -25,6 +25,7 @@ pub mod json;
 pub mod limits;
 #[cfg(feature = "server")]
 pub mod listen;
+pub mod manual;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]

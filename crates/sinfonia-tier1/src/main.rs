@@ -1,6 +1,7 @@
 //! Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -11,7 +12,7 @@ use sinfonia_core::diagnostic::Severity;
 use sinfonia_core::schema;
 use sinfonia_service::telemetry::{self, TelemetryError};
 use sinfonia_service::version::Build;
-use sinfonia_service::{build, settings, shutdown, stdout};
+use sinfonia_service::{build, manual, settings, shutdown, stdout};
 use sinfonia_tier1::check::Report;
 use sinfonia_tier1::routes::description::description;
 use sinfonia_tier1::settings::{CheckArgs, ReportForm, Settings, Task, matcher_list};
@@ -56,6 +57,7 @@ fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         Some(Task::Schema(args)) => return json(&schema::of_file(args.kind)),
         Some(Task::Openapi) => return json(&description()),
         Some(Task::Completions { shell }) => return completions(*shell),
+        Some(Task::Man { folder }) => return write_manual(folder),
         None => {}
     }
     if settings.ranking.list_matchers {
@@ -98,6 +100,12 @@ fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Settings::command(), PROGRAM, &mut script);
     print(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_manual(folder: &Path) -> anyhow::Result<ExitCode> {
+    let written = manual::write(Settings::command(), folder);
+    written.with_context(|| format!("cannot write the manual into {}", folder.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -211,6 +211,38 @@ fn the_help_of_check_has_examples() {
     assert_snapshot!(check.render_long_help());
 }
 
+#[test]
+fn the_help_of_openapi_has_examples() {
+    let mut command = Settings::command().term_width(100);
+    let openapi = command.find_subcommand_mut("openapi").unwrap();
+
+    assert_snapshot!(openapi.render_long_help());
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = run(folder.path(), &["man", "share/man1"]);
+
+    assert_eq!(
+        (text(&output), output.status.code()),
+        (String::new(), Some(0))
+    );
+    let pages = fs::read_dir(folder.path().join("share/man1")).unwrap();
+    let pages = pages.map(|page| page.unwrap().file_name().into_string().unwrap());
+    let mut pages: Vec<String> = pages.collect();
+    pages.sort();
+    let expected = [
+        "sinfonia-tier1-check.1",
+        "sinfonia-tier1-completions.1",
+        "sinfonia-tier1-openapi.1",
+        "sinfonia-tier1-schema.1",
+        "sinfonia-tier1.1",
+    ];
+    assert_eq!(pages, expected);
+}
+
 fn broken_files() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let files = [

@@ -108,6 +108,19 @@ fn a_reader_that_stops_early_is_no_failure(#[case] arguments: &[&str]) {
     assert_eq!((output.status.code(), &*told), (Some(0), ""));
 }
 
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+
+    program().arg("man").arg(folder.path()).assert().success();
+
+    for page in ["", "-crd", "-drain", "-guard", "-openapi", "-ready"] {
+        let page = folder.path().join(format!("sinfonia-tier2{page}.1"));
+        let text = std::fs::read_to_string(page).unwrap();
+        assert!(text.contains(".TH sinfonia-tier2"), "{text}");
+    }
+}
+
 #[rstest]
 #[case::one(&[("SINFONIA_TIER1_URL", "http://one.example")], &[], "one")]
 #[case::the_list_wins(
