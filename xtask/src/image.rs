@@ -109,7 +109,9 @@ fn labelled(image: Image) -> Image {
 fn revision() -> Option<String> {
     let given = std::env::var(COMMIT_VARIABLE).ok();
     let git = || Git::open(workspace()).ok()?.head().ok();
-    given.filter(|commit| !commit.is_empty()).or_else(git)
+    given
+        .filter(|commit| !commit.is_empty() && commit != "unknown")
+        .or_else(git)
 }
 
 /// How large a file is, and may be.

@@ -116,11 +116,17 @@ pub(super) fn release_of(tree: &Tree, level: Option<Level>) -> anyhow::Result<Ve
     };
     let none = Version::new(0, 0, 0);
     let last = tree.last_release.as_ref().unwrap_or(&none);
-    Ok(match level {
+    let version = match level {
         Level::Patch => Version::new(last.major, last.minor, last.patch + 1),
         Level::Minor => Version::new(last.major, last.minor + 1, 0),
         Level::Major => Version::new(last.major + 1, 0, 0),
-    })
+    };
+    ensure!(
+        version > application,
+        "{version} is smaller than the development version {application}\nhint: `cargo xtask release` without a level makes {}",
+        without_pre_release(&application)
+    );
+    Ok(version)
 }
 
 /// What changes with a release on this day.
@@ -206,6 +212,16 @@ mod tests {
         0.1.0 is a release already
         hint: `cargo xtask release --next` opens the development that follows it
         ");
+    }
+
+    #[rstest]
+    #[case::none_yet("0.1.0-dev", None)]
+    #[case::another_level_was_begun("0.2.0-dev", Some("0.1.3"))]
+    fn a_release_is_never_behind_the_development(
+        #[case] application: &str,
+        #[case] last: Option<&str>,
+    ) {
+        assert!(release_of(&tree(application, last), Some(Level::Patch)).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use sinfonia_testbed::command;
 
 use super::local_network::Host;
-use super::support::{HELLOWORLD, Ran, World, run};
+use super::support::{HELLOWORLD, Ran, World, eventually, run};
 
 /// An application that asks the cloudlet's web server for its page.
 const GET_PAGE: [&str; 3] = [
@@ -18,7 +18,7 @@ const GET_PAGE: [&str; 3] = [
 async fn a_device_finds_a_cloudlet_and_runs_an_application_in_its_tunnel() {
     let world = World::new();
     let [cloudlet, device] = Host::pair();
-    let _tier2 = Announced::start(&world, &cloudlet);
+    let _tier2 = Announced::start(&world, &cloudlet).await;
 
     let deploy = ["deploy", "helloworld", "--zeroconf", "--"];
     let new = tier3(&world, &device, &[&deploy[..], &GET_PAGE].concat()).await;
@@ -40,7 +40,7 @@ async fn a_device_finds_a_cloudlet_and_runs_an_application_in_its_tunnel() {
 async fn a_deployment_of_a_found_cloudlet_is_looked_at_and_deleted() {
     let world = World::new();
     let [cloudlet, device] = Host::pair();
-    let _tier2 = Announced::start(&world, &cloudlet);
+    let _tier2 = Announced::start(&world, &cloudlet).await;
 
     let deployed = tier3(&world, &device, &["deploy", "helloworld", "--zeroconf"]).await;
     let status = tier3(&world, &device, &["status", "helloworld", "--zeroconf"]).await;
@@ -92,11 +92,18 @@ async fn a_cloudlet_that_only_its_own_machine_reaches_is_not_announced() {
 struct Announced(Child);
 
 impl Announced {
-    /// Starts it on this host. Devices that look for it before it has announced itself hear of it all the same.
-    fn start(world: &World, host: &Host) -> Self {
+    /// Starts it on this host, until it answers. Devices that look for it before it has announced itself hear of it all the same.
+    async fn start(world: &World, host: &Host) -> Self {
         let mut command = host.command(&sandbox(world));
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        Self(command.spawn().unwrap())
+        let started = Self(command.spawn().unwrap());
+        eventually("Tier 2 answers", async || {
+            let mut ask = Command::new("curl");
+            ask.args(["--silent", "--max-time", "1", "http://127.0.0.1:5001/livez"]);
+            (run(host.command(&ask)).await.code == 0).then_some(())
+        })
+        .await;
+        started
     }
 }
 

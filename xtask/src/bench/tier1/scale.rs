@@ -7,6 +7,7 @@ use sinfonia_testbed::Service;
 
 use super::super::{load, process};
 use super::Bench;
+use crate::percentile::percentile;
 
 /// Sizes of the files that Tier 1 starts with; the first is the baseline.
 const STARTS: [u32; 2] = [100, 100_000];
@@ -53,7 +54,7 @@ fn start(bench: &Bench<'_>, size: u32) -> anyhow::Result<f64> {
         seconds.push(before.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
-    Ok(seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN))
+    Ok(percentile(&seconds, 50).unwrap_or(f64::NAN))
 }
 
 fn tell_memory(name: &str, service: &Service) -> anyhow::Result<()> {

@@ -211,20 +211,27 @@ async fn without_a_name_server_deployments_are_made_and_kept() {
     let edge = Edge::hold().await;
     let device = Device::start(&edge, "device").await;
 
-    let peers = edge.peers();
     edge.scale("kube-system", "coredns", 0).await;
-    let another = edge.tier3("another", &DEPLOY).await;
+    let idle = edge.tier3("idle", &DEPLOY).await;
+    let peers = edge.peers();
+    // Nobody can renew any more, and no connection of before leads to Prometheus: that nothing is known is all that speaks for the idle one.
+    edge.scale(NAMESPACE, "tier1-sinfonia", 0).await;
+    edge.scale("monitoring", "prometheus", 0).await;
+    edge.scale("monitoring", "prometheus", 1).await;
     sleep(LEASE + GRACE * 3).await;
     let kept = edge.peers();
     edge.scale("kube-system", "coredns", 1).await;
     let back = device.looks();
-
-    assert_eq!(another.code, 0, "{}", another.stderr);
-    // The other one is idle, and ends where Prometheus is reached through a connection that was there before.
-    assert!(kept.is_superset(&peers), "{kept:?}");
     let name = device.sees_its_page_from(back).await;
+    edge.scale(NAMESPACE, "tier1-sinfonia", 1).await;
+    edge.wait_until_served().await;
+
+    assert_eq!(idle.code, 0, "{}", idle.stderr);
+    assert_eq!(peers.len(), 2);
+    assert_eq!(kept, peers);
     assert_eq!(name, device.deployment());
-    edge.clean_up(device, &["another"]).await;
+    // The new Tier 1 knows nothing of them yet.
+    edge.reclaim(device).await;
 }
 
 #[tokio::test]

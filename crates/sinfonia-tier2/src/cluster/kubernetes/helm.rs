@@ -167,8 +167,7 @@ impl Helm {
         let mut arguments: Vec<OsString> = vec!["uninstall".into(), release.as_str().into()];
         arguments.extend(self.acting_as(release, account));
         let _permit = self.permits.acquire().await.ok();
-        let tried = absent_is_done(self.operate("uninstall", arguments, None).await);
-        match tried {
+        match self.operate("uninstall", arguments, None).await {
             Err(HelmError::Failed { kind, .. }) if kind != HelmFailure::Unreachable => {
                 self.clear(release, account).await
             }
@@ -181,7 +180,7 @@ impl Helm {
         let mut arguments: Vec<OsString> = vec!["uninstall".into(), release.as_str().into()];
         arguments.extend(self.acting_as(release, account));
         arguments.push("--no-hooks".into());
-        absent_is_done(self.operate("uninstall", arguments, None).await)
+        self.operate("uninstall", arguments, None).await
     }
 
     /// Fetches a chart from a container registry into a folder.
@@ -238,6 +237,11 @@ impl Helm {
         let began = Instant::now();
         let finished = self.run(command, arguments, stdin, limit).await;
         let done = finished.and_then(|run| run.or_failed(command, failure::classify));
+        let done = if command == "uninstall" {
+            absent_is_done(done)
+        } else {
+            done
+        };
         self.metrics.ended(command, done.is_ok(), began.elapsed());
         done
     }

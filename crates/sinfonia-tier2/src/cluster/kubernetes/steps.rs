@@ -155,10 +155,15 @@ impl Kubernetes {
         })?;
         let isolation = self.isolation(record).await?;
         let (counts, counted) = oneshot::channel();
+        let counted = async {
+            if counted.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         let values = recipe.values.as_ref();
         let installing = self
             .helm
-            .install(name, DEPLOYER, &chart.path, values, counted.map(drop));
+            .install(name, DEPLOYER, &chart.path, values, counted);
         let counting = async {
             if let Some(isolation) = isolation {
                 self.until_counted(name, &isolation).await?;

@@ -21,7 +21,7 @@ pub(super) struct Invocation<'a> {
     pub(super) stdin: Option<Input<'a>>,
 }
 
-/// What a program reads, and what has to happen before: it is started meanwhile.
+/// What a program reads, an object of JSON, and what has to happen before it has more of that than the first byte: it is started meanwhile.
 pub(super) struct Input<'a> {
     pub(super) text: String,
     pub(super) after: BoxFuture<'a, ()>,
@@ -78,8 +78,14 @@ async fn feed(stdin: Option<ChildStdin>, input: Option<Input<'_>>) -> io::Result
     let (Some(mut stdin), Some(input)) = (stdin, input) else {
         return Ok(());
     };
-    input.after.await;
-    match stdin.write_all(input.text.as_bytes()).await {
+    // Where nobody goes on, the program has a part that makes no sense alone, not an empty text.
+    let (part, rest) = input.text.as_bytes().split_at(input.text.len().min(1));
+    let written = async {
+        stdin.write_all(part).await?;
+        input.after.await;
+        stdin.write_all(rest).await
+    };
+    match written.await {
         // It ended without reading all of it, and says why.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,

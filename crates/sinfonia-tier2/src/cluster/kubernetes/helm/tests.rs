@@ -142,6 +142,29 @@ async fn helm_starts_before_it_may_do_anything() {
 }
 
 #[tokio::test]
+async fn helm_that_is_given_up_before_it_may_do_anything_reads_no_values() {
+    let fake = Fake::new("cat > $0.stdin");
+    let helm = fake.helm();
+    let until_asked = async {
+        while fs::read_to_string(fake.program.with_extension("stdin")).is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+
+    let name = name();
+    let never = std::future::pending();
+    let installing = helm.install(&name, "deployer", Path::new("/c.tgz"), None, never);
+    let given_up = tokio::select! {
+        _ = installing => false,
+        () = until_asked => true,
+    };
+
+    assert!(given_up);
+    // Half an object at most, which is no values.
+    assert!(["", "{"].contains(&fake.said("stdin").as_str()));
+}
+
+#[tokio::test]
 async fn of_much_output_the_end_is_kept() {
     let fake = Fake::new(
         "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo 'Error: the end' >&2; exit 1",
