@@ -7,10 +7,10 @@
 //! together across programs, [`tokens`], [`recipes`] from a folder or the web, and [`reload`] for files that change; with the feature
 //! `prometheus`, [`prometheus`] asks for measurements, and with `process`, [`process`] starts programs that end with the service.
 //!
-//! With the feature `server`, on by default, the rest answers requests. [`listen`] and [`server`] run a router on sockets, and [`front`] stands
-//! before it and bounds, names ([`request_id`]), measures ([`metrics`]) and logs each request. What handlers read and answer is in [`path`],
-//! [`deploy_path`], [`json`] and [`problem`]; who asks, and how often, in [`proxies`] and [`limits`]. [`openapi`] describes all that to
-//! people and programs, [`admin`] and [`readiness`] tell operators how the service does.
+//! With the feature `server`, on by default, the rest answers requests. [`listen`] and [`server`] run a router on sockets, and [`front`]
+//! stands before it and bounds, names ([`request_id`]), measures ([`metrics`]) and logs each request. What handlers read and answer is in
+//! [`path`], [`deploy_path`], [`json`] and [`problem`]; who asks, and how often, in [`proxies`] and [`limits`]. [`openapi`] describes all
+//! that to people and programs, [`admin`] and [`readiness`] tell operators how the service does.
 
 #[cfg(feature = "server")]
 pub mod admin;
