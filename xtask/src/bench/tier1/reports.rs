@@ -23,7 +23,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<()> {
     let connections = bench.options.connections;
     let all = load::reports(tier1, connections, None, fleet);
     bench.runtime.block_on(all)?;
-    let known = "Tier 1, 100,000 cloudlets";
+    let known = &*format!("Tier 1, {CLOUDLETS} cloudlets");
 
     let subjects = [("bare axum JSON route", route.address), (known, tier1)];
     let alone = bench.in_turns(&subjects, &async |address| {
