@@ -10,7 +10,7 @@ ARG CARGO_CHEF_VERSION=0.1.78
 # What links the programs, and compiles the little C in them; both are installed for both architectures, so that this layer serves both.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        gcc-aarch64-linux-gnu gcc-x86-64-linux-gnu libc6-dev-amd64-cross libc6-dev-arm64-cross \
+        gcc-aarch64-linux-gnu gcc-x86-64-linux-gnu libc6-dev-amd64-cross libc6-dev-arm64-cross make \
     && rm -rf /var/lib/apt/lists/*
 RUN cargo install --locked --version "$CARGO_CHEF_VERSION" cargo-chef
 ENV CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::cloudlet_file::{CloudletFile, Warning};
 use crate::diagnostic::Diagnostic;
 use crate::policy::Policy;
-use crate::recipe::{Recipe, RecipeError};
+use crate::recipe::{MOST_BYTES, Recipe};
 use crate::yaml::{self, Position};
 
 /// Most warnings of a file that are told with their place: finding it takes a look at all that stands before.
@@ -92,10 +92,20 @@ impl FileKind {
         match self {
             Self::Cloudlets => check_cloudlets(text),
             Self::Recipe => check_recipe(text),
-            Self::Policy => Findings {
-                errors: Policy::parse(text).err().into_iter().collect(),
-                ..Findings::default()
+            Self::Policy => match Policy::parse(text) {
+                Err(error) => Findings::of_error(error),
+                Ok(_) => Findings::default(),
             },
+        }
+    }
+}
+
+impl Findings {
+    /// One thing that keeps a file from being used.
+    pub fn of_error(error: Diagnostic) -> Self {
+        Self {
+            errors: vec![error],
+            warnings: Vec::new(),
         }
     }
 }
@@ -120,10 +130,7 @@ fn field(line: &str) -> Option<String> {
 
 fn check_cloudlets(text: &str) -> Findings {
     match CloudletFile::parse(text) {
-        Err(error) => Findings {
-            errors: vec![error],
-            ..Findings::default()
-        },
+        Err(error) => Findings::of_error(error),
         Ok(file) => Findings {
             warnings: cloudlet_warnings(text, &file),
             ..Findings::default()
@@ -135,61 +142,77 @@ fn cloudlet_warnings(text: &str, file: &CloudletFile) -> Vec<Diagnostic> {
     if file.entries.is_empty() {
         return vec![Diagnostic::of_file("the file holds no cloudlet")];
     }
-    let (placed, further) = file
-        .warnings
-        .split_at(file.warnings.len().min(MOST_WARNINGS));
-    let placed = placed.iter().map(|warning| warning.locate(text));
-    placed.chain(further.iter().map(unplaced)).collect()
-}
-
-fn unplaced(warning: &Warning) -> Diagnostic {
-    let position = Position {
-        document: warning.document,
-        line: None,
-        column: None,
+    let placed = |warning: &Warning| warning.locate(text);
+    let unplaced = |warning: &Warning| {
+        let position = Position::of_document(warning.document);
+        let message = format!("{}: {}", warning.field, warning.message);
+        Diagnostic::new("", position, message)
     };
-    Diagnostic::new(
-        "",
-        position,
-        format!("{}: {}", warning.field, warning.message),
-    )
+    first_placed(&file.warnings, placed, unplaced)
 }
 
 /// Checks a recipe as all do who read it: Tier 1, a cluster and a sandbox.
 fn check_recipe(text: &str) -> Findings {
-    let at = |field: &str, message: String| {
-        Diagnostic::new(text, yaml::position_of(text, 1, field), message)
+    let mut findings = match Recipe::parse_with_policy(text) {
+        Err(error) => Findings::of_error(error),
+        Ok(recipe) => Findings {
+            errors: part_errors(text, &recipe),
+            warnings: ignored_fields(text),
+        },
     };
-    let located = |error: RecipeError| match error {
-        RecipeError::File(error) => error,
-        RecipeError::Chart(_) => at("chart", error.to_string()),
-        RecipeError::Version(_) => at("version", error.to_string()),
-        RecipeError::Sandbox(_) => at("sandbox", error.to_string()),
-        RecipeError::Isolation(_) => at("isolation", error.to_string()),
-    };
-    let recipe = match Recipe::parse_with_policy(text) {
-        Ok(recipe) => recipe,
-        Err(error) => {
-            return Findings {
-                errors: vec![located(error)],
-                ..Findings::default()
-            };
-        }
-    };
-    let sandbox = recipe.sandbox_backend().err();
-    let isolation = recipe.wishes().err();
-    let ignored = |field: String| {
-        at(&field, format!("{field}: this version ignores the field"))
-            .with_hint("it is no error, because others may know it; is it written right?")
-    };
-    Findings {
-        errors: sandbox.into_iter().chain(isolation).map(located).collect(),
-        warnings: Recipe::ignored_fields(text)
-            .unwrap_or_default()
-            .into_iter()
-            .map(ignored)
-            .collect(),
+    if text.len() > MOST_BYTES {
+        findings.errors.insert(0, too_long(text.len()));
     }
+    findings
+}
+
+/// What is wrong with the parts of a recipe that only some make sense of.
+fn part_errors(text: &str, recipe: &Recipe) -> Vec<Diagnostic> {
+    let parts = [
+        ("sandbox", recipe.sandbox_backend().err()),
+        ("isolation", recipe.wishes().err()),
+    ];
+    let wrong = parts.into_iter().filter_map(|(field, error)| {
+        let position = yaml::position_of(text, 1, field);
+        Some(Diagnostic::new(text, position, error?.to_string()))
+    });
+    wrong.collect()
+}
+
+fn ignored_fields(text: &str) -> Vec<Diagnostic> {
+    let ignored = |text: &str, position: Position, field: &str| {
+        Diagnostic::new(
+            text,
+            position,
+            format!("{field}: this version ignores the field"),
+        )
+        .with_hint("it is no error, because others may know it; is it written right?")
+    };
+    let placed = |field: &String| ignored(text, yaml::position_of(text, 1, field), field);
+    let unplaced = |field: &String| ignored("", Position::of_document(1), field);
+    first_placed(
+        &Recipe::ignored_fields(text).unwrap_or_default(),
+        placed,
+        unplaced,
+    )
+}
+
+fn too_long(bytes: usize) -> Diagnostic {
+    Diagnostic::of_file(format!(
+        "the recipe has {bytes} bytes, at most {MOST_BYTES} are read"
+    ))
+    .with_hint("what is large in `values` belongs into the chart")
+}
+
+/// Makes diagnostics of many warnings, the first of them with their places.
+fn first_placed<T>(
+    warnings: &[T],
+    placed: impl Fn(&T) -> Diagnostic,
+    unplaced: impl Fn(&T) -> Diagnostic,
+) -> Vec<Diagnostic> {
+    let (first, further) = warnings.split_at(warnings.len().min(MOST_WARNINGS));
+    let placed = first.iter().map(placed);
+    placed.chain(further.iter().map(unplaced)).collect()
 }
 
 impl FromStr for FileKind {
@@ -264,5 +287,43 @@ mod tests {
         });
 
         insta::assert_snapshot!(told.join("\n\n"));
+    }
+
+    #[rstest]
+    #[case::cloudlets(FileKind::Cloudlets, "", |number| {
+        format!("---\nendpoint: http://c{number}/api/v1/deploy?x=1\n")
+    })]
+    #[case::recipe(FileKind::Recipe, "chart: c\nversion: 0.1.0\n", |number| {
+        format!("field{number}: x\n")
+    })]
+    fn of_many_warnings_all_are_told_and_the_first_with_their_places(
+        #[case] kind: FileKind,
+        #[case] begin: &str,
+        #[case] odd: fn(usize) -> String,
+    ) {
+        let text: String = begin.to_owned() + &(0..40).map(odd).collect::<String>();
+
+        let Findings { errors, warnings } = kind.check(&text);
+
+        let are_placed = warnings.iter().map(|odd| odd.position.line.is_some());
+        let expected = (0..40).map(|number| number < MOST_WARNINGS);
+        assert!(are_placed.eq(expected), "{warnings:?}");
+        assert_eq!(errors, []);
+    }
+
+    #[rstest]
+    #[case::as_long_as_may_be(MOST_BYTES, &[])]
+    #[case::too_long(MOST_BYTES + 1, &["the recipe has 65537 bytes, at most 65536 are read"])]
+    fn a_recipe_has_at_most_as_many_bytes_as_are_read(
+        #[case] bytes: usize,
+        #[case] expected: &[&str],
+    ) {
+        let begin = "chart: c\nversion: 0.1.0\n";
+        let text = begin.to_owned() + &"#".repeat(bytes - begin.len());
+
+        let errors = FileKind::Recipe.check(&text).errors;
+
+        let told: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+        assert_eq!(told, expected);
     }
 }

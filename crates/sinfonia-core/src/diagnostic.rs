@@ -51,12 +51,7 @@ impl Diagnostic {
 
     /// Something about a file as a whole.
     pub fn of_file(message: impl Into<String>) -> Self {
-        let position = Position {
-            document: 1,
-            line: None,
-            column: None,
-        };
-        Self::new("", position, message)
+        Self::new("", Position::of_document(1), message)
     }
 
     /// The same with a hint.
@@ -174,11 +169,7 @@ mod tests {
 
     #[test]
     fn what_has_no_line_is_told_with_the_file_alone() {
-        let position = Position {
-            document: 2,
-            line: None,
-            column: None,
-        };
+        let position = Position::of_document(2);
 
         let shown = Diagnostic::new("", position, "the file holds more than one document").render(
             Severity::Warning,

@@ -22,6 +22,9 @@ use crate::yaml;
 /// The recipe that everyone may use to try Sinfonia: an nginx that answers `http://helloworld/` through the tunnel.
 pub const HELLOWORLD: Uuid = Uuid::nil();
 
+/// Longest recipe file, in bytes, that is read.
+pub const MOST_BYTES: usize = 64 * 1024;
+
 /// The fields of a recipe file that this version reads.
 const KNOWN_FIELDS: [&str; 9] = [
     "chart",
@@ -35,12 +38,9 @@ const KNOWN_FIELDS: [&str; 9] = [
     "prefer",
 ];
 
-/// Why a recipe was refused.
+/// Why a part of a recipe was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecipeError {
-    /// The file is no YAML, lacks a field or holds a malformed one, or what is required or preferred of cloudlets cannot be used.
-    #[error(transparent)]
-    File(#[from] Diagnostic),
     /// The chart would leave the repository, or is reached in a way that is not allowed.
     #[error(
         "`{0}` is not a chart reference: expected a path below the repository, such as charts/example, or an https:// or oci:// URL"
@@ -212,15 +212,15 @@ impl Recipe {
     ///
     /// # Errors
     /// The file is no YAML, lacks `chart` or `version`, or holds a malformed field.
-    pub fn parse(text: &str) -> Result<Self, RecipeError> {
-        Ok(yaml::document(text)?)
+    pub fn parse(text: &str) -> Result<Self, Diagnostic> {
+        yaml::document(text)
     }
 
     /// Reads a recipe file as [`Recipe::parse`] does, and what it requires and prefers of cloudlets, for those who choose one.
     ///
     /// # Errors
     /// Those of [`Recipe::parse`], and an expression that cannot be used, with its place in the text.
-    pub fn parse_with_policy(text: &str) -> Result<Self, RecipeError> {
+    pub fn parse_with_policy(text: &str) -> Result<Self, Diagnostic> {
         Ok(Self {
             policy: Policy::of_recipe(text)?,
             ..Self::parse(text)?
@@ -251,11 +251,11 @@ impl Recipe {
             .map_err(|error| RecipeError::Isolation(without_place(&error)))
     }
 
-    /// The fields of a recipe file that this version ignores, in the file's order; worth a warning.
+    /// The fields of a recipe file that this version ignores, by name; worth a warning.
     ///
     /// # Errors
     /// The file is no YAML mapping.
-    pub fn ignored_fields(text: &str) -> Result<Vec<String>, RecipeError> {
+    pub fn ignored_fields(text: &str) -> Result<Vec<String>, Diagnostic> {
         let fields: Map<String, Value> = yaml::document(text)?;
         Ok(fields
             .into_iter()
@@ -278,11 +278,15 @@ const fn restricted_by_default() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use rstest::rstest;
     use serde_json::json;
 
     use super::*;
+    use crate::check::FileKind;
     use crate::isolation::PodSecurity;
+    use crate::schema;
 
     #[test]
     fn a_recipe_is_restricted_unless_it_says_otherwise() {
@@ -310,6 +314,19 @@ mod tests {
 
         assert!(Recipe::parse(text).is_ok());
         assert_eq!(Recipe::ignored_fields(text).unwrap(), ["owners", "price"]);
+    }
+
+    #[test]
+    fn editors_complete_the_fields_that_are_read() {
+        let schema = schema::of_file(FileKind::Recipe);
+
+        let completed: BTreeSet<&str> = schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(completed, BTreeSet::from(KNOWN_FIELDS));
     }
 
     #[test]

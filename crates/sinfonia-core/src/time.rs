@@ -1,4 +1,4 @@
-//! Times on the wire: RFC 3339 with `+00:00`, never `Z`, because existing clients compare text.
+//! Times on the wire, RFC 3339 with `+00:00` and never `Z`, because existing clients compare text; and spans of time as people write them.
 
 use jiff::{SignedDuration, Timestamp};
 

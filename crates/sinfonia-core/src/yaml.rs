@@ -21,6 +21,17 @@ pub struct Position {
     pub column: Option<usize>,
 }
 
+impl Position {
+    /// A document as a whole, or somewhere in it.
+    pub const fn of_document(document: usize) -> Self {
+        Self {
+            document,
+            line: None,
+            column: None,
+        }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "document {}", self.document)?;
@@ -56,14 +67,8 @@ pub fn each_document<T: DeserializeOwned>(
 /// The text is not YAML, empty, holds more than one document, or does not fit `T`.
 pub fn document<T: DeserializeOwned>(text: &str) -> Result<T, Diagnostic> {
     let mut found = documents::<T>(text)?.into_iter().flatten();
-    let at = |document, message: &str| {
-        let position = Position {
-            document,
-            line: None,
-            column: None,
-        };
-        Diagnostic::new(text, position, message)
-    };
+    let at =
+        |document, message: &str| Diagnostic::new(text, Position::of_document(document), message);
     let first = found.next().ok_or_else(|| at(1, "the file is empty"))?;
     if found.next().is_some() {
         return Err(at(2, "the file holds more than one document"));
@@ -135,11 +140,7 @@ pub fn locate_in_scalar(
 }
 
 fn position_of_value(text: &str, document: usize, field: &str, item: Option<usize>) -> Position {
-    let unknown = Position {
-        document,
-        line: None,
-        column: None,
-    };
+    let unknown = Position::of_document(document);
     let Some(deserializer) = serde_yaml::Deserializer::from_str(text).nth(document - 1) else {
         return unknown;
     };
@@ -308,14 +309,7 @@ mod tests {
     fn a_field_that_is_not_there_has_no_line() {
         let position = position_of("name: one\n", 1, "endpoint");
 
-        assert_eq!(
-            position,
-            Position {
-                document: 1,
-                line: None,
-                column: None
-            }
-        );
+        assert_eq!(position, Position::of_document(1));
     }
 
     #[test]

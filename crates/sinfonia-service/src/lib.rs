@@ -1,10 +1,17 @@
-//! What the HTTP services of Sinfonia share.
+//! What the programs of Sinfonia share.
 //!
-//! [`settings`] reads the command line and the environment, [`telemetry`] writes logs, [`traces`] exports traces, [`shutdown`] waits for
-//! signals, [`client`] asks other services, [`version`] tells what a program was built from. With the feature `server`, on by default, the
-//! rest answers requests: [`front`] stands before every router and bounds, names, measures and logs each request, [`server`] runs it on
-//! sockets, [`admin`] tells how the service does. With the feature `process`, [`process`] starts programs that end with the service; with
-//! `prometheus`, [`prometheus`] asks for measurements.
+//! As a program, each has [`settings`] of the command line and the environment and a [`version`], prints answers to [`stdout`], writes its
+//! [`manual`] and its [`telemetry`], and waits for signals ([`shutdown`]).
+//!
+//! To ask others, there is a [`client`] whose [`outbound_guard`] keeps it out of where it has no business, [`trace_parent`] for what belongs
+//! together across programs and [`traces`] for whoever wants to see that, [`tokens`], [`recipes`] from a folder or the web, and [`reload`]
+//! for files that change; with the feature `prometheus`, [`prometheus`] asks for measurements, and with `process`, [`process`] starts
+//! programs that end with the service.
+//!
+//! With the feature `server`, on by default, the rest answers requests. [`listen`] and [`server`] run a router on sockets, and [`front`]
+//! stands before it and bounds, names ([`request_id`]), measures ([`metrics`]) and logs each request. What handlers read and answer is in
+//! [`path`], [`deploy_path`], [`json`] and [`problem`]; who asks, and how often, in [`proxies`] and [`limits`]. [`openapi`] describes all
+//! that to people and programs, [`admin`] and [`readiness`] tell operators how the service does.
 
 #[cfg(feature = "server")]
 pub mod admin;
@@ -19,6 +26,7 @@ pub mod json;
 pub mod limits;
 #[cfg(feature = "server")]
 pub mod listen;
+pub mod manual;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
@@ -45,6 +53,7 @@ pub mod server;
 pub mod settings;
 #[cfg(unix)]
 pub mod shutdown;
+pub mod stdout;
 pub mod telemetry;
 pub mod tokens;
 pub mod trace_parent;

@@ -1,7 +1,7 @@
 //! The description of an HTTP API for people and programs: OpenAPI 3.1 at `/api/v1/openapi.json`, and a page that shows it at `/api/v1/ui/`.
 //!
 //! Handlers describe themselves (`utoipa::path`); what holds for all of them is said here once: problem documents, request ids, the bounds of
-//! [`crate::front`], the ways in which paths name things. Schemas are those of the types on the wire.
+//! [`crate::front`], the ways in which paths and headers say things. Schemas are those of the types on the wire.
 
 mod page;
 
@@ -12,8 +12,13 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 use sinfonia_core::schema::without_null;
 
+use crate::request_id::RequestIds;
+
 /// Where the description is served.
 const PATH: &str = "/api/v1/openapi.json";
+
+/// How a description refers to one of its schemas, up to the name.
+const REFERENCE: &str = "\"$ref\":\"#/components/schemas/";
 
 /// What every operation may be answered with beside its own answers: status and reason.
 const OF_ALL: [(&str, &str); 4] = [
@@ -23,8 +28,12 @@ const OF_ALL: [(&str, &str); 4] = [
     ("504", "The request took too long"),
 ];
 
-/// Completes the description of an API: the schemas are those that its handlers name.
-pub fn complete(api: &utoipa::openapi::OpenApi, mut schemas: Map<String, Value>) -> Value {
+/// Completes the description of an API: the schemas are those that its handlers name, the ids of requests come from there.
+pub fn complete(
+    api: &utoipa::openapi::OpenApi,
+    mut schemas: Map<String, Value>,
+    request_ids: RequestIds,
+) -> Value {
     // What utoipa makes is text, numbers and lists, which can always be written.
     let mut api = serde_json::to_value(api).unwrap_or_default();
     api["paths"][PATH] = own("openapi", "Describes the API", "application/json", "object");
@@ -37,7 +46,7 @@ pub fn complete(api: &utoipa::openapi::OpenApi, mut schemas: Map<String, Value>)
         .filter_map(Value::as_object_mut)
         .flat_map(Map::values_mut)
     {
-        complete_operation(operation);
+        complete_operation(operation, request_ids);
     }
     schemas.insert("Problem".to_owned(), problem());
     api["components"] = json!({"schemas": schemas, "securitySchemes": {"token": {
@@ -45,7 +54,31 @@ pub fn complete(api: &utoipa::openapi::OpenApi, mut schemas: Map<String, Value>)
         "scheme": "bearer",
         "description": "A token of the file that the service was started with.",
     }}});
+    debug_assert_eq!(missing_schemas(&api), [""; 0], "handlers name them");
     api
+}
+
+/// What each operation of a description may be answered with, an operation a line.
+pub fn answers(api: &Value) -> String {
+    let paths = api["paths"].as_object().into_iter().flatten();
+    let operations = paths.flat_map(|(path, methods)| {
+        let methods = methods.as_object().into_iter().flatten();
+        methods.map(move |(method, operation)| {
+            let answers = operation["responses"].as_object().into_iter().flatten();
+            let answers: String = answers.map(|(status, _)| format!(" {status}")).collect();
+            format!("{method} {path}:{answers}\n")
+        })
+    });
+    operations.collect()
+}
+
+/// The schemas that a description refers to and does not have.
+fn missing_schemas(api: &Value) -> Vec<String> {
+    let text = api.to_string();
+    let references = text.split(REFERENCE).skip(1);
+    let named = references.filter_map(|rest| rest.split('"').next());
+    let missing = named.filter(|name| api["components"]["schemas"][name].is_null());
+    missing.map(str::to_owned).collect()
 }
 
 /// The routes at which a description and its page are served.
@@ -68,7 +101,7 @@ fn own(name: &str, summary: &str, media: &str, kind: &str) -> Value {
     }})
 }
 
-fn complete_operation(operation: &mut Value) {
+fn complete_operation(operation: &mut Value, request_ids: RequestIds) {
     for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
         complete_parameter(parameter);
     }
@@ -76,13 +109,7 @@ fn complete_operation(operation: &mut Value) {
         operation["parameters"] = json!([]);
     }
     if let Some(parameters) = operation["parameters"].as_array_mut() {
-        parameters.push(json!({
-            "name": "X-Request-ID",
-            "in": "header",
-            "required": false,
-            "description": "Who asked for it, in the words of the caller: 1 to 128 letters, digits, dots, underscores and hyphens. Tier 1 makes its own.",
-            "schema": {"type": "string"},
-        }));
+        parameters.push(request_id(request_ids));
     }
     for (status, reason) in OF_ALL {
         if operation["responses"][status].is_null() {
@@ -95,7 +122,25 @@ fn complete_operation(operation: &mut Value) {
     }
 }
 
-/// What stands in paths is the same everywhere.
+fn request_id(request_ids: RequestIds) -> Value {
+    let description = match request_ids {
+        RequestIds::Always => {
+            "It may be there, but counts for nothing: each request gets an id of its own."
+        }
+        RequestIds::TakeOver => {
+            "The request's id: 1 to 128 letters, digits, dots, underscores and hyphens; a new one where it is absent or malformed."
+        }
+    };
+    json!({
+        "name": "X-Request-ID",
+        "in": "header",
+        "required": false,
+        "description": description,
+        "schema": {"type": "string"},
+    })
+}
+
+/// What stands in paths, and what headers say of a client, is the same everywhere.
 fn complete_parameter(parameter: &mut Value) {
     parameter["schema"] = without_null(parameter["schema"].take());
     // What is too large is capped, so numbers need not fit an integer of so many bits.
@@ -119,6 +164,18 @@ fn complete_parameter(parameter: &mut Value) {
                 "examples": ["-_v7DGZ7gZlS2SmhtSvYHFgPX4xoaL2uSOTaONZ3Zn8"],
             }),
         ),
+        Some("X-ClientIP") => (
+            "Address of the client, from trusted proxies and with a token; otherwise the other end's counts. A malformed one counts as absent.",
+            json!({"type": "string", "examples": ["192.0.2.7"]}),
+        ),
+        Some("X-Location") => (
+            "Where the client is: latitude,longitude in degrees; otherwise GeoIP tells. A malformed one counts as absent.",
+            json!({"type": "string", "examples": ["40.4439,-79.9444"]}),
+        ),
+        Some("X-RTT") => (
+            "Round trips that the client measured: <cloudlet uuid>=<milliseconds>,… A malformed header counts as absent.",
+            json!({"type": "string", "examples": ["7c9e6679-7425-40de-944b-e07fc1f90ae7=12.5"]}),
+        ),
         _ => return,
     };
     parameter["description"] = description.into();
@@ -133,8 +190,9 @@ fn complete_response(status: &str, response: &mut Value) {
     headers["X-Request-ID"] = header("The request's id, which the log has too.", true);
     match status {
         "401" => headers["WWW-Authenticate"] = header("Bearer", true),
+        // It is passed on from elsewhere, where it may be missing.
         "429" | "503" => {
-            headers["Retry-After"] = header("Seconds after which asking again makes sense.", true);
+            headers["Retry-After"] = header("Seconds after which asking again makes sense.", false);
         }
         _ => {}
     }
@@ -183,7 +241,7 @@ mod tests {
     #[utoipa::path(
         get,
         path = "/{uuid}",
-        params(("uuid" = String, Path), ("limit" = Option<u64>, Query)),
+        params(("uuid" = String, Path), ("limit" = Option<u64>, Query), ("X-RTT" = Option<String>, Header)),
         responses((status = 204, description = "Taken"), (status = 429, description = "Too often")),
     )]
     #[expect(dead_code, reason = "it is there for its description alone")]
@@ -191,23 +249,55 @@ mod tests {
 
     #[test]
     fn what_holds_for_all_is_added_to_each_operation() {
-        let api = complete(&Example::openapi(), Map::new());
+        let api = complete(&Example::openapi(), Map::new(), RequestIds::TakeOver);
 
         let operation = &api["paths"]["/{uuid}"]["get"];
         assert_eq!(api["openapi"], "3.1.0");
         assert_eq!(operation["parameters"][0]["schema"]["format"], "uuid");
         assert!(operation["parameters"][1]["schema"]["format"].is_null());
         assert_eq!(operation["parameters"][1]["schema"]["type"], "integer");
-        assert_eq!(operation["parameters"][2]["name"], "X-Request-ID");
-        let statuses: Vec<_> = operation["responses"].as_object().unwrap().keys().collect();
-        assert_eq!(statuses, ["204", "414", "429", "500", "503", "504"]);
+        let round_trips = operation["parameters"][2]["description"].as_str().unwrap();
+        assert!(round_trips.starts_with("Round trips"), "{round_trips}");
+        assert_eq!(operation["parameters"][3]["name"], "X-Request-ID");
         let busy = &operation["responses"]["429"];
-        assert_eq!(busy["headers"]["Retry-After"]["required"], true);
+        assert_eq!(busy["headers"]["X-Request-ID"]["required"], true);
+        assert_eq!(busy["headers"]["Retry-After"]["required"], false);
         assert_eq!(
             busy["content"]["application/problem+json"]["schema"]["$ref"],
             "#/components/schemas/Problem"
         );
         assert!(operation["responses"]["204"]["content"].is_null());
+        let expected = "\
+get /api/v1/openapi.json: 200 414 500 503 504
+get /api/v1/ui/: 200 414 500 503 504
+get /{uuid}: 204 414 429 500 503 504
+";
+        assert_eq!(answers(&api), expected);
+    }
+
+    #[rstest]
+    #[case::ours(RequestIds::Always, "each request gets an id of its own")]
+    #[case::the_callers(RequestIds::TakeOver, "a new one where it is absent")]
+    fn whether_the_callers_request_id_counts_is_told(
+        #[case] request_ids: RequestIds,
+        #[case] expected: &str,
+    ) {
+        let api = complete(&Example::openapi(), Map::new(), request_ids);
+
+        let parameters = &api["paths"]["/api/v1/openapi.json"]["get"]["parameters"];
+        let told = parameters[0]["description"].as_str().unwrap();
+        assert!(told.contains(expected), "{told}");
+    }
+
+    #[test]
+    fn a_schema_that_is_named_and_not_there_is_missed() {
+        let named = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+        let api = json!({
+            "components": {"schemas": {"Here": {"type": "object"}}},
+            "paths": [named("Here"), named("Nowhere")],
+        });
+
+        assert_eq!(missing_schemas(&api), ["Nowhere"]);
     }
 
     #[rstest]
@@ -236,6 +326,25 @@ mod tests {
         assert_eq!(answer.headers()[CONTENT_TYPE], kind);
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert!(body.starts_with(begin.as_bytes()));
+    }
+
+    #[tokio::test]
+    async fn the_page_asks_this_host_alone_and_makes_no_markup_of_text() {
+        let request = Request::get("/api/v1/ui").body(Body::empty()).unwrap();
+
+        let answer = router(&json!({})).oneshot(request).await.unwrap();
+
+        let policy = answer.headers()["content-security-policy"]
+            .to_str()
+            .unwrap();
+        for part in [
+            "default-src 'none'",
+            "connect-src 'self'",
+            "require-trusted-types-for 'script'",
+        ] {
+            assert!(policy.contains(part), "{policy}");
+        }
+        assert_eq!(answer.headers()["referrer-policy"], "no-referrer");
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moka::future::Cache;
-use sinfonia_core::recipe::{Recipe, RecipeError};
+use sinfonia_core::diagnostic::Diagnostic;
+use sinfonia_core::recipe::Recipe;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -58,7 +59,7 @@ pub struct RecipeRepository {
 }
 
 /// What makes a recipe of a text.
-type Parse = fn(&str) -> Result<Recipe, RecipeError>;
+type Parse = fn(&str) -> Result<Recipe, Diagnostic>;
 
 /// One uuid.
 #[derive(Default)]

@@ -85,14 +85,17 @@ impl RequestIds {
 impl Entropy {
     /// Draws from the system: a request's identity gives the right to undo it, so nobody may guess one.
     pub(crate) fn draw() -> Result<Self, getrandom::Error> {
+        let mut drawn = [0; 40];
+        getrandom::fill(&mut drawn)?;
+        let [id, trace, span] = [&drawn[..16], &drawn[16..32], &drawn[32..]];
         let mut entropy = Self {
             id: [0; 16],
             trace: [0; 16],
             span: [0; 8],
         };
-        getrandom::fill(&mut entropy.id)?;
-        getrandom::fill(&mut entropy.trace)?;
-        getrandom::fill(&mut entropy.span)?;
+        entropy.id.copy_from_slice(id);
+        entropy.trace.copy_from_slice(trace);
+        entropy.span.copy_from_slice(span);
         Ok(entropy)
     }
 }

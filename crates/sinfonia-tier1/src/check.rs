@@ -92,10 +92,7 @@ impl Checked {
             path: path.to_owned(),
             kind: None,
             unknown: false,
-            findings: Findings {
-                errors: vec![error],
-                ..Findings::default()
-            },
+            findings: Findings::of_error(error),
         }
     }
 
@@ -220,8 +217,8 @@ fn check_file(path: &Path, kind: Option<FileKind>) -> Checked {
         };
     };
     let mut findings = kind.check(&text);
-    if kind == FileKind::Recipe && by_name(path).is_none() {
-        findings.warnings.push(misnamed());
+    if kind == FileKind::Recipe {
+        findings.warnings.extend(misnamed(path));
     }
     Checked {
         path: path.to_owned(),
@@ -240,12 +237,29 @@ fn unreadable(path: &Path, error: &io::Error) -> Checked {
 
 /// Recipes alone have names that say what they are.
 fn by_name(path: &Path) -> Option<FileKind> {
-    let stem = path.file_stem()?.to_str()?;
-    let uuid: Uuid = stem.parse().ok()?;
-    (uuid.to_string() == stem).then_some(FileKind::Recipe)
+    named(path).map(|_| FileKind::Recipe)
 }
 
-fn misnamed() -> Diagnostic {
-    Diagnostic::of_file("nobody can ask for this recipe, because its file is not named by a uuid")
-        .with_hint("name it like 737b5001-d27a-413f-9806-abf9bfce6746.yaml")
+/// The uuid that a file is named by, written as services look for it.
+fn named(path: &Path) -> Option<Uuid> {
+    let stem = path.file_stem()?.to_str()?;
+    let uuid: Uuid = stem.parse().ok()?;
+    (uuid.to_string() == stem).then_some(uuid)
+}
+
+/// What keeps services from finding a recipe, however good it is: they read `<uuid>.yaml`.
+fn misnamed(path: &Path) -> Option<Diagnostic> {
+    let (reason, hint) = match named(path) {
+        Some(_) if path.extension().is_some_and(|ending| ending == "yaml") => return None,
+        Some(uuid) => (
+            "its file's name does not end in .yaml",
+            format!("name it {uuid}.yaml"),
+        ),
+        None => (
+            "its file is not named by a uuid",
+            "name it like 737b5001-d27a-413f-9806-abf9bfce6746.yaml".to_owned(),
+        ),
+    };
+    let message = format!("nobody can ask for this recipe, because {reason}");
+    Some(Diagnostic::of_file(message).with_hint(hint))
 }

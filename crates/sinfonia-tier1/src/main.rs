@@ -1,6 +1,7 @@
 //! Tier 1 of Sinfonia: knows the cloudlets, ranks them for a device, and has the best one deploy.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -12,16 +13,21 @@ use sinfonia_core::schema;
 use sinfonia_service::telemetry::{self, TelemetryError};
 use sinfonia_service::traces::{self, Export, Program};
 use sinfonia_service::version::Build;
-use sinfonia_service::{build, settings, shutdown};
+use sinfonia_service::{build, manual, settings, shutdown, stdout};
 use sinfonia_tier1::check::Report;
 use sinfonia_tier1::routes::description::description;
 use sinfonia_tier1::settings::{CheckArgs, ReportForm, Settings, Task, matcher_list};
 use sinfonia_tier1::{StartError, Tier1};
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 
 /// The name of the program, and what it was built from.
 const PROGRAM: &str = "sinfonia-tier1";
 const BUILD: Build = build!();
+
+/// A request allocates some hundred times, most of them in libraries; see `cargo xtask bench tier1`.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Something that the user cannot fix.
 const UNEXPECTED: u8 = 2;
@@ -57,10 +63,11 @@ fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         Some(Task::Schema(args)) => return json(&schema::of_file(args.kind)),
         Some(Task::Openapi) => return json(&description()),
         Some(Task::Completions { shell }) => return completions(*shell),
+        Some(Task::Man { folder }) => return write_manual(folder),
         None => {}
     }
     if settings.ranking.list_matchers {
-        print(matcher_list().as_bytes())?;
+        print(matcher_list())?;
         return Ok(ExitCode::SUCCESS);
     }
     let export = Export {
@@ -89,7 +96,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         ReportForm::Json => report.json().context("cannot write the report")?,
     };
-    print(told.as_bytes())?;
+    print(told)?;
     Ok(if report.is_good() {
         ExitCode::SUCCESS
     } else {
@@ -98,7 +105,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn json(value: &Value) -> anyhow::Result<ExitCode> {
-    print(format!("{value:#}\n").as_bytes())?;
+    print(format!("{value:#}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,11 +116,12 @@ fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whoever reads may stop whenever it likes: a closed pipe is no error.
-fn print(text: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = io::stdout();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot print"),
-    }
+fn write_manual(folder: &Path) -> anyhow::Result<ExitCode> {
+    let written = manual::write(Settings::command(), folder);
+    written.with_context(|| format!("cannot write the manual into {}", folder.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    stdout::print(text).context("cannot print")
 }

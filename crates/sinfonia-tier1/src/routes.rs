@@ -86,7 +86,11 @@ impl FromRef<AppState> for RecipeRepository {
     operation_id = "root",
     tag = "Service",
     summary = "Answers as long as the service runs",
-    responses((status = 200, description = "It runs", body = Object)),
+    responses((
+        status = 200,
+        description = "It runs: the dashboard for those whose Accept names text/html, where there is one, and an empty object for all others",
+        content((Object = "application/json"), (String = "text/html")),
+    )),
 )]
 async fn root() -> Json<Value> {
     Json(json!({}))

@@ -51,6 +51,8 @@ use crate::surroundings::{survey, system_lookup};
 
 /// The name that others see.
 const PROGRAM: &str = "sinfonia-tier1";
+/// Whose ids requests have: who knows one may take back what the request created, so nobody else makes them up.
+pub(crate) const REQUEST_IDS: RequestIds = RequestIds::Always;
 /// How long it is remembered who serves a client: a lease of Tier 2.
 const LEASE: SignedDuration = SignedDuration::from_secs(300);
 /// Most clients for whom it is remembered; some ten MiB.
@@ -370,7 +372,7 @@ fn front(max_requests: usize, metrics: &mut Metrics) -> Front {
             time: Budget::longest() + BEYOND_BUDGET,
             ..RequestLimits::default()
         },
-        request_ids: RequestIds::Always,
+        request_ids: REQUEST_IDS,
         metrics: HttpMetrics::register(metrics),
         traced: OF_DEVICES,
     }

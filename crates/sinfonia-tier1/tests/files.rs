@@ -56,6 +56,11 @@ fn what_is_wrong_and_what_is_odd_is_shown_with_its_place() {
       |          ^^^
 
     ./737b5001-d27a-413f-9806-abf9bfce6746.yaml: recipe: 1 error
+    warning: nobody can ask for this recipe, because its file's name does not end in .yaml
+    --> ./755e5883-0788-44da-8778-2113eddf4271.yml
+     = hint: name it 755e5883-0788-44da-8778-2113eddf4271.yaml
+
+    ./755e5883-0788-44da-8778-2113eddf4271.yml: recipe: good, with 1 warning
     error: document 2: accepted_clients[1]: `10.0.0.0/33` is not a network: what follows the slash is neither a prefix length (0 to 32, IPv6 to 128) nor a netmask
      --> ./cloudlets.yaml:8:5
       |
@@ -206,6 +211,38 @@ fn the_help_of_check_has_examples() {
     assert_snapshot!(check.render_long_help());
 }
 
+#[test]
+fn the_help_of_openapi_has_examples() {
+    let mut command = Settings::command().term_width(100);
+    let openapi = command.find_subcommand_mut("openapi").unwrap();
+
+    assert_snapshot!(openapi.render_long_help());
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = run(folder.path(), &["man", "share/man1"]);
+
+    assert_eq!(
+        (text(&output), output.status.code()),
+        (String::new(), Some(0))
+    );
+    let pages = fs::read_dir(folder.path().join("share/man1")).unwrap();
+    let pages = pages.map(|page| page.unwrap().file_name().into_string().unwrap());
+    let mut pages: Vec<String> = pages.collect();
+    pages.sort();
+    let expected = [
+        "sinfonia-tier1-check.1",
+        "sinfonia-tier1-completions.1",
+        "sinfonia-tier1-openapi.1",
+        "sinfonia-tier1-schema.1",
+        "sinfonia-tier1.1",
+    ];
+    assert_eq!(pages, expected);
+}
+
 fn broken_files() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let files = [
@@ -226,6 +263,10 @@ fn broken_files() -> TempDir {
             "chart: charts/example\nversion: 0.1\nsandbox: {forward: {80: 127.0.0.1:8080}}\n",
         ),
         ("recipe.yaml", "chart: charts/example\nversion: 0.1.0\n"),
+        (
+            "755e5883-0788-44da-8778-2113eddf4271.yml",
+            "chart: charts/example\nversion: 0.1.0\n",
+        ),
         ("something.yml", "name: something else\n"),
     ];
     for (name, text) in files {

@@ -1,6 +1,7 @@
 //! `sinfonia-tier2`: deploys backends into one cloudlet and tells Tier 1 about it.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -9,7 +10,7 @@ use clap_complete::Shell;
 use sinfonia_service::shutdown::CancellationToken;
 use sinfonia_service::traces::{self, Export, Program};
 use sinfonia_service::version::Build;
-use sinfonia_service::{build, settings, shutdown, telemetry};
+use sinfonia_service::{build, manual, settings, shutdown, stdout, telemetry};
 use sinfonia_tier2::RunError;
 use sinfonia_tier2::commands::{self, CommandError};
 use sinfonia_tier2::settings::{GuardArgs, Settings, Task};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some(Task::Crd) => print_definition(),
         Some(Task::Openapi) => print_description(),
         Some(Task::Completions { shell }) => print_completions(*shell),
+        Some(Task::Man { folder }) => write_manual(folder),
         Some(Task::Guard(args)) => stand_guard(args),
         Some(Task::Drain(args)) => command(async {
             let told = commands::drain(&settings, args).await?;
@@ -79,23 +81,22 @@ fn until_stopped(
 }
 
 fn print_definition() -> anyhow::Result<()> {
-    let text = crd::definition_yaml()?;
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write the definition")
+    print(crd::definition_yaml()?)
 }
 
 fn print_description() -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{:#}", sinfonia_tier2::description())
-        .context("cannot write the description")
+    print(format!("{:#}\n", sinfonia_tier2::description()))
 }
 
 fn print_completions(shell: Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Settings::command(), PROGRAM, &mut script);
-    std::io::stdout()
-        .write_all(&script)
-        .context("cannot write the completions")
+    print(script)
+}
+
+fn write_manual(folder: &Path) -> anyhow::Result<()> {
+    let written = manual::write(Settings::command(), folder);
+    written.with_context(|| format!("cannot write the manual into {}", folder.display()))
 }
 
 /// Carries a command out, and prints what it has to say.
@@ -105,9 +106,13 @@ fn command(work: impl Future<Output = Result<Option<String>, CommandError>>) -> 
         .build()
         .context("cannot start the runtime")?;
     match runtime.block_on(work)? {
-        Some(told) => writeln!(std::io::stdout(), "{told}").context("cannot write what was done"),
+        Some(told) => print(told + "\n"),
         None => Ok(()),
     }
+}
+
+fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    stdout::print(text).context("cannot print")
 }
 
 /// Says what happened and, where it is known, what to do about it.

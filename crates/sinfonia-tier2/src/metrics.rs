@@ -125,6 +125,10 @@ impl Metrics {
             Ok(_) => "not_ready_yet",
             Err(refusal) => refusal.outcome(),
         };
+        debug_assert!(
+            GRANTED.contains(&outcome) || Refusal::OUTCOMES.contains(&outcome),
+            "{outcome} is counted from the start"
+        );
         self.deploys.get_or_create(&Outcome { outcome }).inc();
     }
 
@@ -143,6 +147,10 @@ impl Metrics {
 
     /// Counts a report that was sent.
     pub(crate) fn reported(&self, outcome: &'static str) {
+        debug_assert!(
+            REPORTED.contains(&outcome),
+            "{outcome} is counted from the start"
+        );
         self.reports.get_or_create(&Outcome { outcome }).inc();
     }
 }

@@ -14,7 +14,6 @@ use sinfonia_service::listen::Listeners;
 use sinfonia_service::metrics::{HttpMetrics, register_build, register_readiness, registry};
 use sinfonia_service::path::App;
 use sinfonia_service::recipes::RecipeRepository;
-use sinfonia_service::request_id::RequestIds;
 use sinfonia_service::server::ServerLimits;
 use sinfonia_service::shutdown::CancellationToken;
 use tokio::task::JoinSet;
@@ -23,7 +22,7 @@ pub use self::error::RunError;
 use self::foundation::Foundation;
 pub use self::foundation::Ground;
 use crate::announcement::Announcement;
-use crate::api::{DEPLOY, LONGEST_WAIT, router};
+use crate::api::{DEPLOY, LONGEST_WAIT, REQUEST_IDS, router};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::cluster::sandbox::{Sandbox, TunnelSocket, default_tunnel_endpoint, local_address};
@@ -122,7 +121,7 @@ impl Service {
                 time: api.ready_timeout.max(LONGEST_WAIT) + ANSWERING,
                 ..RequestLimits::default()
             },
-            request_ids: RequestIds::TakeOver,
+            request_ids: REQUEST_IDS,
             metrics: http_metrics,
             traced: &[DEPLOY],
         };

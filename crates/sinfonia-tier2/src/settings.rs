@@ -7,6 +7,8 @@ mod isolation;
 mod tier1;
 mod values;
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use sinfonia_service::settings::{
@@ -119,6 +121,7 @@ pub enum Task {
     /// Prints the definition of the records (CloudletDeployment) for `kubectl apply -f -`
     Crd,
     /// Prints the description of the API (OpenAPI 3.1), as it is served at /api/v1/openapi.json
+    #[command(after_long_help = commands::OPENAPI_EXAMPLES)]
     Openapi,
     /// Keeps what devices may reach through this node: their own deployments, and nothing else
     #[command(after_long_help = guard::EXAMPLES)]
@@ -137,6 +140,13 @@ pub enum Task {
     Completions {
         /// The shell
         shell: Shell,
+    },
+    /// Writes the manual pages, for packages
+    #[command(hide = true)]
+    Man {
+        /// Folder to write them into
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
 }
 

@@ -6,13 +6,14 @@ pub(crate) mod forward;
 pub(crate) mod inside;
 pub(crate) mod older;
 
-use std::io;
+use std::path::Path;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use jiff::Timestamp;
 use serde::Serialize;
 use sinfonia_core::key::PublicKey;
+use sinfonia_service::manual;
 
 use crate::arguments::{
     CandidatesArgs, Cli, DeleteArgs, Output, ProbeArgs, RecipeArgs, StatusArgs,
@@ -157,8 +158,15 @@ pub(crate) fn completions(shell: Shell) -> Result<(), CommandError> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    let script = String::from_utf8(script).map_err(io::Error::other)?;
-    Ok(output::print(&script)?)
+    Ok(output::print(script)?)
+}
+
+/// `sinfonia-tier3 man`.
+pub(crate) fn man(folder: &Path) -> Result<(), CommandError> {
+    manual::write(Cli::command(), folder).map_err(|source| CommandError::File {
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 fn print<T: Serialize>(

@@ -79,6 +79,7 @@ pub fn run(arguments: Vec<OsString>, build: Build) -> Result<ExitCode, Failure> 
                 Command::Delete(args) => done(commands::delete(&args)),
                 Command::Recipe(args) => done(commands::recipe(&args)),
                 Command::Completions { shell } => done(commands::completions(shell)),
+                Command::Man { folder } => done(commands::man(&folder)),
             })
         }
         Form::Older { own, application } => parse_and_run(own, build, |form: OlderForm| {

@@ -4,29 +4,16 @@ mod explanation;
 mod table;
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use serde::Serialize;
 use sinfonia_core::yaml;
 
+pub(crate) use sinfonia_service::stdout::print;
+
 pub(crate) use self::explanation::explanation;
 pub(crate) use self::table::{candidates, deployments, recipe};
 use crate::printable::is_obeyed;
-
-/// Writes an answer. Whoever reads may stop whenever it likes: a closed pipe is no error.
-///
-/// # Errors
-/// The answer cannot be written for another reason, such as a full disk.
-pub(crate) fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
-}
 
 /// Writes lines whose escape sequences only a terminal gets.
 ///
@@ -36,8 +23,8 @@ pub(crate) fn print_coloured(lines: &[String]) -> io::Result<()> {
     let text = format!("{}\n", lines.join("\n"));
     let stdout = io::stdout();
     match anstream::AutoStream::choice(&stdout) {
-        anstream::ColorChoice::Never => print(&anstream::adapter::strip_str(&text).to_string()),
-        _ => print(&text),
+        anstream::ColorChoice::Never => print(anstream::adapter::strip_str(&text).to_string()),
+        _ => print(text),
     }
 }
 

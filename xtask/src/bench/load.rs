@@ -1,6 +1,8 @@
 //! A closed-loop load: a number of connections, each of which sends its next request when the last one was answered.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -38,17 +40,20 @@ impl Measured {
 /// What a connection sends, one after the other.
 type Requests = Box<dyn Iterator<Item = anyhow::Result<Request<Full<Bytes>>>> + Send>;
 
-/// Sends deploy requests, each with a key of its own, from `connections` connections for `time`. The connections are of clients at these
-/// places, latitude and longitude in degrees, in turn.
+/// Sends deploy requests, each with a key of its own, from `connections` connections for `time`. They are of clients at these places,
+/// latitude and longitude in degrees, in turn.
 pub(super) async fn deploys(
     address: SocketAddr,
     connections: usize,
     time: Duration,
     places: &[(f64, f64)],
 ) -> anyhow::Result<Measured> {
-    let places = places.iter().cycle().take(connections).copied();
-    let requests =
-        places.map(|place| -> Requests { Box::new(std::iter::repeat_with(move || deploy(place))) });
+    let places: Arc<[(f64, f64)]> = places.into();
+    let requests = (0..connections).map(|first| -> Requests {
+        let places = Arc::clone(&places);
+        let numbers = (first..).step_by(connections);
+        Box::new(numbers.map(move |number| deploy(places[number % places.len()])))
+    });
     run(address, requests, Some(time)).await
 }
 
@@ -68,6 +73,24 @@ pub(super) async fn reports(
         }
     });
     run(address, requests, time).await
+}
+
+/// Has a new client at a place send one deploy request at each interval, until this is dropped. What becomes of it is not looked at.
+pub(super) async fn newcomers(
+    address: SocketAddr,
+    interval: Duration,
+    place: (f64, f64),
+) -> Infallible {
+    let mut clients = JoinSet::new();
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        ticks.tick().await;
+        clients.spawn(async move {
+            let mut sender = connect(address).await?;
+            send(&mut sender, deploy(place)?).await
+        });
+        while clients.try_join_next().is_some() {}
+    }
 }
 
 async fn run(
@@ -97,12 +120,7 @@ async fn connection(
     mut requests: Requests,
     time: Option<Duration>,
 ) -> anyhow::Result<(Histogram<u64>, f64)> {
-    let stream = TcpStream::connect(address)
-        .await
-        .context("cannot connect")?;
-    stream.set_nodelay(true)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
+    let mut sender = connect(address).await?;
     for request in requests.by_ref().take(WARM_UP) {
         send(&mut sender, request?).await?;
     }
@@ -117,6 +135,16 @@ async fn connection(
         }
     }
     Ok((latency, start.elapsed().as_secs_f64()))
+}
+
+async fn connect(address: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(address)
+        .await
+        .context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 fn deploy((latitude, longitude): (f64, f64)) -> anyhow::Result<Request<Full<Bytes>>> {

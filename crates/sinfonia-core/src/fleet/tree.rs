@@ -103,7 +103,14 @@ impl<T> Tree<T> {
             node = branches[digit(key, depth)].as_deref();
             depth += 1;
         }
-        let items = node.into_iter().flat_map(Node::items);
+        // Nearly always it is one bucket.
+        let (bucket, branches) = match node {
+            Some(Node::Bucket(items)) => (&items[..], None),
+            branches => (&[][..], branches),
+        };
+        let items = bucket
+            .iter()
+            .chain(branches.into_iter().flat_map(Node::items));
         items.filter_map(move |(other, member)| (*other == key).then_some(member))
     }
 }

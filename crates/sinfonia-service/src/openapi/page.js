@@ -10,16 +10,10 @@ function element(name, properties, ...children) {
   return made;
 }
 
-// The first example of a schema, or what shows its form.
+// The first example of what is sent, all of which is a schema with a name.
 function example(schema, api) {
-  if (schema.$ref) return example(api.components.schemas[schema.$ref.split("/").pop()], api);
-  if (schema.examples) return schema.examples[0];
-  if (schema.anyOf) return example(schema.anyOf[0], api);
-  if (schema.properties) {
-    const needed = (schema.required || []).map((name) => [name, example(schema.properties[name], api)]);
-    return Object.fromEntries(needed);
-  }
-  return "";
+  const { examples } = api.components.schemas[schema.$ref.split("/").pop()];
+  return examples[0];
 }
 
 function field(parameter, inputs) {

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{ETAG, IF_NONE_MATCH};
-use sinfonia_core::recipe::{Recipe, RecipeError};
+use sinfonia_core::diagnostic::Diagnostic;
+use sinfonia_core::recipe::{MOST_BYTES, Recipe};
 use url::Url;
 use uuid::Uuid;
 
 use super::Parse;
-use crate::client::{ANSWER_BYTES, ReadError, read_bounded};
+use crate::client::{ReadError, read_bounded};
 
 /// Time that a repository has for one recipe.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,7 +55,7 @@ pub(super) enum SourceError {
     },
     #[error("{} leads out of the repository", .0.display())]
     Outside(PathBuf),
-    #[error("the recipe is longer than {ANSWER_BYTES} bytes")]
+    #[error("the recipe is longer than {MOST_BYTES} bytes")]
     TooLong,
     #[error("the repository does not answer")]
     Request(#[source] reqwest::Error),
@@ -65,7 +66,7 @@ pub(super) enum SourceError {
     #[error("the recipe is not UTF-8")]
     Text(#[source] Utf8Error),
     #[error("the recipe is malformed")]
-    Malformed(#[source] RecipeError),
+    Malformed(#[source] Diagnostic),
 }
 
 /// What a source said of a recipe.
@@ -191,7 +192,7 @@ async fn read_file(root: &Path, recipe: Uuid) -> Result<Fetched, SourceError> {
     let text = tokio::fs::read(&canonical)
         .await
         .map_err(|source| SourceError::File { path, source })?;
-    if text.len() > ANSWER_BYTES {
+    if text.len() > MOST_BYTES {
         return Err(SourceError::TooLong);
     }
     Ok(Fetched::Found { text, etag: None })
@@ -230,7 +231,7 @@ async fn download(
         .get(ETAG)
         .and_then(|etag| etag.to_str().ok())
         .map(str::to_owned);
-    let text = read_bounded(response, ANSWER_BYTES)
+    let text = read_bounded(response, MOST_BYTES)
         .await
         .map_err(SourceError::Answer)?;
     Ok(Fetched::Found {

@@ -274,7 +274,7 @@ async fn a_recipe_that_was_removed_is_gone() {
 #[case::moved(ResponseTemplate::new(302).insert_header("location", "/elsewhere"))]
 #[case::malformed(ResponseTemplate::new(200).set_body_string("chart: ../example\nversion: 0.1.0\n"))]
 #[case::a_page(ResponseTemplate::new(200).set_body_string("<html></html>"))]
-#[case::endless(ResponseTemplate::new(200).set_body_string("#".repeat(ANSWER_BYTES_AND_ONE)))]
+#[case::endless(ResponseTemplate::new(200).set_body_string("#".repeat(MOST_BYTES_AND_ONE)))]
 #[tokio::test]
 async fn what_is_no_recipe_is_unavailable(#[case] answer: ResponseTemplate) {
     let server = MockServer::start().await;
@@ -309,7 +309,7 @@ fn a_source_is_a_folder_or_a_url_and_shows_no_secret() {
     assert_eq!(url.to_string(), "https://recipes.example:8443/all");
 }
 
-const ANSWER_BYTES_AND_ONE: usize = crate::client::ANSWER_BYTES + 1;
+const MOST_BYTES_AND_ONE: usize = sinfonia_core::recipe::MOST_BYTES + 1;
 
 fn recipe_request() -> wiremock::MockBuilder {
     Mock::given(method("GET")).and(path(format!("/recipes/{UUID}.yaml")))

@@ -118,7 +118,10 @@ impl State {
         let mut parts = parts_of(before.as_deref());
         let judging = parts.set_report(info, authority.has_token(), now, &mut self.pools);
         if let Some(known) = Known::of(parts, &self.thresholds) {
-            self.release(known.cloudlet.uuid, &known.cloudlet.endpoint);
+            let uuid = known.cloudlet.uuid;
+            if before.is_none_or(|before| before.cloudlet.uuid != uuid) {
+                self.release(uuid, &known.cloudlet.endpoint);
+            }
             self.put_judged(known, judging, now);
         }
         Ok(reported)

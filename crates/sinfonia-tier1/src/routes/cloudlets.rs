@@ -76,6 +76,10 @@ impl ReportMetrics {
             Err(StatusCode::FORBIDDEN) => "forbidden",
             Err(_) => "malformed",
         };
+        debug_assert!(
+            REPORT_OUTCOMES.contains(&outcome),
+            "{outcome} is counted from the start"
+        );
         self.0.get_or_create(&ReportLabels { outcome }).inc();
     }
 }

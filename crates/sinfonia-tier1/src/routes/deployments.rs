@@ -39,7 +39,7 @@ type Named = AppendHeaders<[(HeaderName, String); 1]>;
         ("uuid" = String, Path),
         ("application_key" = String, Path),
         ("cloudlet" = Option<String>, Query, format = "uuid", description = "The cloudlet that has it; where it does not say, the one that Tier 1 remembers."),
-        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts.", example = "192.0.2.7"),
+        ("X-ClientIP" = Option<String>, Header),
     ),
     responses(
         (status = 200, description = "The deployment", body = ref("#/components/schemas/CloudletDeployment"), headers(
@@ -88,7 +88,7 @@ pub(super) async fn show(
         ("uuid" = String, Path),
         ("application_key" = String, Path),
         ("cloudlet" = Option<String>, Query, format = "uuid", description = "The cloudlet that has it; where it does not say, the one that Tier 1 remembers."),
-        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts.", example = "192.0.2.7"),
+        ("X-ClientIP" = Option<String>, Header),
     ),
     responses(
         (status = 204, description = "It is gone, or soon will be", headers(

@@ -50,9 +50,9 @@ struct Question {
         ("client" = Option<String>, Query, description = "The client's address; the caller's where it does not say.", example = "192.0.2.7"),
         ("location" = Option<String>, Query, description = "Where the client is: latitude,longitude in degrees; otherwise GeoIP tells.", example = "40.4439,-79.9444"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "How many candidates, and as many exclusions, are told: 64 where it does not say, at most 1000."),
-        ("X-ClientIP" = Option<String>, Header, description = "Address of the client, from trusted proxies and with a token; otherwise the other end's counts. A malformed one counts as absent.", example = "192.0.2.7"),
-        ("X-Location" = Option<String>, Header, description = "Where the client is: latitude,longitude in degrees; otherwise GeoIP tells. A malformed one counts as absent.", example = "40.4439,-79.9444"),
-        ("X-RTT" = Option<String>, Header, description = "Round trips that the client measured: <cloudlet uuid>=<milliseconds>,… A malformed header counts as absent.", example = "7c9e6679-7425-40de-944b-e07fc1f90ae7=12.5"),
+        ("X-ClientIP" = Option<String>, Header),
+        ("X-Location" = Option<String>, Header),
+        ("X-RTT" = Option<String>, Header),
     ),
     responses(
         (status = 200, description = "The ranking, also where nobody qualifies", body = ref("#/components/schemas/Explanation")),

@@ -28,6 +28,16 @@ Examples:
   and in the first line of cloudlets.yaml, for editors with yaml-language-server:
     # yaml-language-server: $schema=cloudlets.schema.json";
 
+const OPENAPI_EXAMPLES: &str = "\
+Examples:
+  Have a client of the API made, or anything else that reads OpenAPI:
+    sinfonia-tier1 openapi >tier1.json
+
+  See what a request for a deployment may be answered with:
+    sinfonia-tier1 openapi | jq '.paths[].post | select(.operationId == \"deploy\").responses'
+
+A Tier 1 that runs shows the same to people at /api/v1/ui/, and lets them send requests.";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   sinfonia-tier1 completions bash >~/.local/share/bash-completion/completions/sinfonia-tier1
@@ -44,12 +54,20 @@ pub enum Task {
     #[command(after_long_help = SCHEMA_EXAMPLES)]
     Schema(SchemaArgs),
     /// Prints the description of the API (OpenAPI 3.1), as it is served at /api/v1/openapi.json
+    #[command(after_long_help = OPENAPI_EXAMPLES)]
     Openapi,
     /// Prints a script that completes the command line in a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell
         shell: Shell,
+    },
+    /// Writes the manual pages, for packages
+    #[command(hide = true)]
+    Man {
+        /// Folder to write them into
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
 }
 

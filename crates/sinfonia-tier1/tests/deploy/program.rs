@@ -87,6 +87,7 @@ fn shells_are_given_completions() {
 #[rstest]
 #[case::matchers(&["--list-matchers"])]
 #[case::completions(&["completions", "bash"])]
+#[case::description(&["openapi"])]
 fn a_reader_that_stops_early_is_no_failure(#[case] arguments: &[&str]) {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

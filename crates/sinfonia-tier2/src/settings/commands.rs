@@ -37,6 +37,16 @@ Examples:
   Whether any Tier 2 behind a Service is: only those that are ready are reached by it:
     sinfonia-tier2 ready http://edge-sinfonia.sinfonia:5000/";
 
+pub(super) const OPENAPI_EXAMPLES: &str = "\
+Examples:
+  Have a client of the API made, or anything else that reads OpenAPI:
+    sinfonia-tier2 openapi >tier2.json
+
+  See what a deployment looks like:
+    sinfonia-tier2 openapi | jq .components.schemas.CloudletDeployment
+
+A Tier 2 that runs shows the same to people at /api/v1/ui/, and lets them send requests.";
+
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   sinfonia-tier2 completions bash >~/.local/share/bash-completion/completions/sinfonia-tier2

@@ -3,6 +3,7 @@
 use assert_cmd::Command;
 use rstest::rstest;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sinfonia-tier2");
 /// What it says before it would do anything.
 const NO_CLUSTER: &str = "\
 error: there is no Kubernetes cluster to work on: none is named by --kubeconfig, KUBECONFIG or ~/.kube/config, and this is no pod of one
@@ -89,6 +90,38 @@ fn shells_are_given_completions(#[case] shell: &str) {
 }
 
 #[rstest]
+#[case::completions(&["completions", "bash"])]
+#[case::definition(&["crd"])]
+#[case::description(&["openapi"])]
+fn a_reader_that_stops_early_is_no_failure(#[case] arguments: &[&str]) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+
+    let output = std::process::Command::new(PROGRAM)
+        .args(arguments)
+        .env_clear()
+        .stdout(writer)
+        .output()
+        .unwrap();
+
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*told), (Some(0), ""));
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+
+    program().arg("man").arg(folder.path()).assert().success();
+
+    for page in ["", "-crd", "-drain", "-guard", "-openapi", "-ready"] {
+        let page = folder.path().join(format!("sinfonia-tier2{page}.1"));
+        let text = std::fs::read_to_string(page).unwrap();
+        assert!(text.contains(".TH sinfonia-tier2"), "{text}");
+    }
+}
+
+#[rstest]
 #[case::one(&[("SINFONIA_TIER1_URL", "http://one.example")], &[], "one")]
 #[case::the_list_wins(
     &[("SINFONIA_TIER1_URL", "http://one.example"), ("SINFONIA_TIER1_URLS", "[\"http://list.example\"]")],
@@ -137,7 +170,7 @@ fn tier1_urls_come_from_the_command_line_else_the_list_else_the_one(
 }
 
 fn program() -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_sinfonia-tier2"));
+    let mut program = Command::new(PROGRAM);
     program.env_clear();
     program
 }

@@ -22,6 +22,7 @@ fn the_help_is_for_people() {
 #[case::drain("drain")]
 #[case::undrain("undrain")]
 #[case::ready("ready")]
+#[case::openapi("openapi")]
 fn the_help_of_a_command_is_for_people(#[case] name: &str) {
     let mut command = Settings::command().term_width(100);
     command.build();

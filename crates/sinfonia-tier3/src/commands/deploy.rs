@@ -244,7 +244,7 @@ fn print_wg(
             .talk
             .note("note: the file leads to the first of the cloudlets alone");
     }
-    Ok(output::print(&wireguard::quick(
+    Ok(output::print(wireguard::quick(
         &key.private,
         &best.tunnel_config,
         &[],

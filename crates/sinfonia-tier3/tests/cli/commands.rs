@@ -325,6 +325,20 @@ async fn every_shell_gets_a_script() {
 }
 
 #[tokio::test]
+async fn each_command_has_a_manual_page() {
+    let device = Device::new().await;
+
+    let told = device.run("man manual");
+
+    assert!(told.starts_with("exit 0"), "{told}");
+    for page in ["", "-deploy", "-exec", "-shell", "-status"] {
+        let page = format!("manual/sinfonia-tier3{page}.1");
+        let text = std::fs::read_to_string(device.folder().join(page)).unwrap();
+        assert!(text.contains(".TH sinfonia-tier3"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_path_prefix_and_a_given_api_path_are_understood() {
     let device = Device::new().await;
     let place = format!("/edge/api/v1/deployments/{HELLOWORLD}/{URL_SAFE_KEY}");

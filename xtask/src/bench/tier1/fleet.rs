@@ -51,7 +51,7 @@ impl Fleet {
     }
 
     /// Its place on a Fibonacci sphere, latitude and longitude in degrees.
-    fn place(self, number: u32) -> (f64, f64) {
+    pub(super) fn place(self, number: u32) -> (f64, f64) {
         let golden_angle = 180.0 * (3.0 - 5.0_f64.sqrt());
         let height = 1.0 - 2.0 * (f64::from(number) + 0.5) / f64::from(self.size);
         let longitude = (golden_angle * f64::from(number)).rem_euclid(360.0) - 180.0;

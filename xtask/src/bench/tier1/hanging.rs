@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -22,8 +23,12 @@ const PLACES: [(f64, f64); 10] = [
     (0.0, -36.0),
 ];
 
-/// Measures requests of clients near nine of ten cloudlets, beside as many of clients near the tenth: once all of them answer, and once
-/// the tenth takes connections and never answers.
+/// Time between two clients near the tenth: they come whether those before them were answered or not, so that both times they ask for
+/// the same work.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// Measures requests of clients near nine of ten cloudlets, while now and then one near the tenth asks too: once all of them answer, and
+/// once the tenth takes connections and never answers.
 pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<Vec<(String, Vec<Measured>)>> {
     let silent = TcpListener::bind("127.0.0.1:0").context("cannot listen")?;
     let (tier2, silent_address) = (bench.tier2.address, silent.local_addr()?);
@@ -38,17 +43,11 @@ pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<Vec<(String, Vec<Meas
 
 async fn near_nine(bench: &Bench<'_>, address: SocketAddr) -> anyhow::Result<Measured> {
     let (connections, time) = (bench.options.connections, bench.time());
-    let (tenth, nine) = PLACES.split_at(1);
+    let [tenth, nine @ ..] = &PLACES;
     // Those near the tenth may still wait for it when the others are done.
     tokio::select! {
         measured = load::deploys(address, connections, time, nine) => measured,
-        failed = async {
-            loop {
-                if let Err(error) = load::deploys(address, connections, time, tenth).await {
-                    return error;
-                }
-            }
-        } => Err(failed),
+        never = load::newcomers(address, INTERVAL, *tenth) => match never {},
     }
 }
 

@@ -6,12 +6,13 @@ use anstream::{eprintln, println};
 
 use super::super::load::{self, Measured};
 use super::fleet::Fleet;
-use super::{Bench, PITTSBURGH, StandIn, table};
+use super::{Bench, StandIn, table};
 
 /// Cloudlets that report.
 const CLOUDLETS: u32 = 100_000;
 
-/// Measures reports, and reports and deploy requests at once, each beside routes that do no more than they have to.
+/// Measures reports, and reports and deploy requests at once, each beside routes that do no more than they have to. The clients are all over
+/// the world: so many at one place would fill the cloudlets around them, and each request would pass by all that are full.
 pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<()> {
     let fleet = bench.fleet(CLOUDLETS);
     let forwarder = bench.forwarder()?;
@@ -22,7 +23,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<()> {
     let connections = bench.options.connections;
     let all = load::reports(tier1, connections, None, fleet);
     bench.runtime.block_on(all)?;
-    let known = "Tier 1, 100,000 cloudlets";
+    let known = &*format!("Tier 1, {CLOUDLETS} cloudlets");
 
     let subjects = [("bare axum JSON route", route.address), (known, tier1)];
     let alone = bench.in_turns(&subjects, &async |address| {
@@ -35,8 +36,9 @@ pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<()> {
         ("bare forwarder and bare JSON route", bare),
         (known, (tier1, tier1)),
     ];
+    let places: Vec<(f64, f64)> = (0..CLOUDLETS).map(|number| fleet.place(number)).collect();
     let both = bench.in_turns(&subjects, &async |(to_deploy, to_report)| {
-        let deploys = load::deploys(*to_deploy, connections, bench.time(), &[PITTSBURGH]);
+        let deploys = load::deploys(*to_deploy, connections, bench.time(), &places);
         tokio::try_join!(deploys, reports(bench, *to_report, fleet))
     })?;
     let (deploys, reports): (Vec<_>, Vec<_>) = both.into_iter().map(apart).unzip();

@@ -1,6 +1,7 @@
 //! What very many cloudlets cost: the start, and memory.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anstream::{eprintln, println};
 use sinfonia_testbed::Service;
@@ -15,6 +16,9 @@ const STARTS: [u32; 2] = [100, 100_000];
 const CLOUDLETS: u32 = 1_000_000;
 /// The most that they may take, in MiB.
 const BUDGET: f64 = 1024.0;
+
+/// Time after which memory that is no longer used was given back.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// Measures how long Tier 1 takes until it listens, and its memory.
 pub(super) fn measure(bench: &Bench<'_>) -> anyhow::Result<()> {
@@ -58,6 +62,7 @@ fn start(bench: &Bench<'_>, size: u32) -> anyhow::Result<f64> {
 }
 
 fn tell_memory(name: &str, service: &Service) -> anyhow::Result<()> {
+    thread::sleep(SETTLED);
     let (now, most) = (
         process::mebibytes(service.process_id())?,
         process::peak_mebibytes(service.process_id())?,
