@@ -12,6 +12,11 @@ use sinfonia_core::network::Network;
 use super::{List, flatten};
 use crate::traces::OtlpEndpoint;
 
+/// The help of `--otlp-endpoint`. Its URL would be a malformed link in a comment.
+const OTLP_ENDPOINT: &str = "\
+OpenTelemetry collector to which traces go (OTLP, protobuf over HTTP), such as http://collector.example:4318 \
+[default: what OTEL_EXPORTER_OTLP_ENDPOINT says; without either, no traces are made]";
+
 /// Where a service listens.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Listening")]
@@ -67,9 +72,8 @@ pub struct LogArgs {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceArgs {
-    /// OpenTelemetry collector to which traces go (OTLP, protobuf over HTTP), such as http://collector.example:4318
-    /// [default: what OTEL_EXPORTER_OTLP_ENDPOINT says; without either, no traces are made]
-    #[arg(long, env = "SINFONIA_OTLP_ENDPOINT", value_name = "URL")]
+    /// The collector to which traces go.
+    #[arg(long, env = "SINFONIA_OTLP_ENDPOINT", value_name = "URL", help = OTLP_ENDPOINT)]
     pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
