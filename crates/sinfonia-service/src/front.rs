@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 use tracing::{Instrument, Span};
 
-use crate::metrics::{HttpMetrics, UNMATCHED};
+use crate::metrics::{HttpMetrics, UNMATCHED, method_label};
 use crate::path::{App, normalised};
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::request_id::{
@@ -75,9 +75,9 @@ struct Shared {
 impl Front {
     /// Puts this front before a router whose state is already given, and path normalisation before both.
     ///
-    /// Handlers find the request's [`RequestId`] and [`crate::trace_parent::TraceParent`] among its extensions, and hand both as they are to
-    /// the services that they ask. A handler that panics
-    /// is answered with 500, and errors that are not problem documents yet, the router's own included, become some.
+    /// Handlers find the request's [`RequestId`] and [`crate::trace_parent::TraceParent`] among its extensions, and hand them on to the
+    /// services that they ask. A handler that panics is answered with 500, and errors that are not problem documents yet, the router's own
+    /// included, become some.
     pub fn before(self, router: Router) -> App {
         let body_limit = DefaultBodyLimit::max(self.limits.body_bytes);
         let running = Semaphore::new(self.limits.concurrent);
@@ -107,13 +107,14 @@ async fn receive(State(shared): State<Arc<Shared>>, mut request: Request, next: 
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let label = method_label(&method);
     let exported = if shared.front.traced.contains(&route) {
-        traces::answering(&method, route, &id, caller)
+        traces::answering(label, route, &id, caller)
     } else {
         Span::none()
     };
     let trace = traces::parent_of(&exported).unwrap_or_else(|| continue_trace(caller, &entropy));
-    let span = tracing::info_span!("request", request_id = %id, trace_id = trace.trace_id(), %method, route);
+    let span = tracing::info_span!("request", request_id = %id, trace_id = trace.trace_id(), method = %label, route);
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(trace);
 

@@ -179,8 +179,8 @@ impl HttpMetrics {
     }
 }
 
-/// Callers may make up methods; only the usual ones become labels.
-fn method_label(method: &Method) -> &'static str {
+/// Callers may make up methods; only the usual ones become labels, and are told in logs and traces.
+pub(crate) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

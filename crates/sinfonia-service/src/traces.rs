@@ -25,13 +25,18 @@ pub use self::sampler::SamplerError;
 pub use self::span::{Question, parent_of, undertaking};
 #[cfg(feature = "server")]
 pub(crate) use self::span::{answering, note_answer};
-use crate::client::ClientError;
+use crate::client::{ClientError, may_carry_token};
 use crate::settings::{ClientArgs, TraceArgs};
 
 /// Target of the spans that are exported, and of no others. At their level, no usual log shows them.
 const TARGET: &str = "sinfonia_traces";
 /// Name that the user gives to the program, as OpenTelemetry has it.
 const NAME_VARIABLE: &str = "OTEL_SERVICE_NAME";
+/// What is shown to the collector beside the spans, a token mostly, as OpenTelemetry has it.
+const TOKEN_VARIABLES: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+];
 /// Most time to deliver what is left when the program ends.
 const LAST_DELIVERY: Duration = Duration::from_secs(2);
 
@@ -70,6 +75,11 @@ pub enum TracesError {
     /// The environment names something else than what chooses traces.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
+    /// What is said to be shown to the collector would be shown to everyone on the way.
+    #[error(
+        "OTEL_EXPORTER_OTLP_HEADERS would travel over plain http to {0}: use https, or allow it by --insecure-http"
+    )]
+    Token(OtlpEndpoint),
     /// What asks the collector cannot be made.
     #[error("what delivers traces cannot be set up")]
     Client(#[from] ClientError),
@@ -102,6 +112,10 @@ pub fn layer(export: Export<'_>) -> Result<Option<SpanLayer>, TracesError> {
     let Export {
         program, client, ..
     } = export;
+    let shows_token = TOKEN_VARIABLES.iter().any(|name| variable(name).is_some());
+    if shows_token && !may_carry_token(endpoint.url(), client.insecure_http) {
+        return Err(TracesError::Token(endpoint));
+    }
     let sampler = sampler::choose(variable)?;
     let resource = resource(program, variable);
     let delivery = Delivery::new(&endpoint, program, client)?;

@@ -31,7 +31,13 @@ at('zoom-out').addEventListener('click', () => map.zoom(1 / 1.6));
 at('zoom-all').addEventListener('click', () => map.showAll());
 at('token').addEventListener('submit', (event) => {
   event.preventDefault();
-  token.set(at('token-text').value.trim());
+  const text = at('token-text').value.trim();
+  // A header holds no others.
+  if (/[^\x21-\x7e]/.test(text)) {
+    write(at('token-why'), 'A token has ASCII letters, digits and signs alone: was more than the token copied?');
+    return;
+  }
+  token.set(text);
   at('token-text').value = '';
   feed.start();
 });

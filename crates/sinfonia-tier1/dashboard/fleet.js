@@ -24,7 +24,7 @@ export class Fleet {
     for (const id of gone) this.#remove(id);
     for (const [id, uuid, name, places] of known) {
       const before = this.cloudlets.get(id);
-      if (before) this.byUuid.delete(before.uuid);
+      if (before) this.#forgetUuid(before);
       const cloudlet = Object.assign(before ?? { id }, { uuid, name, places });
       this.cloudlets.set(id, cloudlet);
       this.byUuid.set(uuid, cloudlet);
@@ -50,7 +50,11 @@ export class Fleet {
   #remove(id) {
     const cloudlet = this.cloudlets.get(id);
     this.cloudlets.delete(id);
-    // Another one may go by its uuid by now.
-    if (cloudlet && this.byUuid.get(cloudlet.uuid) === cloudlet) this.byUuid.delete(cloudlet.uuid);
+    if (cloudlet) this.#forgetUuid(cloudlet);
+  }
+
+  /** Another one may go by its uuid by now. */
+  #forgetUuid(cloudlet) {
+    if (this.byUuid.get(cloudlet.uuid) === cloudlet) this.byUuid.delete(cloudlet.uuid);
   }
 }

@@ -80,11 +80,13 @@ export class CloudletMap {
     this.renew();
   }
 
-  /** Marks a cloudlet, and shows where it is if that is out of sight. */
+  /** Marks a cloudlet. Where it is another one than before, shows one of its places if all are out of sight. */
   choose(cloudlet) {
+    const isOther = cloudlet?.uuid !== this.#chosen?.uuid;
     this.#chosen = cloudlet;
-    const [mark] = this.#marksOf(cloudlet);
-    if (mark && !this.#isSeen(mark)) this.#moved(() => this.#view.moveTo(mark.x, mark.y));
+    const marks = [...this.#marksOf(cloudlet)];
+    const [mark] = marks;
+    if (isOther && mark && !marks.some((mark) => this.#isSeen(mark))) this.#moved(() => this.#view.moveTo(mark.x, mark.y));
     this.draw();
   }
 

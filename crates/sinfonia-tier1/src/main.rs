@@ -83,6 +83,8 @@ fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         tier1.serve(stop.cancelled_owned()).await;
         Ok(ExitCode::SUCCESS)
     });
+    // What still runs ends its spans first.
+    drop(runtime);
     traces::finish();
     done
 }

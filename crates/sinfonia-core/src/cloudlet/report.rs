@@ -5,6 +5,11 @@ use serde_json::{Map, Value};
 
 use super::{CloudletInfo, Resources, normalise_resources};
 
+/// Most locations of a report: each is a place of its own in the index of all cloudlets.
+const MOST_LOCATIONS: usize = 64;
+/// Most networks of each list of a report.
+const MOST_NETWORKS: usize = 512;
+
 /// Why a report was refused. Nothing of a refused report is taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
@@ -44,10 +49,10 @@ impl CloudletInfo {
             endpoint,
             uuid: Some(uuid),
             name: take(&mut fields, "name")?,
-            locations: take_list(&mut fields, "locations")?,
-            local_networks: take_list(&mut fields, "local_networks")?,
-            accepted_clients: take_list(&mut fields, "accepted_clients")?,
-            rejected_clients: take_list(&mut fields, "rejected_clients")?,
+            locations: take_list(&mut fields, "locations", MOST_LOCATIONS)?,
+            local_networks: take_list(&mut fields, "local_networks", MOST_NETWORKS)?,
+            accepted_clients: take_list(&mut fields, "accepted_clients", MOST_NETWORKS)?,
+            rejected_clients: take_list(&mut fields, "rejected_clients", MOST_NETWORKS)?,
             resources,
             last_update: None,
             labels: take(&mut fields, "labels")?,
@@ -80,8 +85,16 @@ fn take<T: DeserializeOwned>(
 fn take_list<T: DeserializeOwned>(
     fields: &mut Map<String, Value>,
     field: &'static str,
+    most: usize,
 ) -> Result<Option<Vec<T>>, ReportError> {
-    Ok(take(fields, field)?.filter(|list: &Vec<T>| !list.is_empty()))
+    let list: Option<Vec<T>> = take(fields, field)?;
+    match &list {
+        Some(list) if list.len() > most => {
+            let reason = format!("it holds {} entries, at most {most} are taken", list.len());
+            Err(ReportError::Malformed { field, reason })
+        }
+        _ => Ok(list.filter(|list| !list.is_empty())),
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +104,30 @@ mod tests {
 
     use super::*;
     use crate::cloudlet::Measurement;
+
+    #[rstest]
+    #[case::locations("locations", json!([40.44, -79.94]), 64)]
+    #[case::networks("local_networks", json!("10.0.0.0/8"), 512)]
+    #[case::accepted("accepted_clients", json!("10.0.0.0/8"), 512)]
+    #[case::rejected("rejected_clients", json!("10.0.0.0/8"), 512)]
+    fn a_list_has_a_longest_length(
+        #[case] field: &'static str,
+        #[case] entry: Value,
+        #[case] most: usize,
+    ) {
+        let report = |length: usize| {
+            let mut body = json!({"uuid": "7c9e6679-7425-40de-944b-e07fc1f90ae7", "endpoint": "http://c/api/v1/deploy"});
+            body[field] = vec![entry.clone(); length].into();
+            CloudletInfo::parse_report(body)
+        };
+
+        let reason = format!("it holds {} entries, at most {most} are taken", most + 1);
+        assert!(report(most).is_ok());
+        assert_eq!(
+            report(most + 1),
+            Err(ReportError::Malformed { field, reason })
+        );
+    }
 
     #[test]
     fn a_report_of_an_existing_cloudlet_is_taken() {

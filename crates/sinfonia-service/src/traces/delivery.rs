@@ -43,7 +43,8 @@ struct Cause(Arc<Mutex<Option<String>>>);
 /// Our HTTP client, on a runtime of its own: spans are delivered on a thread of their own, also when all else has ended.
 struct Sender {
     client: Client,
-    runtime: Runtime,
+    /// There until this is dropped.
+    runtime: Option<Runtime>,
     cause: Cause,
 }
 
@@ -137,7 +138,7 @@ impl Sender {
         };
         Ok(Self {
             client: client::build(&settings)?,
-            runtime: runtime.map_err(TracesError::Runtime)?,
+            runtime: Some(runtime.map_err(TracesError::Runtime)?),
             cause,
         })
     }
@@ -160,10 +161,22 @@ impl Sender {
 impl HttpClient for Sender {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         // The thread that delivers waits for nothing else.
-        let sent = self.runtime.block_on(self.send(request));
+        let Some(runtime) = &self.runtime else {
+            return Err("the program ends".into());
+        };
+        let sent = runtime.block_on(self.send(request));
         let cause = |error: &HttpError| format!("{error}: {}", causes(error.as_ref()));
         self.cause.set(sent.as_ref().err().map(cause));
         sent
+    }
+}
+
+impl Drop for Sender {
+    /// A look-up of the collector's name may still be under way, and nobody waits for it.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

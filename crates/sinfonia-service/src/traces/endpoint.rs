@@ -26,6 +26,11 @@ pub struct OtlpEndpoint(Url);
 pub struct OtlpEndpointError;
 
 impl OtlpEndpoint {
+    /// The collector.
+    pub(super) const fn url(&self) -> &Url {
+        &self.0
+    }
+
     /// Where spans are sent to.
     pub(super) fn traces(&self) -> String {
         let base = self.0.as_str();

@@ -73,7 +73,7 @@ pub fn undertaking(name: &'static str, recipe: impl fmt::Display) -> Span {
 /// The span of a request that this service answers, and that continues the caller's trace if there is one.
 #[cfg(feature = "server")]
 pub(crate) fn answering(
-    method: &Method,
+    method: &'static str,
     route: &str,
     request_id: impl fmt::Display,
     caller: Option<TraceParent>,
@@ -84,7 +84,7 @@ pub(crate) fn answering(
         otel.name = %format_args!("{method} {route}"),
         otel.kind = "server",
         otel.status_code = field::Empty,
-        http.request.method = %method,
+        http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
         sinfonia.request_id = %request_id,

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::board::{Board, Reading, State, Update};
 use crate::circuits::{self, Circuits};
-use crate::registry::{Known, Registry};
+use crate::registry::{Known, Registry, Roster};
 
 /// Time between two updates that one is told at least.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -154,15 +154,24 @@ fn tell(board: &Mutex<Looked>, source: &Source, since: Option<u64>) -> (u64, Opt
 impl Looked {
     fn look(&mut self, source: &Source, now: Timestamp) {
         let roster = source.registry.roster();
-        let shown = roster.cloudlets.page(None, MOST_SHOWN).members.into_iter();
-        let read = shown.map(|entry| {
-            let known = entry.now();
+        let read = shown(&roster).into_iter().map(|known| {
             let reading = source.reading(&known, now);
             (known, reading)
         });
         self.board.look(roster.cloudlets.len(), read);
         self.at = Some(Instant::now());
     }
+}
+
+/// The cloudlets that are shown; where there are too many, those of the file first, because others cannot make an endpoint up for them.
+fn shown(roster: &Roster) -> Vec<Arc<Known>> {
+    let all = || roster.cloudlets.iter().map(Member::now);
+    if roster.cloudlets.len() <= MOST_SHOWN {
+        return all().collect();
+    }
+    let of_file = all().filter(|known| known.is_from_file());
+    let others = all().filter(|known| !known.is_from_file());
+    of_file.chain(others).take(MOST_SHOWN).collect()
 }
 
 fn json(update: &Update) -> Option<String> {

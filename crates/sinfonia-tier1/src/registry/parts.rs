@@ -206,7 +206,8 @@ impl Parts {
             return Judging::Due { last: reported_at };
         };
         let last = measured.judged_at;
-        if last.duration_until(now) < LOOKS_APART {
+        // A clock that was set back must not make the last look one of the future.
+        if (SignedDuration::ZERO..LOOKS_APART).contains(&last.duration_until(now)) {
             return Judging::Early;
         }
         measured.judged_at = now;

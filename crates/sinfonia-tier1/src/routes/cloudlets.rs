@@ -14,7 +14,6 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry as Metrics;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sinfonia_core::cloudlet::CloudletInfo;
 use sinfonia_core::endpoint::Endpoint;
@@ -231,7 +230,7 @@ pub(super) async fn report(
     result
 }
 
-/// Who may not report learns that before anything of the report is looked at.
+/// Who may not report learns that, and not what else is wrong with the report.
 async fn take(
     state: &CloudletsState,
     reporter: IpAddr,
@@ -240,9 +239,17 @@ async fn take(
     let authority = state.access.authority(request.headers(), reporter)?;
     let Json(body) = Json::<Value>::from_request(request, &()).await?;
     let now = Timestamp::now();
-    check_identity(state, &body, &authority, now)?;
-    let info = CloudletInfo::parse_report(body).map_err(Problem::bad_request)?;
+    let identity = ["uuid", "endpoint"].map(|field| body.get(field).cloned().unwrap_or_default());
+    let info = match CloudletInfo::parse_report(body) {
+        Ok(info) => info,
+        Err(malformed) => {
+            check_identity(state, identity, &authority, now)?;
+            return Err(Problem::bad_request(malformed));
+        }
+    };
     let endpoint = info.endpoint.clone();
+    let uuid = info.uuid.unwrap_or_else(|| endpoint.uuid());
+    check_given_out(state, uuid, &endpoint, &authority)?;
     let reported = state.registry.report(info, &authority, now)?;
     if reported == Reported::First {
         tracing::info!(%endpoint, %reporter, "new cloudlet reported");
@@ -250,27 +257,35 @@ async fn take(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Judges whether the caller may report this cloudlet by as much of its identity as can be read, before other fields are.
+/// Judges whether the caller may report this cloudlet by as much of its identity, uuid and endpoint, as can be read.
 fn check_identity(
     state: &CloudletsState,
-    body: &Value,
+    [uuid, endpoint]: [Value; 2],
     authority: &ReportAuthority,
     now: Timestamp,
 ) -> Result<(), ReportRefusal> {
-    let uuid: Option<Uuid> = readable(body, "uuid");
-    let endpoint: Option<Endpoint> = readable(body, "endpoint");
+    let uuid: Option<Uuid> = serde_json::from_value(uuid).ok();
+    let endpoint: Option<Endpoint> = serde_json::from_value(endpoint).ok();
     authority.check_scope(uuid, endpoint.as_ref())?;
     let (Some(uuid), Some(endpoint)) = (uuid, endpoint) else {
         return Ok(());
     };
-    if *authority == ReportAuthority::Anonymous && state.access.is_given_out(uuid, &endpoint) {
-        return Err(ReportRefusal::NeedsToken { endpoint });
-    }
+    check_given_out(state, uuid, &endpoint, authority)?;
     state.registry.check_report(uuid, &endpoint, authority, now)
 }
 
-fn readable<T: DeserializeOwned>(body: &Value, field: &str) -> Option<T> {
-    T::deserialize(body.get(field)?).ok()
+/// Nobody without a token reports what somebody has one for.
+fn check_given_out(
+    state: &CloudletsState,
+    uuid: Uuid,
+    endpoint: &Endpoint,
+    authority: &ReportAuthority,
+) -> Result<(), ReportRefusal> {
+    if *authority == ReportAuthority::Anonymous && state.access.is_given_out(uuid, endpoint) {
+        let endpoint = endpoint.clone();
+        return Err(ReportRefusal::NeedsToken { endpoint });
+    }
+    Ok(())
 }
 
 impl From<AccessError> for Problem {

@@ -21,7 +21,7 @@ struct Ended(Arc<Mutex<Vec<SpanData>>>);
 #[test]
 fn an_answer_continues_the_trace_of_the_caller() {
     let (told, ended) = traced(|| {
-        let span = answering(&Method::POST, "/deploy/{uuid}", "id", caller());
+        let span = answering("POST", "/deploy/{uuid}", "id", caller());
         note_answer(&span, StatusCode::OK);
         parent_of(&span)
     });
@@ -101,7 +101,7 @@ fn a_question_that_is_not_granted_has_failed(
 #[case::failed(StatusCode::BAD_GATEWAY, Status::error(""))]
 fn a_refusal_is_no_failure_of_who_answers(#[case] answer: StatusCode, #[case] expected: Status) {
     let ((), ended) = traced(|| {
-        note_answer(&answering(&Method::GET, "/", "id", None), answer);
+        note_answer(&answering("GET", "/", "id", None), answer);
     });
 
     assert_eq!(ended[0].status, expected);
@@ -113,7 +113,7 @@ fn where_traces_are_off_there_are_no_spans() {
     let subscriber = registry().with(None::<crate::traces::SpanLayer>).with(logs);
 
     let (span, question) = with_default(subscriber, || {
-        let span = answering(&Method::GET, "/", "id", caller());
+        let span = answering("GET", "/", "id", caller());
         (
             span,
             Question::new(&Method::GET, "something", "somebody", caller()),
