@@ -118,6 +118,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- $args = append $args "--cache=/var/cache/sinfonia" }}
 {{- end }}
+{{- with (.Values.telemetry).otlpEndpoint }}{{ $args = append $args (printf "--otlp-endpoint=%s" .) }}{{ end }}
 {{- toYaml (concat $args .Values.extraArgs) }}
 {{- end }}
 

@@ -33,6 +33,7 @@ pub fn app(readiness: Readiness, registry: Arc<Registry>) -> App {
         limits: RequestLimits::default(),
         request_ids: RequestIds::TakeOver,
         metrics: HttpMetrics::unregistered(),
+        traced: &[],
     };
     front.before(router)
 }

@@ -13,12 +13,15 @@ use futures_util::FutureExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::metrics::{HttpMetrics, UNMATCHED};
 use crate::path::{App, normalised};
 use crate::problem::{PROBLEM_JSON, Problem};
-use crate::request_id::{Entropy, RequestId, RequestIds, X_REQUEST_ID, continue_trace};
+use crate::request_id::{
+    Entropy, RequestId, RequestIds, X_REQUEST_ID, caller_trace, continue_trace,
+};
+use crate::traces;
 
 /// Longest plain text, in bytes, that is taken over from an error into its problem document.
 const LONGEST_DETAIL: usize = 4096;
@@ -60,6 +63,8 @@ pub struct Front {
     pub request_ids: RequestIds,
     /// What counts and times the requests.
     pub metrics: HttpMetrics,
+    /// Routes whose requests are spans of a trace.
+    pub traced: &'static [&'static str],
 }
 
 struct Shared {
@@ -98,10 +103,16 @@ async fn receive(State(shared): State<Arc<Shared>>, mut request: Request, next: 
         }
     };
     let id = shared.front.request_ids.choose(request.headers(), &entropy);
-    let trace = continue_trace(request.headers(), &entropy);
+    let caller = caller_trace(request.headers());
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let exported = if shared.front.traced.contains(&route) {
+        traces::answering(&method, route, &id, caller)
+    } else {
+        Span::none()
+    };
+    let trace = traces::parent_of(&exported).unwrap_or_else(|| continue_trace(caller, &entropy));
     let span = tracing::info_span!("request", request_id = %id, trace_id = trace.trace_id(), %method, route);
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(trace);
@@ -116,6 +127,7 @@ async fn receive(State(shared): State<Arc<Shared>>, mut request: Request, next: 
         .front
         .metrics
         .observe(route, &method, response.status(), duration);
+    traces::note_answer(&exported, response.status());
     span.in_scope(|| log(response.status(), duration));
     response
 }

@@ -4,8 +4,9 @@
 //! [`manual`] and its [`telemetry`], and waits for signals ([`shutdown`]).
 //!
 //! To ask others, there is a [`client`] whose [`outbound_guard`] keeps it out of where it has no business, [`trace_parent`] for what belongs
-//! together across programs, [`tokens`], [`recipes`] from a folder or the web, and [`reload`] for files that change; with the feature
-//! `prometheus`, [`prometheus`] asks for measurements, and with `process`, [`process`] starts programs that end with the service.
+//! together across programs and [`traces`] for whoever wants to see that, [`tokens`], [`recipes`] from a folder or the web, and [`reload`]
+//! for files that change; with the feature `prometheus`, [`prometheus`] asks for measurements, and with `process`, [`process`] starts
+//! programs that end with the service.
 //!
 //! With the feature `server`, on by default, the rest answers requests. [`listen`] and [`server`] run a router on sockets, and [`front`]
 //! stands before it and bounds, names ([`request_id`]), measures ([`metrics`]) and logs each request. What handlers read and answer is in
@@ -56,4 +57,5 @@ pub mod stdout;
 pub mod telemetry;
 pub mod tokens;
 pub mod trace_parent;
+pub mod traces;
 pub mod version;

@@ -100,13 +100,15 @@ impl Entropy {
     }
 }
 
-/// The trace that a request with these headers continues, one span further, or a new one.
-pub(crate) fn continue_trace(headers: &HeaderMap, entropy: &Entropy) -> TraceParent {
+/// The trace that a request with these headers comes from, if it says so.
+pub(crate) fn caller_trace(headers: &HeaderMap) -> Option<TraceParent> {
+    headers.get(TRACEPARENT)?.to_str().ok()?.parse().ok()
+}
+
+/// The caller's trace, one span further, or a new one.
+pub(crate) fn continue_trace(caller: Option<TraceParent>, entropy: &Entropy) -> TraceParent {
     let span = u64::from_be_bytes(entropy.span);
-    let parent = headers
-        .get(TRACEPARENT)
-        .and_then(|value| value.to_str().ok()?.parse::<TraceParent>().ok());
-    match parent {
+    match caller {
         Some(parent) => parent.child(span),
         None => TraceParent::new(u128::from_be_bytes(entropy.trace), span),
     }
@@ -154,7 +156,7 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         );
 
-        let trace = continue_trace(&given, &entropy());
+        let trace = continue_trace(caller_trace(&given), &entropy());
 
         assert_eq!(
             trace.to_string(),
@@ -164,7 +166,9 @@ mod tests {
 
     #[test]
     fn without_a_valid_trace_a_new_one_starts() {
-        let trace = continue_trace(&headers(TRACEPARENT, "nonsense"), &entropy());
+        let given = headers(TRACEPARENT, "nonsense");
+
+        let trace = continue_trace(caller_trace(&given), &entropy());
 
         assert_eq!(
             trace.to_string(),

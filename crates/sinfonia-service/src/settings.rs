@@ -11,7 +11,8 @@ use clap::builder::Resettable;
 use clap::{Command, Parser};
 
 pub use args::{
-    AdminListen, ClientArgs, LimitArgs, ListenArgs, LogArgs, LogFormat, ProxyArgs, at_least_one,
+    AdminListen, ClientArgs, LimitArgs, ListenArgs, LogArgs, LogFormat, ProxyArgs, TraceArgs,
+    at_least_one,
 };
 pub use list::{List, ListError, flatten};
 

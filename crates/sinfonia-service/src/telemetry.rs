@@ -1,17 +1,19 @@
-//! Logs, on stderr.
+//! Logs, on stderr, and traces, where they are wanted.
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
-use tracing_subscriber::fmt::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
 
 use crate::settings::{LogArgs, LogFormat};
+use crate::traces::{self, Export, TracesError};
 
 /// Variable that says what is logged.
 const RUST_LOG: &str = "RUST_LOG";
 
-/// Why logging cannot start.
+/// Why logging or the export of traces cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// `RUST_LOG` is malformed.
@@ -20,30 +22,37 @@ pub enum TelemetryError {
     /// Logging was started before.
     #[error("logging runs already")]
     Twice(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Traces cannot be exported.
+    #[error("traces cannot be exported (--otlp-endpoint)")]
+    Traces(#[from] TracesError),
 }
 
-/// Starts logging for the whole process.
+/// Starts logging for the whole process, and the export of traces where one is given and names a collector.
 ///
 /// `RUST_LOG` says what is logged, from level `info` upwards where it is unset or empty. Colours need a terminal that can show them
 /// (`TERM` is not `dumb`) and `NO_COLOR` to be unset or empty.
 ///
 /// # Errors
-/// `RUST_LOG` is malformed, or logging runs already.
-pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
+/// `RUST_LOG` is malformed, logging runs already, or traces cannot be exported.
+pub fn init(args: &LogArgs, export: Option<Export<'_>>) -> Result<(), TelemetryError> {
     let filter = filter(std::env::var(RUST_LOG).ok().as_deref()).map_err(TelemetryError::Filter)?;
-    let logs = fmt()
-        .with_env_filter(filter)
+    let logs = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(stderr_is_coloured());
-    match args.log_format {
-        LogFormat::Text => logs.try_init(),
+    let logs = match args.log_format {
+        LogFormat::Text => logs.boxed(),
         LogFormat::Json => logs
             .json()
             .flatten_event(true)
             .with_span_list(false)
-            .try_init(),
-    }
-    .map_err(TelemetryError::Twice)
+            .boxed(),
+    };
+    let spans = export.map(traces::layer).transpose()?.flatten();
+    registry()
+        .with(spans)
+        .with(logs.with_filter(filter))
+        .try_init()
+        .map_err(|error| TelemetryError::Twice(error.into()))
 }
 
 /// Whether what is told on stderr may be coloured.

@@ -42,6 +42,20 @@ impl TraceParent {
         }
     }
 
+    /// Trace, span and flags, of which the lowest bit says that the trace is recorded; nothing where trace or span is zero.
+    pub fn from_parts(trace: u128, span: u64, flags: u8) -> Option<Self> {
+        Some(Self {
+            trace: NonZeroU128::new(trace)?,
+            span: NonZeroU64::new(span)?,
+            flags,
+        })
+    }
+
+    /// Trace, span and flags.
+    pub const fn parts(self) -> (u128, u64, u8) {
+        (self.trace.get(), self.span.get(), self.flags)
+    }
+
     /// The trace's identity: 32 hex digits.
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace)
@@ -151,6 +165,14 @@ mod tests {
             let parent = TraceParent::new(trace, span);
 
             prop_assert_eq!(parent.to_string().parse(), Ok(parent));
+        }
+
+        #[test]
+        fn its_parts_make_it_anew(trace: u128, span: u64) {
+            let parent = TraceParent::new(trace, span);
+            let (trace, span, flags) = parent.parts();
+
+            prop_assert_eq!(TraceParent::from_parts(trace, span, flags), Some(parent));
         }
 
         #[test]

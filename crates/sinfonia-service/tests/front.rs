@@ -257,6 +257,7 @@ fn front(limits: RequestLimits, registry: &mut Registry) -> Front {
         limits,
         request_ids: RequestIds::TakeOver,
         metrics: HttpMetrics::register(registry),
+        traced: &[],
     }
 }
 

@@ -62,12 +62,13 @@ impl Binaries {
     }
 }
 
-/// A command that runs a program of ours without what the environment says to others of its kind: settings, and what to log.
+/// A command that runs a program of ours without what the environment says to others of its kind: settings, what to log, where traces go.
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("SINFONIA_") || text == "RUST_LOG" {
+        let is_setting = text.starts_with("SINFONIA_") || text.starts_with("OTEL_");
+        if is_setting || text == "RUST_LOG" {
             command.env_remove(name);
         }
     }

@@ -35,5 +35,6 @@ mod end_to_end {
     mod shutdown;
     mod tier3;
     mod tokens;
+    mod traces;
     mod zeroconf;
 }

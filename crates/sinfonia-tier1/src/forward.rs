@@ -16,6 +16,7 @@ use sinfonia_service::outbound_guard::{OutboundGuard, RefusedAddress};
 use sinfonia_service::proxies::X_CLIENT_IP;
 use sinfonia_service::request_id::{RequestId, X_REQUEST_ID};
 use sinfonia_service::trace_parent::{TRACEPARENT, TraceParent};
+use sinfonia_service::traces::Question;
 use url::Url;
 use uuid::Uuid;
 
@@ -27,6 +28,9 @@ use crate::registry::Known;
 pub(crate) const X_LOCATION: HeaderName = HeaderName::from_static("x-location");
 /// Header in which a caller says how long it waits (RFC 7240).
 pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// What cloudlets are asked for, as traces name it.
+const ASKED: &str = "deployment of a cloudlet";
 
 /// What is said to a cloudlet about one deployment.
 #[derive(Debug, Clone)]
@@ -106,7 +110,8 @@ impl Forward {
         let request = self.request(Method::POST, call, call.url())?;
         let request = request.header(PREFER, format!("wait={wait}"));
         // Some proxies refuse a POST that leaves its length open.
-        self.answer(call, request.header(CONTENT_LENGTH, 0)).await
+        let request = request.header(CONTENT_LENGTH, 0);
+        self.answer(call, &Method::POST, request).await
     }
 
     /// Asks how the deployment is.
@@ -115,7 +120,7 @@ impl Forward {
     /// There is no answer.
     pub(crate) async fn show(&self, call: &Call) -> Result<Answer, CallError> {
         let request = self.request(Method::GET, call, call.url())?;
-        self.answer(call, request).await
+        self.answer(call, &Method::GET, request).await
     }
 
     /// Asks for the deployment's end, when the client wants it.
@@ -124,7 +129,7 @@ impl Forward {
     /// There is no answer.
     pub(crate) async fn delete(&self, call: &Call) -> Result<Answer, CallError> {
         let request = self.request(Method::DELETE, call, call.url())?;
-        self.answer(call, request).await
+        self.answer(call, &Method::DELETE, request).await
     }
 
     /// Takes back what this very request has created, and nothing else.
@@ -136,13 +141,23 @@ impl Forward {
         url.query_pairs_mut()
             .append_pair("created-by", call.request_id.as_str());
         let request = self.request(Method::DELETE, call, url)?;
-        self.answer(call, request).await
+        self.answer(call, &Method::DELETE, request).await
     }
 
-    async fn answer(&self, call: &Call, request: RequestBuilder) -> Result<Answer, CallError> {
-        let endpoint = &call.known.cloudlet.endpoint;
-        let _place = self.in_flight.take(endpoint).ok_or(CallError::Busy)?;
-        answered(request).await
+    async fn answer(
+        &self,
+        call: &Call,
+        method: &Method,
+        request: RequestBuilder,
+    ) -> Result<Answer, CallError> {
+        let cloudlet = &call.known.cloudlet;
+        let place = self.in_flight.take(&cloudlet.endpoint);
+        let _place = place.ok_or(CallError::Busy)?;
+        let question = Question::new(method, ASKED, &cloudlet.name, Some(call.trace));
+        let trace = question.parent().unwrap_or(call.trace);
+        let answer = answered(request.header(TRACEPARENT, trace.to_string())).await?;
+        question.answered(answer.status);
+        Ok(answer)
     }
 
     fn request(&self, method: Method, call: &Call, url: Url) -> Result<RequestBuilder, CallError> {
@@ -155,8 +170,7 @@ impl Forward {
         let mut request = client
             .request(method, url)
             .header(X_CLIENT_IP, call.client.address().to_string())
-            .header(X_REQUEST_ID, call.request_id.as_str())
-            .header(TRACEPARENT, call.trace.to_string());
+            .header(X_REQUEST_ID, call.request_id.as_str());
         if let Some(location) = call.client.location() {
             request = request.header(X_LOCATION, location.to_string());
         }

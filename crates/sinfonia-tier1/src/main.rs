@@ -11,6 +11,7 @@ use serde_json::Value;
 use sinfonia_core::diagnostic::Severity;
 use sinfonia_core::schema;
 use sinfonia_service::telemetry::{self, TelemetryError};
+use sinfonia_service::traces::{self, Export, Program};
 use sinfonia_service::version::Build;
 use sinfonia_service::{build, manual, settings, shutdown, stdout};
 use sinfonia_tier1::check::Report;
@@ -69,14 +70,21 @@ fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         print(matcher_list())?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(&settings.log)?;
+    let export = Export {
+        program: Program::Service(PROGRAM),
+        args: &settings.traces,
+        client: &settings.client,
+    };
+    telemetry::init(&settings.log, Some(export))?;
     let runtime = Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         let stop = shutdown::on_signals().context("cannot listen to signals")?;
         let tier1 = Tier1::start(settings).await?;
         tier1.serve(stop.cancelled_owned()).await;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    traces::finish();
+    done
 }
 
 fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {

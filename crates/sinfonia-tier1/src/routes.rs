@@ -20,6 +20,13 @@ use crate::callers::Callers;
 use crate::dashboard::{self, Dashboard};
 use crate::deploy::Deployer;
 
+const RECIPE: &str = "/api/v1/recipe/{uuid}";
+const DEPLOY: &str = "/api/v1/deploy/{uuid}/{*application_key}";
+const DEPLOYMENTS: &str = "/api/v1/deployments/{uuid}/{*application_key}";
+const EXPLAIN: &str = "/api/v1/explain";
+/// What devices ask for. Reports, lists and the dashboard ask all the time, and would drown it in traces.
+pub(crate) const OF_DEVICES: &[&str] = &[RECIPE, DEPLOY, DEPLOYMENTS, EXPLAIN];
+
 /// What the routes answer from.
 #[derive(Clone)]
 pub(crate) struct AppState {
@@ -44,10 +51,10 @@ pub(crate) fn router(
         None => Router::new().route("/", get(root)),
     };
     Router::new()
-        .route("/api/v1/recipe/{uuid}", get(recipe::recipe))
-        .route("/api/v1/deploy/{uuid}/{*application_key}", deploy)
-        .route("/api/v1/deployments/{uuid}/{*application_key}", deployments)
-        .route("/api/v1/explain", get(explain::explain))
+        .route(RECIPE, get(recipe::recipe))
+        .route(DEPLOY, deploy)
+        .route(DEPLOYMENTS, deployments)
+        .route(EXPLAIN, get(explain::explain))
         .with_state(state)
         .merge(cloudlets::router(cloudlets))
         .merge(openapi::router(&description::description()))

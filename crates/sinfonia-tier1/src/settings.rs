@@ -11,7 +11,7 @@ use sinfonia_core::network::Network;
 use sinfonia_core::ranking::Matcher;
 use sinfonia_service::recipes::RecipeSource;
 use sinfonia_service::settings::{
-    ClientArgs, LimitArgs, List, ListenArgs, LogArgs, ProxyArgs, at_least_one, flatten,
+    ClientArgs, LimitArgs, List, ListenArgs, LogArgs, ProxyArgs, TraceArgs, at_least_one, flatten,
 };
 use sinfonia_service::version::Build;
 
@@ -94,6 +94,9 @@ pub struct Settings {
     /// How it logs.
     #[command(flatten)]
     pub log: LogArgs,
+    /// Where its traces go.
+    #[command(flatten)]
+    pub traces: TraceArgs,
     /// What the program was built from.
     #[arg(skip)]
     pub build: Build,

@@ -42,7 +42,7 @@ use crate::policy_file::{self, UnreadablePolicy};
 use crate::registry::Registry;
 use crate::report_access::{ReportAccess, ReportTokens};
 use crate::routes::cloudlets::{CloudletsState, ReportMetrics};
-use crate::routes::{AppState, router};
+use crate::routes::{AppState, OF_DEVICES, router};
 use crate::scrape::Scraper;
 use crate::settings::{
     CloudletLimitArgs, EndpointArgs, OperatorArgs, RankingArgs, ReportArgs, Settings,
@@ -140,6 +140,7 @@ impl Tier1 {
             limits,
             cloudlet_limits,
             log: _,
+            traces: _,
             task: _,
             build,
         } = settings;
@@ -373,5 +374,6 @@ fn front(max_requests: usize, metrics: &mut Metrics) -> Front {
         },
         request_ids: REQUEST_IDS,
         metrics: HttpMetrics::register(metrics),
+        traced: OF_DEVICES,
     }
 }

@@ -29,6 +29,8 @@ use crate::metrics::Metrics;
 /// Header in which a caller says how long it waits (RFC 7240).
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
+/// What devices ask for, by way of Tier 1 or directly.
+pub(crate) const DEPLOY: &str = "/api/v1/deploy/{uuid}/{*application_key}";
 /// Whose ids requests have: Tier 1's, so that it can take back what its requests created.
 pub(crate) const REQUEST_IDS: RequestIds = RequestIds::TakeOver;
 
@@ -59,7 +61,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     let deployment = get(read).post(deploy).delete(release);
     Router::new()
         .route("/", get(root))
-        .route("/api/v1/deploy/{uuid}/{*application_key}", deployment)
+        .route(DEPLOY, deployment)
         .with_state(Shared(api))
         .merge(openapi::router(&description()))
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use sinfonia_service::shutdown::CancellationToken;
+use sinfonia_service::traces::{self, Export, Program};
 use sinfonia_service::version::Build;
 use sinfonia_service::{build, manual, settings, shutdown, stdout, telemetry};
 use sinfonia_tier2::RunError;
@@ -53,12 +54,19 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: Settings) -> anyhow::Result<()> {
-    telemetry::init(&settings.log)?;
-    until_stopped(async |stopping| sinfonia_tier2::run(settings, stopping).await)
+    let export = Export {
+        program: Program::Service(PROGRAM),
+        args: &settings.traces,
+        client: &settings.client,
+    };
+    telemetry::init(&settings.log, Some(export))?;
+    let done = until_stopped(async |stopping| sinfonia_tier2::run(settings, stopping).await);
+    traces::finish();
+    done
 }
 
 fn stand_guard(args: &GuardArgs) -> anyhow::Result<()> {
-    telemetry::init(&args.log)?;
+    telemetry::init(&args.log, None)?;
     until_stopped(async |stopping| Ok(guard::run(args, BUILD, stopping).await?))
 }
 

@@ -22,7 +22,7 @@ pub use self::error::RunError;
 use self::foundation::Foundation;
 pub use self::foundation::Ground;
 use crate::announcement::Announcement;
-use crate::api::{LONGEST_WAIT, REQUEST_IDS, router};
+use crate::api::{DEPLOY, LONGEST_WAIT, REQUEST_IDS, router};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::cluster::sandbox::{Sandbox, TunnelSocket, default_tunnel_endpoint, local_address};
@@ -123,6 +123,7 @@ impl Service {
             },
             request_ids: REQUEST_IDS,
             metrics: http_metrics,
+            traced: &[DEPLOY],
         };
         Ok(Self {
             app: front.before(router(Arc::new(api))),

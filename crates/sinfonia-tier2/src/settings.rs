@@ -11,7 +11,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
-use sinfonia_service::settings::{ClientArgs, LimitArgs, ListenArgs, LogArgs, ProxyArgs};
+use sinfonia_service::settings::{
+    ClientArgs, LimitArgs, ListenArgs, LogArgs, ProxyArgs, TraceArgs,
+};
 use sinfonia_service::version::Build;
 
 pub use self::commands::{DrainArgs, ReadyArgs, TargetArgs};
@@ -105,6 +107,9 @@ pub struct Settings {
     /// What it logs.
     #[command(flatten)]
     pub log: LogArgs,
+    /// Where its traces go.
+    #[command(flatten)]
+    pub traces: TraceArgs,
     /// What the program was built from.
     #[arg(skip)]
     pub build: Build,

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use qrcode::types::QrError;
 use sinfonia_service::client::ClientError;
 use sinfonia_service::tokens::TokenFileError;
+use sinfonia_service::traces::TracesError;
 use tracing_subscriber::filter::ParseError;
 
 use crate::application::Application;
@@ -104,6 +105,9 @@ pub(crate) enum CommandError {
     /// `RUST_LOG` is malformed.
     #[error("RUST_LOG is no log filter")]
     Log(#[source] ParseError),
+    /// Traces cannot be exported.
+    #[error("traces cannot be exported")]
+    Traces(#[from] TracesError),
     /// The file of the token cannot be read.
     #[error("cannot read the token file {}", path.display())]
     ReadToken {

@@ -46,8 +46,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sinfonia_service::settings;
 use sinfonia_service::version::Build;
+use sinfonia_service::{settings, traces};
 
 use self::arguments::{Cli, Command, Form, OlderForm};
 pub use self::failure::Failure;
@@ -99,7 +99,11 @@ fn parse_and_run<C: Parser>(
     run: impl FnOnce(C) -> Result<u8, CommandError>,
 ) -> Result<ExitCode, Failure> {
     match settings::try_parse_of(build, arguments, |name| std::env::var_os(name)) {
-        Ok(settings) => run(settings).map(ExitCode::from).map_err(Failure::from),
+        Ok(settings) => {
+            let done = run(settings).map(ExitCode::from).map_err(Failure::from);
+            traces::finish();
+            done
+        }
         Err(told) => {
             // There is nobody left to tell if this fails.
             let _ = told.print();

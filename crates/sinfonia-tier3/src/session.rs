@@ -4,6 +4,7 @@ use std::future::Future;
 
 use sinfonia_service::client::{self, ClientSettings, may_carry_token};
 use sinfonia_service::tokens::OwnToken;
+use sinfonia_service::traces::{Export, Program};
 use tokio::runtime;
 
 use crate::application::Application;
@@ -15,6 +16,9 @@ use crate::log;
 use crate::talk::Talk;
 use crate::tier1::{AskError, Tier1};
 use crate::tier1_url::Tier1Url;
+
+/// The name of the program.
+const PROGRAM: &str = "sinfonia-tier3";
 
 /// Who is asked.
 pub(crate) enum Place {
@@ -81,7 +85,12 @@ impl Session {
         application: Application,
         talk: TalkArgs,
     ) -> Result<Self, CommandError> {
-        log::init(talk.debug)?;
+        let export = Export {
+            program: Program::Command(PROGRAM),
+            args: &connection.traces,
+            client: &connection.client,
+        };
+        log::init(talk.debug, Some(export))?;
         let (url, token) = match place {
             Place::Tier1(url) => {
                 let token = token(connection, &url)?;
@@ -95,7 +104,7 @@ impl Session {
         };
         let client = client::build(&ClientSettings {
             ca_file: connection.client.ca_file.clone(),
-            ..ClientSettings::new("sinfonia-tier3")
+            ..ClientSettings::new(PROGRAM)
         })?;
         Ok(Self {
             tier1: Tier1::new(client, url, token),

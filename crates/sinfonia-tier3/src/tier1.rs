@@ -18,6 +18,8 @@ use sinfonia_core::recipe::Recipe;
 use sinfonia_core::round_trip::{RoundTrips, X_RTT};
 use sinfonia_service::client::{ANSWER_BYTES, read_bounded};
 use sinfonia_service::tokens::OwnToken;
+use sinfonia_service::trace_parent::TRACEPARENT;
+use sinfonia_service::traces::Question;
 use url::Url;
 use uuid::Uuid;
 
@@ -208,7 +210,14 @@ impl Tier1 {
             None => request,
         };
         let unanswered = |error| AskError::unanswered(&self.url, within, &error);
-        let response = request.timeout(within).send().await.map_err(unanswered)?;
+        let request = request.timeout(within).build().map_err(unanswered)?;
+        let question = Question::new(request.method(), "Tier 1", &self.url, None);
+        let mut request = RequestBuilder::from_parts(self.client.clone(), request);
+        if let Some(place) = question.parent() {
+            request = request.header(TRACEPARENT, place.to_string());
+        }
+        let response = request.send().await.map_err(unanswered)?;
+        question.answered(response.status());
         let head = Answer::head(&response);
         let body = read_bounded(response, most)
             .await

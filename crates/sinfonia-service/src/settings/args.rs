@@ -10,6 +10,12 @@ use clap::{Args, ValueEnum};
 use sinfonia_core::network::Network;
 
 use super::{List, flatten};
+use crate::traces::OtlpEndpoint;
+
+/// The help of `--otlp-endpoint`. Its URL would be a malformed link in a comment.
+const OTLP_ENDPOINT: &str = "\
+OpenTelemetry collector to which traces go (OTLP, protobuf over HTTP), such as http://collector.example:4318 \
+[default: what OTEL_EXPORTER_OTLP_ENDPOINT says; without either, no traces are made]";
 
 /// Where a service listens.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -60,6 +66,15 @@ pub struct LogArgs {
     /// Form of the log on stderr; RUST_LOG says what is logged, for example "info,sinfonia_tier1=debug"
     #[arg(long, env = "SINFONIA_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// Traces.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Traces")]
+pub struct TraceArgs {
+    /// The collector to which traces go.
+    #[arg(long, env = "SINFONIA_OTLP_ENDPOINT", value_name = "URL", help = OTLP_ENDPOINT)]
+    pub otlp_endpoint: Option<OtlpEndpoint>,
 }
 
 /// Form of the log.

@@ -102,6 +102,7 @@ fn the_chart_renders_as_before(#[case] name: &str, #[case] values: &[&str]) {
 )]
 #[case::a_network_that_is_none("tier2.trustedProxies={tier1.example}", "trustedProxies")]
 #[case::a_path_that_is_none("ingress.hosts[0].paths={/}", "ingress")]
+#[case::a_collector_that_is_none("telemetry.otlpEndpoint=collector:4317", "otlpEndpoint")]
 #[case::a_quantity_that_is_none("tier2.quota.memory=lots", "quota")]
 #[case::a_shortlist_of_nobody("tier1.shortlist=0", "shortlist")]
 #[case::a_threshold_that_is_none("tier1.overload.cpu_ratio=high", "overload")]
@@ -336,7 +337,7 @@ pub(super) const EVERYTHING: [&str; 34] = [
     "--set",
     "tier2.deployToken.existingSecret=mine,tier2.reportToken.existingSecret=reports,tier2.imagePullSecrets={backends}",
     "--set",
-    "extraArgs={--max-deployments=20}",
+    "extraArgs={--max-deployments=20},telemetry.otlpEndpoint=http://collector.monitoring:4318",
     "--set-json",
     r#"tier2.quota={"memory":"4Gi","cpu":2,"pods":12345678},tier2.maxQuota={"nvidia.com/gpu":4}"#,
     "--set",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use sinfonia_service::settings::ClientArgs;
+use sinfonia_service::settings::{ClientArgs, TraceArgs};
 
 /// Which Tier 1 is asked, and how.
 #[derive(Debug, Args)]
@@ -29,6 +29,8 @@ pub(crate) struct ConnectionArgs {
     pub(crate) token: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
 }
 
 /// What is told on stderr.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::key::PublicKey;
+use sinfonia_service::traces;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::inside::{self, Report, Wanted, with_application};
 use super::{forward, print};
@@ -179,6 +181,18 @@ async fn work(
 /// # Errors
 /// It cannot be deployed, or does not come up in time.
 pub(crate) async fn obtain(
+    tier1: &Tier1,
+    application: Application,
+    key: &PublicKey,
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<Vec<CloudletDeployment>, ObtainError> {
+    let work = obtain_untraced(tier1, application, key, plan, progress);
+    let span = traces::undertaking("deploy", application.uuid());
+    work.instrument(span).await
+}
+
+async fn obtain_untraced(
     tier1: &Tier1,
     application: Application,
     key: &PublicKey,

@@ -15,7 +15,8 @@ pub(crate) fn run(args: &ExecArgs) -> Result<u8, CommandError> {
         command,
     } = args;
     let work = || {
-        log::init(talk.debug)?;
+        // It asks nobody who could continue a trace.
+        log::init(talk.debug, None)?;
         enter(*application, command)
     };
     work().map_err(|error| with_application(error, Report::Notes))

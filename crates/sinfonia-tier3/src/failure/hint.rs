@@ -39,6 +39,9 @@ pub(super) fn of(error: &CommandError) -> String {
         CommandError::Log(_) => {
             "write RUST_LOG like info,sinfonia_tier3=debug, or unset it".to_owned()
         }
+        CommandError::Traces(_) => {
+            "correct that, or set OTEL_SDK_DISABLED=true to go without traces".to_owned()
+        }
         CommandError::ReadToken { .. } | CommandError::Token { .. } => {
             "--token names a file that holds the token on a line of its own".to_owned()
         }

@@ -451,6 +451,41 @@ async fn the_log_filter_is_malformed() {
     assert!(told.contains("hint: write RUST_LOG like"), "{told}");
 }
 
+#[rstest]
+#[case::no_collector(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "collector:4317",
+    "OTEL_EXPORTER_OTLP_ENDPOINT names no collector"
+)]
+#[case::no_sampler(
+    "OTEL_TRACES_SAMPLER",
+    "sometimes",
+    "OTEL_TRACES_SAMPLER is `sometimes`"
+)]
+#[tokio::test]
+async fn a_variable_of_opentelemetry_is_malformed(
+    #[case] variable: &str,
+    #[case] value: &str,
+    #[case] expected: &str,
+) {
+    let device = Device::new().await;
+
+    let output = device
+        .command("deploy helloworld")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+        .env(variable, value)
+        .output()
+        .unwrap();
+
+    let told = device.told(&output);
+    assert!(told.starts_with("exit 1"), "{told}");
+    assert!(told.contains(expected), "{told}");
+    assert!(
+        told.contains("hint: correct that, or set OTEL_SDK_DISABLED=true"),
+        "{told}"
+    );
+}
+
 fn changed(field: &str, value: &str) -> serde_json::Value {
     let mut deployment = ready();
     deployment[field] = value.into();

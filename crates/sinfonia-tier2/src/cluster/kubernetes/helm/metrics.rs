@@ -48,6 +48,10 @@ impl HelmMetrics {
 
     /// Counts an operation that has ended by itself or by its time-out.
     pub(super) fn ended(&self, command: &'static str, succeeded: bool, duration: Duration) {
+        debug_assert!(
+            COMMANDS.contains(&command),
+            "{command} is not counted from the start"
+        );
         let operation = Operation::of(command, succeeded);
         let durations = self.durations.get_or_create(&operation);
         durations.observe(duration.as_secs_f64());

@@ -1,0 +1,146 @@
+//! Traces for OpenTelemetry. They cross the tiers in the header `traceparent`, and go to a collector by OTLP (protobuf over HTTP).
+//!
+//! They are off unless a collector is named, and cost nothing then: nobody listens to their spans. No request ever waits for the collector:
+//! spans go into a bounded queue, which a thread of its own empties, and what finds no room there is dropped.
+
+mod delivery;
+mod endpoint;
+mod sampler;
+mod span;
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::{Layer, Registry};
+
+use self::delivery::Delivery;
+pub use self::endpoint::{OtlpEndpoint, OtlpEndpointError};
+pub use self::sampler::SamplerError;
+pub use self::span::{Question, parent_of, undertaking};
+#[cfg(feature = "server")]
+pub(crate) use self::span::{answering, note_answer};
+use crate::client::ClientError;
+use crate::settings::{ClientArgs, TraceArgs};
+
+/// Target of the spans that are exported, and of no others. At their level, no usual log shows them.
+const TARGET: &str = "sinfonia_traces";
+/// Name that the user gives to the program, as OpenTelemetry has it.
+const NAME_VARIABLE: &str = "OTEL_SERVICE_NAME";
+/// Most time to deliver what is left when the program ends.
+const LAST_DELIVERY: Duration = Duration::from_secs(2);
+
+/// What delivers the spans of this process.
+static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
+
+/// What hears of the spans of this process, below all other layers.
+pub type SpanLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// A program that takes part in traces, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// A service, which has time to try again what cannot be delivered.
+    Service(&'static str),
+    /// A command, for whose end somebody waits.
+    Command(&'static str),
+}
+
+/// Whose spans are exported, and where to.
+#[derive(Debug, Clone, Copy)]
+pub struct Export<'a> {
+    /// The program.
+    pub program: Program,
+    /// Where to.
+    pub args: &'a TraceArgs,
+    /// How other services are asked, the collector among them.
+    pub client: &'a ClientArgs,
+}
+
+/// Why traces cannot be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum TracesError {
+    /// The environment names something else than a collector.
+    #[error("{} names no collector", endpoint::VARIABLE)]
+    Variable(#[from] OtlpEndpointError),
+    /// The environment names something else than what chooses traces.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
+    /// What asks the collector cannot be made.
+    #[error("what delivers traces cannot be set up")]
+    Client(#[from] ClientError),
+    /// The system gives no resources for it.
+    #[error("what delivers traces cannot be set up")]
+    Runtime(#[source] std::io::Error),
+    /// Another variable of OpenTelemetry asks for what there is not, such as compression.
+    #[error("a variable OTEL_… asks for what cannot be done")]
+    Exporter(#[from] ExporterBuildError),
+}
+
+impl Program {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Service(name) | Self::Command(name) => name,
+        }
+    }
+}
+
+/// What exports the spans of this process; nothing where no collector is named. [`finish`] delivers the last ones.
+///
+/// # Errors
+/// A variable of OpenTelemetry is malformed, or what delivers spans cannot be set up.
+pub fn layer(export: Export<'_>) -> Result<Option<SpanLayer>, TracesError> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let Some(endpoint) = endpoint::choose(export.args, variable)? else {
+        return Ok(None);
+    };
+    let Export {
+        program, client, ..
+    } = export;
+    let sampler = sampler::choose(variable)?;
+    let resource = resource(program, variable);
+    let delivery = Delivery::new(&endpoint, program, client)?;
+    let provider = PROVIDER.get_or_init(|| {
+        SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_sampler(sampler)
+            .with_batch_exporter(delivery)
+            .build()
+    });
+    Ok(Some(layer_of(provider.tracer(program.name()))))
+}
+
+/// Delivers what is left, for two seconds at most. To be called at the program's end, outside of any runtime.
+pub fn finish() {
+    if let Some(provider) = PROVIDER.get() {
+        // The log tells already of what was dropped, and that time was up.
+        let _ = provider.shutdown_with_timeout(LAST_DELIVERY);
+    }
+}
+
+/// Who exports: the program, unless the environment gives it another name.
+fn resource(program: Program, variable: impl Fn(&str) -> Option<String>) -> Resource {
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let resource = Resource::builder().with_attribute(version);
+    match variable(NAME_VARIABLE) {
+        Some(_) => resource.build(),
+        None => resource.with_service_name(program.name()).build(),
+    }
+}
+
+fn layer_of(tracer: SdkTracer) -> SpanLayer {
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_level(false)
+        .with_tracked_inactivity(false);
+    let ours = filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET);
+    spans.with_filter(ours).boxed()
+}
