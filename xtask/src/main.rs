@@ -4,6 +4,8 @@ mod api;
 mod bench;
 mod cargo;
 mod image;
+#[cfg(test)]
+mod links;
 mod percentile;
 mod quickstart;
 mod release;
