@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::nft::{Nft, NftError, Table};
-use super::rules::{Change, Desired, Policy, rules, update};
+use super::rules::{Change, Desired, Policy, refilled, rules, update};
 
 /// Whoever keeps the table, and how that was when it was last changed.
 pub(super) struct Keeper {
@@ -90,7 +90,10 @@ impl Keeper {
     }
 
     async fn replace(&mut self, desired: &Desired) -> Result<(), NftError> {
-        self.nft.apply(&rules(desired)).await?;
+        if let Err(error) = self.nft.apply(&refilled(desired)).await {
+            tracing::debug!(%error, "what is there of the table is of another kind, it is made anew");
+            self.nft.apply(&rules(desired)).await?;
+        }
         let table = self.nft.table().await?.ok_or(NftError::Gone)?;
         self.in_force = Some(InForce {
             desired: desired.clone(),

@@ -16,6 +16,9 @@ use crate::settings::{ClientEgress, InterfaceName};
 /// Takes the table away, be it there or not.
 pub(super) const REMOVAL: &str = "table inet sinfonia\ndelete table inet sinfonia\n";
 
+/// The sets of the table.
+const SETS: [&str; 3] = ["reachable", "name_servers", "cluster"];
+
 /// What the operator says about devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Policy {
@@ -105,10 +108,30 @@ impl Desired {
 }
 
 /// The whole table. It takes the place of what is there of it, in one transaction.
+///
+/// Its hooks are new ones, which the kernel puts in place of the old ones one by one: a packet that is on its way just then may pass by
+/// both. [`refilled`] keeps them.
 pub(crate) fn rules(desired: &Desired) -> String {
+    [REMOVAL, &table(desired)].concat()
+}
+
+/// The whole table, in the hooks of one that is there already or in new ones: each packet is judged by all of the old rules or by all of the
+/// new ones. The kernel refuses it where what is there is of another kind, such as for addresses of the other family.
+pub(crate) fn refilled(desired: &Desired) -> String {
+    let nothing = Desired::nothing(desired.policy.clone());
+    let removals = SETS.map(|set| format!("delete set inet sinfonia {set}\n"));
+    [
+        table(&nothing),
+        "flush table inet sinfonia\n".to_owned(),
+        removals.concat(),
+        table(desired),
+    ]
+    .concat()
+}
+
+fn table(desired: &Desired) -> String {
     let family = desired.family();
     [
-        REMOVAL.to_owned(),
         "table inet sinfonia {\n".to_owned(),
         sets(desired, &family),
         hooks(desired.policy.client_network, &family),

@@ -27,6 +27,21 @@ fn before_the_cluster_was_heard_devices_reach_nothing() {
 }
 
 #[test]
+fn a_table_that_is_there_is_emptied_and_filled_again() {
+    let desired = desired("10.5.0.0/16", ClientEgress::None);
+
+    let script = refilled(&desired);
+
+    let (_, rest) = script.split_once("flush table inet sinfonia\n").unwrap();
+    let whole = rules(&desired);
+    let expected = "delete set inet sinfonia reachable\n\
+                    delete set inet sinfonia name_servers\n\
+                    delete set inet sinfonia cluster\n";
+    assert_eq!(rest.strip_prefix(expected), whole.strip_prefix(REMOVAL));
+    assert!(!script.contains("delete table") && !script.contains("delete chain"));
+}
+
+#[test]
 fn nothing_is_done_where_nothing_has_changed() {
     let desired = desired("10.5.0.0/16", ClientEgress::None);
 
