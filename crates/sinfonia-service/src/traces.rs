@@ -112,10 +112,7 @@ pub fn layer(export: Export<'_>) -> Result<Option<SpanLayer>, TracesError> {
     let Export {
         program, client, ..
     } = export;
-    let shows_token = TOKEN_VARIABLES.iter().any(|name| variable(name).is_some());
-    if shows_token && !may_carry_token(endpoint.url(), client.insecure_http) {
-        return Err(TracesError::Token(endpoint));
-    }
+    check_token(&endpoint, client.insecure_http, variable)?;
     let sampler = sampler::choose(variable)?;
     let resource = resource(program, variable);
     let delivery = Delivery::new(&endpoint, program, client)?;
@@ -135,6 +132,18 @@ pub fn finish() {
         // The log tells already of what was dropped, and that time was up.
         let _ = provider.shutdown_with_timeout(LAST_DELIVERY);
     }
+}
+
+fn check_token(
+    endpoint: &OtlpEndpoint,
+    insecure_http: bool,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<(), TracesError> {
+    let shows_token = TOKEN_VARIABLES.iter().any(|name| variable(name).is_some());
+    if shows_token && !may_carry_token(endpoint.url(), insecure_http) {
+        return Err(TracesError::Token(endpoint.clone()));
+    }
+    Ok(())
 }
 
 /// Who exports: the program, unless the environment gives it another name.
@@ -157,4 +166,56 @@ fn layer_of(tracer: SdkTracer) -> SpanLayer {
         .with_tracked_inactivity(false);
     let ours = filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET);
     spans.with_filter(ours).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::no_token("http://collector:4318", false, None, true)]
+    #[case::encrypted(
+        "https://collector:4318",
+        false,
+        Some("OTEL_EXPORTER_OTLP_HEADERS"),
+        true
+    )]
+    #[case::this_machine(
+        "http://127.0.0.1:4318",
+        false,
+        Some("OTEL_EXPORTER_OTLP_HEADERS"),
+        true
+    )]
+    #[case::allowed(
+        "http://collector:4318",
+        true,
+        Some("OTEL_EXPORTER_OTLP_HEADERS"),
+        true
+    )]
+    #[case::for_all_to_read(
+        "http://collector:4318",
+        false,
+        Some("OTEL_EXPORTER_OTLP_HEADERS"),
+        false
+    )]
+    #[case::of_traces(
+        "http://collector:4318",
+        false,
+        Some("OTEL_EXPORTER_OTLP_TRACES_HEADERS"),
+        false
+    )]
+    fn a_collectors_token_does_not_travel_over_plain_http_unless_that_is_allowed(
+        #[case] collector: &str,
+        #[case] insecure_http: bool,
+        #[case] set: Option<&str>,
+        #[case] is_taken: bool,
+    ) {
+        let variable = |name: &str| (set == Some(name)).then(|| "authorization=secret".to_owned());
+
+        let checked = check_token(&collector.parse().unwrap(), insecure_http, variable);
+
+        assert_eq!(checked.is_ok(), is_taken);
+    }
 }
