@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anstream::{eprintln, println};
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use sinfonia_testbed::{Binaries, Service, command};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -35,6 +35,22 @@ pub(crate) struct Options {
     /// How often each measurement is repeated, in turns with the others; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Measure this alone; repeatable.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+}
+
+/// A part of the measurements.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Deploy requests with 100 and 10,000 cloudlets.
+    Deploys,
+    /// Deploy requests while one of ten cloudlets hangs.
+    Hanging,
+    /// Reports with 100,000 cloudlets, alone and beside deploy requests.
+    Reports,
+    /// Start and memory.
+    Scale,
 }
 
 /// Where clients are.
@@ -68,11 +84,26 @@ pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
         "{cores} cores, {} connections, median of {} rounds of {} s\n",
         options.connections, options.rounds, options.seconds
     );
-    println!("{}", table("deploy requests", deploys(&bench)?));
-    let title = "deploy requests of clients near nine of ten cloudlets";
-    println!("{}", table(title, hanging::measure(&bench)?));
-    reports::measure(&bench)?;
-    scale::measure(&bench)
+    if options.measures(Part::Deploys) {
+        println!("{}", table("deploy requests", deploys(&bench)?));
+    }
+    if options.measures(Part::Hanging) {
+        let title = "deploy requests of clients near nine of ten cloudlets";
+        println!("{}", table(title, hanging::measure(&bench)?));
+    }
+    if options.measures(Part::Reports) {
+        reports::measure(&bench)?;
+    }
+    if options.measures(Part::Scale) {
+        scale::measure(&bench)?;
+    }
+    Ok(())
+}
+
+impl Options {
+    fn measures(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
 
 fn deploys(bench: &Bench<'_>) -> anyhow::Result<Vec<(String, Vec<Measured>)>> {
