@@ -52,7 +52,7 @@ use crate::registry::{Known, Registry, Roster};
 /// Most deployments that one request gets.
 const MOST_RESULTS: usize = 3;
 /// Candidates that are looked for beside those that are wanted before any was asked; the others only when so many have failed.
-const SPARE: usize = 4;
+const SPARE: usize = 1;
 /// Cloudlets that take more than some milliseconds to be judged.
 const MANY: usize = 10_000;
 /// Seconds after which another cloudlet may have reported.

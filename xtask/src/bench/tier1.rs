@@ -21,7 +21,9 @@ use tokio::runtime::Runtime;
 
 use self::fleet::{Fleet, REPORT_TOKEN};
 use super::load::{self, Measured};
-use crate::cargo::{again_as_released, build_for_release, programs, workspace};
+use crate::cargo::{
+    DISTRIBUTION, again_for_measurements, build_for_measurements, programs, workspace,
+};
 
 /// How much to measure.
 #[derive(Args)]
@@ -69,9 +71,9 @@ struct Bench<'a> {
 }
 
 pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
-    build_for_release()?;
+    build_for_measurements()?;
     if cfg!(debug_assertions) {
-        return again_as_released();
+        return again_for_measurements();
     }
     let bench = Bench {
         options,
@@ -161,7 +163,7 @@ impl Bench<'_> {
     /// A Tier 1 that knows the cloudlets of a file, if there is one, and takes reports.
     fn tier1(&self, name: &str, cloudlets: Option<&str>) -> anyhow::Result<Service> {
         let folder = self.folder.path();
-        let mut command = command(&Binaries::in_folder(&programs("release"))?.tier1);
+        let mut command = command(&Binaries::in_folder(&programs(DISTRIBUTION))?.tier1);
         if let Some(cloudlets) = cloudlets {
             let file = folder.join(format!("{name}.yaml"));
             fs::write(&file, cloudlets)?;
