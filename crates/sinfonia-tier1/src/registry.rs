@@ -88,10 +88,11 @@ impl Registry {
         Self::default()
     }
 
-    /// Knows no cloudlet, and will take those for overloaded of which a measurement is above its threshold.
-    pub fn with_thresholds(thresholds: Thresholds) -> Self {
+    /// Knows no cloudlet. It will take those for overloaded of which a measurement is above its threshold, and take in at most so many that
+    /// its file does not name; `None` is no bound.
+    pub fn with(thresholds: Thresholds, most_reported: Option<usize>) -> Self {
         Self(Arc::new(Shared {
-            state: Mutex::new(State::new(thresholds)),
+            state: Mutex::new(State::new(thresholds, most_reported)),
             ..Shared::default()
         }))
     }
@@ -110,7 +111,7 @@ impl Registry {
     /// Takes a report in, or refuses it and changes nothing.
     ///
     /// # Errors
-    /// The authority does not reach that far.
+    /// The authority does not reach that far, or there is no room for another cloudlet.
     pub fn report(
         &self,
         info: CloudletInfo,

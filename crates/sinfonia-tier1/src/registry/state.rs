@@ -42,6 +42,8 @@ pub(super) struct State {
     wanting: BTreeSet<Endpoint>,
     /// Above which measurements a cloudlet counts as overloaded.
     thresholds: Thresholds,
+    /// How many there may be that the file does not name: each of them is there on a caller's word, and takes memory.
+    most_reported: Option<usize>,
     pools: Pools,
     /// How many of the file reported and are missed.
     missed: usize,
@@ -64,9 +66,10 @@ impl Roster {
 }
 
 impl State {
-    pub(super) fn new(thresholds: Thresholds) -> Self {
+    pub(super) fn new(thresholds: Thresholds, most_reported: Option<usize>) -> Self {
         Self {
             thresholds,
+            most_reported,
             ..Self::default()
         }
     }
@@ -107,6 +110,9 @@ impl State {
         let uuid = uuid_of(&info);
         authority::check(self, uuid, &info.endpoint, authority, now)?;
         let before = self.at(&info.endpoint);
+        if before.is_none() {
+            self.check_room(uuid)?;
+        }
         let reported = match &before {
             Some(_) => Reported::Again,
             None => Reported::First,
@@ -191,6 +197,18 @@ impl State {
             if parts.set_surroundings(surroundings) {
                 self.put_parts(parts);
             }
+        }
+    }
+
+    /// Tells whether there is room for an entry of this uuid. A cloudlet that moves takes the place that it had.
+    fn check_room(&self, uuid: Uuid) -> Result<(), ReportRefusal> {
+        let reported = self.roster.count(Origin::Report);
+        let Some(most) = self.most_reported.filter(|most| reported >= *most) else {
+            return Ok(());
+        };
+        match self.holder(uuid) {
+            Some(holder) if !holder.is_from_file() => Ok(()),
+            _ => Err(ReportRefusal::NoRoom { most }),
         }
     }
 
