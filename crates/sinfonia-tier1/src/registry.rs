@@ -25,8 +25,8 @@ use uuid::Uuid;
 pub use self::authority::{ReportAuthority, ReportRefusal};
 pub use self::entry::Entry;
 pub use self::known::{FileCloudlet, Known, Origin, SILENCE};
-pub use self::state::Roster;
 use self::state::State;
+pub use self::state::{MOST_EXPIRED, Roster};
 
 /// The cloudlets that are known. Clones share them.
 ///
@@ -78,7 +78,12 @@ pub struct News {
 impl Expired {
     /// Whether none did.
     pub fn is_empty(&self) -> bool {
-        self.dropped.is_empty() && self.silent.is_empty()
+        self.len() == 0
+    }
+
+    /// How many did.
+    pub fn len(&self) -> usize {
+        self.dropped.len() + self.silent.len()
     }
 }
 
@@ -149,7 +154,8 @@ impl Registry {
         authority::check(&self.state(), uuid, endpoint, authority, now)
     }
 
-    /// Drops the cloudlets that have been silent for [`SILENCE`]; those of the file stay and lose their measurements.
+    /// Drops the cloudlets that have been silent for [`SILENCE`]; those of the file stay and lose their measurements. Where there are very many,
+    /// it takes [`MOST_EXPIRED`] of them, so that others get at the registry before the next ones.
     pub fn expire(&self, now: Timestamp) -> Expired {
         self.change(|state| state.expire(now))
     }

@@ -19,6 +19,9 @@ use super::parts::{Judging, Parts, STALE};
 use super::pools::Pools;
 use super::{Expired, News, Reported};
 
+/// Most cloudlets that expire at once: some milliseconds.
+pub const MOST_EXPIRED: usize = 1_000;
+
 /// All cloudlets at a time. A clone costs next to nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
@@ -152,10 +155,11 @@ impl State {
         }
     }
 
-    /// Drops what has been silent for too long, and takes the measurements from what outlives that.
+    /// Drops what has been silent for too long, and takes the measurements from what outlives that, of so many at most.
     pub(super) fn expire(&mut self, now: Timestamp) -> Expired {
         let mut expired = Expired::default();
-        while let Some((at, _)) = self.reporting.first()
+        while expired.len() < MOST_EXPIRED
+            && let Some((at, _)) = self.reporting.first()
             && at.duration_until(now) >= SILENCE
             && let Some((_, endpoint)) = self.reporting.pop_first()
         {
