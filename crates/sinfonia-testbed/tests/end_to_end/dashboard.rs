@@ -166,6 +166,25 @@ async fn a_point_of_the_map_can_be_asked_about() {
 }
 
 #[tokio::test]
+async fn nothing_hides_in_a_name() {
+    let (world, tier1) = start().await;
+    let browser = Browser::open(&tier1.url(), DESKTOP).await;
+    let name = "a\u{202e}b\u{200b}c";
+    let url = format!("{}/api/v1/cloudlets/", tier1.url());
+    let said = json!({
+        "uuid": "00000000-0000-0000-0000-0000000000ff", "endpoint": "http://c.example/api/v1/deploy", "name": name,
+    });
+    send(world.request(Method::POST, &url).body(said.to_string())).await;
+
+    shows(&browser, "a�b�c: Fresh").await;
+    browser.run("[...document.querySelectorAll('#rows button')].find((name) => name.textContent.startsWith('a')).click()").await;
+
+    opened(&browser, "a�b�c").await;
+    let hidden = "return /[\\u200b\\u202e]/.test(document.body.textContent)";
+    assert_eq!(browser.run(hidden).await, false);
+}
+
+#[tokio::test]
 async fn a_late_answer_takes_no_place_of_a_newer_one() {
     let (_world, tier1) = start().await;
     let browser = Browser::open(&tier1.url(), DESKTOP).await;
