@@ -22,9 +22,9 @@ use tracing_subscriber::{Layer, Registry};
 use self::delivery::Delivery;
 pub use self::endpoint::{OtlpEndpoint, OtlpEndpointError};
 pub use self::sampler::SamplerError;
-pub use self::span::{Question, parent_of, undertaking};
 #[cfg(feature = "server")]
-pub(crate) use self::span::{answering, note_answer};
+pub(crate) use self::span::Answer;
+pub use self::span::{Question, Undertaking};
 use crate::client::{ClientError, may_carry_token};
 use crate::settings::{ClientArgs, TraceArgs};
 
