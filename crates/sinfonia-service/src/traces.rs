@@ -104,7 +104,7 @@ pub enum TracesError {
 }
 
 impl TracesError {
-    /// Whether what is said of the export is at fault, not to whom it goes, and something else does not depend on it.
+    /// Whether a variable of OpenTelemetry is at fault that cannot be used anywhere, whatever options say.
     pub const fn is_of_variables(&self) -> bool {
         match self {
             Self::Where(_) | Self::Sampler(_) | Self::Compression(..) | Self::Exporter(_) => true,
