@@ -1,5 +1,6 @@
 //! The identity of a request, which crosses the tiers in the header `X-Request-ID`.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +26,14 @@ pub enum RequestIds {
     Always,
     /// The caller's is taken over when it is sane, else the request gets a new one.
     TakeOver,
+}
+
+/// Bytes of entropy that one request needs.
+const DRAWN: usize = 40;
+
+thread_local! {
+    /// What the system gave for the next hundred requests of a thread: to ask it for each costs more than the rest.
+    static STOCK: RefCell<Vec<[u8; DRAWN]>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Entropy that one request needs.
@@ -85,8 +94,16 @@ impl RequestIds {
 impl Entropy {
     /// Draws from the system: a request's identity gives the right to undo it, so nobody may guess one.
     pub(crate) fn draw() -> Result<Self, getrandom::Error> {
-        let mut drawn = [0; 40];
-        getrandom::fill(&mut drawn)?;
+        let drawn = STOCK.with_borrow_mut(|stock| {
+            if let Some(drawn) = stock.pop() {
+                return Ok(drawn);
+            }
+            let mut fresh = [[0; DRAWN]; 100];
+            getrandom::fill(fresh.as_flattened_mut())?;
+            let [last, others @ ..] = fresh;
+            stock.extend(others);
+            Ok(last)
+        })?;
         let [id, trace, span] = [&drawn[..16], &drawn[16..32], &drawn[32..]];
         let mut entropy = Self {
             id: [0; 16],
@@ -116,6 +133,8 @@ pub(crate) fn continue_trace(caller: Option<TraceParent>, entropy: &Entropy) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use rstest::rstest;
 
     use super::*;
@@ -174,6 +193,17 @@ mod tests {
             trace.to_string(),
             "00-08080808080808080808080808080808-0909090909090909-00"
         );
+    }
+
+    #[test]
+    fn no_two_requests_draw_the_same() {
+        let drawn: HashSet<_> = (0..1000)
+            .map(|_| Entropy::draw().unwrap())
+            .map(|entropy| (entropy.id, entropy.trace, entropy.span))
+            .collect();
+
+        let ids: HashSet<_> = drawn.iter().map(|(id, ..)| id).collect();
+        assert_eq!([drawn.len(), ids.len()], [1000, 1000]);
     }
 
     fn entropy() -> Entropy {

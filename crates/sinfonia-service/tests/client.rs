@@ -12,14 +12,16 @@ use axum::http::HeaderMap;
 use axum::response::Redirect;
 use axum::routing::get;
 use futures_util::stream;
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use reqwest::Client;
 use rstest::rstest;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use sinfonia_service::client::pooled::{AskError, PooledClient};
 use sinfonia_service::client::{
-    ClientError, ClientSettings, ReadError, build, may_carry_token, read_bounded,
+    ClientError, ClientSettings, ReadError, build, may_carry_token, read_body, read_bounded,
 };
 use sinfonia_service::listen::bind;
 use sinfonia_service::outbound_guard::{OutboundGuard, RefusedAddress};
@@ -100,13 +102,7 @@ async fn a_guarded_client_does_not_connect_inside() {
         .unwrap_err();
 
     assert!(error.is_connect());
-    let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
-        error.source()
-    });
-    assert!(
-        causes.any(|cause| cause.is::<RefusedAddress>()),
-        "{error:?}"
-    );
+    assert!(is_caused_by_refusal(&error), "{error:?}");
 }
 
 #[tokio::test]
@@ -124,6 +120,83 @@ async fn a_given_certificate_is_trusted() {
 
     assert_eq!(trusting.text().await.unwrap(), "hello");
     assert!(ordinary.unwrap_err().is_connect());
+}
+
+#[rstest]
+#[case::redirect("/redirect", StatusCode::SEE_OTHER, "")]
+#[case::user_agent("/agent", StatusCode::OK, concat!("sinfonia-test/", env!("CARGO_PKG_VERSION")))]
+#[tokio::test]
+async fn a_pooled_client_says_who_it_is_and_follows_nothing(
+    #[case] path: &str,
+    #[case] status: StatusCode,
+    #[case] expected: &str,
+) {
+    let address = start();
+
+    let response = ask(&pooled_client(), format!("http://{address}{path}"))
+        .await
+        .unwrap();
+
+    assert_eq!(response.status(), status);
+    let body = read_body(response.into_body(), 100).await.unwrap();
+    assert_eq!(body, expected.as_bytes());
+}
+
+#[tokio::test]
+async fn a_pooled_client_reads_an_answer_up_to_its_limit() {
+    let address = start();
+    let answer = async |path: &str| {
+        let response = ask(&pooled_client(), format!("http://{address}{path}")).await;
+        response.unwrap().into_body()
+    };
+
+    let announced = read_body(answer("/ten").await, 9).await;
+    let endless = read_body(answer("/endless").await, 100_000).await;
+
+    assert!(matches!(announced, Err(ReadError::TooLong(9))));
+    assert!(matches!(endless, Err(ReadError::TooLong(100_000))));
+}
+
+#[tokio::test]
+async fn a_guarded_pooled_client_does_not_connect_inside() {
+    let port = start().port();
+    let settings = ClientSettings {
+        guard: Some(OutboundGuard::default()),
+        ..ClientSettings::new("sinfonia-test")
+    };
+    let guarded = PooledClient::new(&settings).unwrap();
+
+    let error = ask(&guarded, format!("http://localhost:{port}/ten"))
+        .await
+        .unwrap_err();
+
+    assert!(matches!(error, AskError::Connect(_)));
+    assert!(is_caused_by_refusal(&error), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_pooled_client_trusts_a_given_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, ca_file) = start_tls(&folder).await;
+    let settings = ClientSettings {
+        ca_file: Some(ca_file),
+        ..ClientSettings::new("sinfonia-test")
+    };
+    let url = format!("https://localhost:{}/", address.port());
+
+    let trusting = ask(&PooledClient::new(&settings).unwrap(), url.clone()).await;
+    let ordinary = ask(&pooled_client(), url).await;
+
+    let body = read_body(trusting.unwrap().into_body(), 100).await;
+    assert_eq!(body.unwrap(), "hello");
+    assert!(matches!(ordinary, Err(AskError::Connect(_))));
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_asked_for_nowhere() {
+    let result = ask(&pooled_client(), "http://not a host/".to_owned()).await;
+
+    assert!(matches!(result, Err(AskError::Malformed(_))));
 }
 
 #[test]
@@ -165,6 +238,19 @@ fn a_token_travels_where_nobody_listens(
         may_carry_token(&Url::parse(url).unwrap(), insecure_http),
         expected
     );
+}
+
+fn is_caused_by_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| cause.is::<RefusedAddress>())
+}
+
+async fn ask(client: &PooledClient, url: String) -> Result<Response<Incoming>, AskError> {
+    client.ask(Request::get(url)).await
+}
+
+fn pooled_client() -> PooledClient {
+    PooledClient::new(&ClientSettings::new("sinfonia-test")).unwrap()
 }
 
 fn plain_client() -> Client {
