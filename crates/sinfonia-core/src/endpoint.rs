@@ -1,6 +1,7 @@
 //! Deploy endpoints of Tier 2, the identity of a cloudlet.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -111,6 +112,9 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
+        if is_plain(text) {
+            return Ok(Self(text.into()));
+        }
         let mut url = Url::parse(text).map_err(|error| EndpointError::Url {
             text: shorten(text),
             reason: error.to_string(),
@@ -161,6 +165,48 @@ impl<'de> Deserialize<'de> for Endpoint {
     }
 }
 
+/// Whether a text certainly is in the normal form: most are, and reading one as a URL is a twentieth of the work of a report.
+fn is_plain(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let Some((authority, path)) = rest.split_once('/') else {
+        return false;
+    };
+    let (host, port) = match authority.split_once(':') {
+        None => (authority, None),
+        Some((host, port)) => (host, Some(port)),
+    };
+    let default_port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let is_host = host.parse::<Ipv4Addr>().is_ok() || host.split('.').all(is_plain_label);
+    let is_port = |port: &str| {
+        let number = port.parse().is_ok_and(|port: u16| port != default_port);
+        number && !port.starts_with(['0', '+'])
+    };
+    is_host && port.is_none_or(is_port) && is_plain_path(path)
+}
+
+/// Whether this is a label of a name that is no number and no encoded one (`xn--`).
+fn is_plain_label(label: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    label.starts_with(|first: char| first.is_ascii_lowercase())
+        && label.bytes().all(plain)
+        && !label.ends_with('-')
+        && !label.contains("--")
+}
+
+/// Whether these are segments without anything to escape, of which the last two are those of an endpoint.
+fn is_plain_path(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let mut segments = path.split('/');
+    segments.all(|segment| !segment.is_empty() && segment.bytes().all(plain))
+        && (path == "v1/deploy" || path.ends_with("/v1/deploy"))
+}
+
 fn path_of_version_one(path: &str) -> Option<String> {
     let path = path.trim_end_matches('/').strip_suffix("/deploy")?;
     let (prefix, version) = path.rsplit_once('/')?;
@@ -176,7 +222,7 @@ fn shorten(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::Ipv6Addr;
 
     use proptest::prelude::*;
     use rstest::rstest;
@@ -258,6 +304,35 @@ mod tests {
             prop_assert_eq!(url.host_str(), Some(endpoint.host_str()));
             prop_assert_eq!(url.host().map(|host| host.to_owned()), endpoint.host());
         }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_plain_is_the_normal_form(
+            scheme in "https?|HTTP|ftp",
+            host in prop_oneof!["[a-z0-9.-]{1,6}", "[a-z]{1,3}(\\.[a-z]{1,3})?", "0?[0-9]{1,3}\\.0\\.0\\.0?1", "xn--[a-z]{3}", "[A-Za-zä]{2}", hosts()],
+            port in prop_oneof!["(:[0-9+]{0,5})?", ":80", ":443", ":5000"],
+            path in "(/[a-z0-9%._-]{0,3}){0,2}",
+            version in "/v1|v1|/v2|/v01",
+            end in "/?|\\?a",
+        ) {
+            let text = format!("{scheme}://{host}{port}{path}{version}/deploy{end}");
+
+            if is_plain(&text) {
+                let url = Url::parse(&text).unwrap();
+                prop_assert_eq!(url.as_str(), &text);
+                prop_assert_eq!(path_of_version_one(url.path()), Some(url.path().to_owned()));
+                prop_assert_eq!((url.query(), url.fragment(), url.username()), (None, None, ""));
+            }
+        }
+    }
+
+    #[rstest]
+    #[case("https://cloudlet.example/api/v1/deploy")]
+    #[case("http://cloudlet:5000/edge-1/api/v1/deploy")]
+    #[case("http://192.0.2.7:8080/v1/deploy")]
+    fn the_endpoints_of_most_are_plain(#[case] text: &str) {
+        assert!(is_plain(text));
     }
 
     fn hosts() -> impl Strategy<Value = String> {
