@@ -133,10 +133,11 @@ pub fn build(settings: &ClientSettings) -> Result<Client, ClientError> {
 /// The body is longer, or it breaks off.
 pub async fn read_bounded(mut response: Response, most: usize) -> Result<Bytes, ReadError> {
     let announced = response.content_length().unwrap_or(0);
-    if usize::try_from(announced).is_ok_and(|announced| announced > most) {
+    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+    if announced > most {
         return Err(ReadError::TooLong(most));
     }
-    let mut body = BytesMut::new();
+    let mut body = BytesMut::with_capacity(announced);
     while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
         if body.len() + chunk.len() > most {
             return Err(ReadError::TooLong(most));
