@@ -44,7 +44,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.no_build {
-        println!("Building the three tiers…");
+        println!("Building the three tiers, which takes some minutes the first time…");
         cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"])?;
     }
     let binaries = Binaries::in_folder(&programs("debug"))?;
