@@ -89,6 +89,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .shortlist }}{{ $args = append $args (printf "--shortlist=%d" (int .)) }}{{ end }}
 {{- if kindIs "map" .overload }}{{ $args = append $args (printf "--overload=%s" (include "sinfonia.amounts" .overload | default "[]")) }}{{ end }}
 {{- with .maxInFlightPerCloudlet }}{{ $args = append $args (printf "--max-in-flight-per-cloudlet=%d" (int .)) }}{{ end }}
+{{- with .maxReportedCloudlets }}{{ $args = append $args (printf "--max-reported-cloudlets=%d" (int .)) }}{{ end }}
 {{- end }}
 {{- with .Values.tier1.trustedProxies }}{{ $args = append $args (printf "--trusted-proxies=%s" (join "," (concat (list "127.0.0.0/8" "::1/128") .))) }}{{ end }}
 {{- if .Values.tier1.reportTokens.existingSecret }}{{ $args = append $args "--report-tokens=/etc/sinfonia/report-tokens/report-tokens" }}{{ end }}

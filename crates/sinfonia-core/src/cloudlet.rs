@@ -45,7 +45,8 @@ pub enum CloudletError {
     NotFinite(f64),
 }
 
-/// A name for people: 1 to 200 characters, none of them a control character.
+/// A name for people: 1 to 200 characters, none of them a control character. Others that are not seen are let in, because scripts and emoji
+/// need some of them; who shows a name to people replaces those that hide something.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct DisplayName(String);
 
@@ -427,5 +428,13 @@ mod tests {
     fn a_name_that_would_disturb_a_terminal_is_refused() {
         assert_eq!("\u{1b}[2J".parse::<DisplayName>(), Err(CloudletError::Name));
         assert_eq!("".parse::<DisplayName>(), Err(CloudletError::Name));
+    }
+
+    #[rstest]
+    #[case::joined_emoji("\u{1f469}\u{200d}\u{1f680}")]
+    #[case::an_unjoined_letter("\u{645}\u{6cc}\u{200c}\u{62e}")]
+    #[case::a_mark_of_direction("\u{5e9}\u{5dc}\u{5d5}\u{5dd} (1)\u{200f}")]
+    fn a_name_may_be_of_any_script(#[case] name: &str) {
+        assert_eq!(name.parse::<DisplayName>().unwrap().as_str(), name);
     }
 }

@@ -74,8 +74,12 @@ impl Endpoint {
     }
 
     /// The normal form as a URL.
+    #[expect(
+        clippy::expect_used,
+        reason = "the text is what a parsed URL was written as, and that can be parsed (URL Standard, section 4.5)"
+    )]
     pub fn url(&self) -> Url {
-        self.with("")
+        Url::parse(&self.0).expect("a written URL can be read")
     }
 
     /// The host: a name or an address.
@@ -97,18 +101,9 @@ impl Endpoint {
         Uuid::new_v5(&Uuid::NAMESPACE_URL, self.as_str().as_bytes())
     }
 
-    /// Where the deployment of this recipe for this key is created, read and deleted: `<endpoint>/<uuid>/<URL-safe key>`.
-    pub fn deployment_url(&self, recipe: Uuid, key: &PublicKey) -> Url {
-        self.with(&format!("/{recipe}/{}", key.url_safe()))
-    }
-
-    /// The URL with more of a path, which has no character that is escaped in one.
-    #[expect(
-        clippy::expect_used,
-        reason = "the text is what a parsed URL was written as, and that can be parsed (URL Standard, section 4.5)"
-    )]
-    fn with(&self, more: &str) -> Url {
-        Url::parse(&format!("{self}{more}")).expect("a written URL can be read")
+    /// The URL where the deployment of this recipe for this key is created, read and deleted: `<endpoint>/<uuid>/<URL-safe key>`.
+    pub fn deployment(&self, recipe: Uuid, key: &PublicKey) -> String {
+        format!("{self}/{recipe}/{}", key.url_safe())
     }
 }
 
@@ -278,10 +273,8 @@ mod tests {
         let endpoint = Endpoint::of_tier2("http://cloudlet:5000/edge/").unwrap();
         let key = PublicKey::from_bytes([0xff; 32]);
 
-        let url = endpoint.deployment_url(Uuid::nil(), &key);
-
         assert_eq!(
-            url.as_str(),
+            endpoint.deployment(Uuid::nil(), &key),
             "http://cloudlet:5000/edge/api/v1/deploy/00000000-0000-0000-0000-000000000000/__________________________________________8"
         );
     }

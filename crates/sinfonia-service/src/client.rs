@@ -1,11 +1,16 @@
 //! Asking other services over HTTP: no redirects, no proxy from the environment, bounded answers, tokens where they are safe.
 
+#[cfg(feature = "server")]
+pub mod pooled;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use rustls::pki_types::CertificateDer;
@@ -75,6 +80,9 @@ pub enum ClientError {
         /// The file.
         path: PathBuf,
     },
+    /// The name of the program is no value of a header.
+    #[error("the name of the program cannot be sent")]
+    UserAgent,
     /// TLS cannot be set up.
     #[error("cannot set up TLS")]
     Tls(#[source] rustls::Error),
@@ -85,13 +93,16 @@ pub enum ClientError {
 
 /// Why an answer cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub enum ReadError<E = reqwest::Error>
+where
+    E: std::error::Error + 'static,
+{
     /// It is too long.
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
     /// It broke off.
     #[error("the answer broke off")]
-    Broken(#[source] reqwest::Error),
+    Broken(#[source] E),
 }
 
 impl ClientSettings {
@@ -131,20 +142,34 @@ pub fn build(settings: &ClientSettings) -> Result<Client, ClientError> {
 ///
 /// # Errors
 /// The body is longer, or it breaks off.
-pub async fn read_bounded(mut response: Response, most: usize) -> Result<Bytes, ReadError> {
-    let announced = response.content_length().unwrap_or(0);
-    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+pub async fn read_bounded(response: Response, most: usize) -> Result<Bytes, ReadError> {
+    let response = http::Response::<reqwest::Body>::from(response);
+    read_body(response.into_body(), most).await
+}
+
+/// Reads a body, and stops as soon as it has, or announces, more than `most` bytes.
+///
+/// # Errors
+/// The body is longer, or it breaks off.
+pub async fn read_body<B>(mut body: B, most: usize) -> Result<Bytes, ReadError<B::Error>>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + 'static> + Unpin,
+{
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > most {
         return Err(ReadError::TooLong(most));
     }
-    let mut body = BytesMut::with_capacity(announced);
-    while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
-        if body.len() + chunk.len() > most {
+    let mut read = BytesMut::with_capacity(announced);
+    while let Some(frame) = body.frame().await {
+        let Ok(chunk) = frame.map_err(ReadError::Broken)?.into_data() else {
+            continue;
+        };
+        if read.len() + chunk.len() > most {
             return Err(ReadError::TooLong(most));
         }
-        body.extend_from_slice(&chunk);
+        read.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok(read.freeze())
 }
 
 /// Whether a token may travel to this URL: over https, to this machine itself, or anywhere where plain http is accepted.

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::metrics::{HttpMetrics, UNMATCHED, method_label};
 use crate::path::{App, normalised};
@@ -109,11 +109,13 @@ async fn receive(State(shared): State<Arc<Shared>>, mut request: Request, next: 
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let label = method_label(&method);
     let exported = if shared.front.traced.contains(&route) {
-        traces::answering(label, route, &id, caller)
+        traces::Answer::new(label, route, &id, caller)
     } else {
-        Span::none()
+        traces::Answer::untraced()
     };
-    let trace = traces::parent_of(&exported).unwrap_or_else(|| continue_trace(caller, &entropy));
+    let trace = exported
+        .parent()
+        .unwrap_or_else(|| continue_trace(caller, &entropy));
     let span = tracing::info_span!("request", request_id = %id, trace_id = trace.trace_id(), method = %label, route);
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(trace);
@@ -128,7 +130,7 @@ async fn receive(State(shared): State<Arc<Shared>>, mut request: Request, next: 
         .front
         .metrics
         .observe(route, &method, response.status(), duration);
-    traces::note_answer(&exported, response.status());
+    exported.given(response.status());
     span.in_scope(|| log(response.status(), duration));
     response
 }

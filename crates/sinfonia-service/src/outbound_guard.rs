@@ -1,8 +1,16 @@
 //! Addresses that a stranger must not make a service connect to.
 
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+#[cfg(feature = "server")]
+use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "server")]
+use std::task::{Context, Poll};
+use std::vec;
 
+#[cfg(feature = "server")]
+use hyper_util::client::legacy::connect::dns;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use sinfonia_core::network::{Network, canonical};
 use url::{Host, Url};
@@ -15,6 +23,9 @@ const METADATA: [IpAddr; 4] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254)),
 ];
+
+type Addresses = vec::IntoIter<SocketAddr>;
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// An address that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,15 +99,49 @@ impl Resolve for OutboundGuard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            // One bad address refuses the name: whoever answers with a mixture is up to no good.
-            for address in &addresses {
-                guard.check(name.as_str(), address.ip())?;
-            }
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            let addresses = resolved(name.as_str(), Some(&guard)).await?;
+            Ok(Box::new(addresses) as Addrs)
         })
     }
+}
+
+/// What resolves the names of hosts for [`crate::client::pooled`], guarded or not.
+#[cfg(feature = "server")]
+#[derive(Debug, Clone)]
+pub(crate) struct Resolver(Option<OutboundGuard>);
+
+#[cfg(feature = "server")]
+impl Resolver {
+    pub(crate) const fn new(guard: Option<OutboundGuard>) -> Self {
+        Self(guard)
+    }
+}
+
+#[cfg(feature = "server")]
+impl tower::Service<dns::Name> for Resolver {
+    type Response = Addresses;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Addresses, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Self::Future {
+        let guard = self.0.clone();
+        Box::pin(async move { resolved(name.as_str(), guard.as_ref()).await })
+    }
+}
+
+async fn resolved(name: &str, guard: Option<&OutboundGuard>) -> Result<Addresses, BoxError> {
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name, 0)).await?.collect();
+    if let Some(guard) = guard {
+        // One bad address refuses the name: whoever answers with a mixture is up to no good.
+        for address in &addresses {
+            guard.check(name, address.ip())?;
+        }
+    }
+    Ok(addresses.into_iter())
 }
 
 fn kind(address: IpAddr) -> Option<&'static str> {

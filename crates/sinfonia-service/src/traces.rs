@@ -15,16 +15,18 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::{EnvResourceDetector, ResourceDetector as _};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
+use url::Url;
 
 use self::delivery::Delivery;
-pub use self::endpoint::{OtlpEndpoint, OtlpEndpointError};
+pub use self::endpoint::{OtlpEndpoint, OtlpEndpointError, WhereError};
 pub use self::sampler::SamplerError;
-pub use self::span::{Question, parent_of, undertaking};
 #[cfg(feature = "server")]
-pub(crate) use self::span::{answering, note_answer};
+pub(crate) use self::span::Answer;
+pub use self::span::{Question, Undertaking};
 use crate::client::{ClientError, may_carry_token};
 use crate::settings::{ClientArgs, TraceArgs};
 
@@ -37,6 +39,13 @@ const TOKEN_VARIABLES: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
 ];
+/// How what is sent is compressed, as OpenTelemetry has it.
+const COMPRESSION_VARIABLES: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+];
+/// What it may be.
+const COMPRESSIONS: [&str; 2] = ["gzip", "none"];
 /// Most time to deliver what is left when the program ends.
 const LAST_DELIVERY: Duration = Duration::from_secs(2);
 
@@ -70,8 +79,8 @@ pub struct Export<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
     /// The environment names something else than a collector.
-    #[error("{} names no collector", endpoint::VARIABLE)]
-    Variable(#[from] OtlpEndpointError),
+    #[error(transparent)]
+    Where(#[from] WhereError),
     /// The environment names something else than what chooses traces.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
@@ -79,16 +88,29 @@ pub enum TracesError {
     #[error(
         "OTEL_EXPORTER_OTLP_HEADERS would travel over plain http to {0}: use https, or allow it by --insecure-http"
     )]
-    Token(OtlpEndpoint),
+    Token(Url),
+    /// The environment asks for a compression that there is not.
+    #[error("{0} is `{1}`, expected gzip or none")]
+    Compression(&'static str, String),
     /// What asks the collector cannot be made.
     #[error("what delivers traces cannot be set up")]
     Client(#[from] ClientError),
     /// The system gives no resources for it.
     #[error("what delivers traces cannot be set up")]
     Runtime(#[source] std::io::Error),
-    /// Another variable of OpenTelemetry asks for what there is not, such as compression.
+    /// Another variable of OpenTelemetry asks for what there is not.
     #[error("a variable OTEL_… asks for what cannot be done")]
     Exporter(#[from] ExporterBuildError),
+}
+
+impl TracesError {
+    /// Whether a variable of OpenTelemetry is at fault that cannot be used anywhere, whatever options say.
+    pub const fn is_of_variables(&self) -> bool {
+        match self {
+            Self::Where(_) | Self::Sampler(_) | Self::Compression(..) | Self::Exporter(_) => true,
+            Self::Token(_) | Self::Client(_) | Self::Runtime(_) => false,
+        }
+    }
 }
 
 impl Program {
@@ -113,9 +135,10 @@ pub fn layer(export: Export<'_>) -> Result<Option<SpanLayer>, TracesError> {
         program, client, ..
     } = export;
     check_token(&endpoint, client.insecure_http, variable)?;
+    check_compression(variable)?;
     let sampler = sampler::choose(variable)?;
-    let resource = resource(program, variable);
-    let delivery = Delivery::new(&endpoint, program, client)?;
+    let resource = resource(program, &EnvResourceDetector::new().detect(), variable);
+    let delivery = Delivery::new(endpoint, program, client)?;
     let provider = PROVIDER.get_or_init(|| {
         SdkTracerProvider::builder()
             .with_resource(resource)
@@ -135,24 +158,48 @@ pub fn finish() {
 }
 
 fn check_token(
-    endpoint: &OtlpEndpoint,
+    endpoint: &Url,
     insecure_http: bool,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<(), TracesError> {
     let shows_token = TOKEN_VARIABLES.iter().any(|name| variable(name).is_some());
-    if shows_token && !may_carry_token(endpoint.url(), insecure_http) {
+    if shows_token && !may_carry_token(endpoint, insecure_http) {
         return Err(TracesError::Token(endpoint.clone()));
     }
     Ok(())
 }
 
-/// Who exports: the program, unless the environment gives it another name.
-fn resource(program: Program, variable: impl Fn(&str) -> Option<String>) -> Resource {
+/// The exporter passes over what it does not know, and sends everything as it is.
+fn check_compression(variable: impl Fn(&str) -> Option<String>) -> Result<(), TracesError> {
+    for name in COMPRESSION_VARIABLES {
+        let known = |text: &String| {
+            COMPRESSIONS
+                .iter()
+                .any(|known| text.eq_ignore_ascii_case(known))
+        };
+        if let Some(text) = variable(name).filter(|text| !known(text)) {
+            return Err(TracesError::Compression(name, text));
+        }
+    }
+    Ok(())
+}
+
+/// Who exports: the program, unless the environment gives it another name among its attributes, or, which wins, in a variable of its own.
+fn resource(
+    program: Program,
+    attributes: &Resource,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Resource {
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    let resource = Resource::builder().with_attribute(version);
+    let attributes = attributes.iter();
+    let attributes = attributes.map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
+    let resource = Resource::builder()
+        .with_service_name(program.name())
+        .with_attribute(version)
+        .with_attributes(attributes);
     match variable(NAME_VARIABLE) {
-        Some(_) => resource.build(),
-        None => resource.with_service_name(program.name()).build(),
+        Some(name) => resource.with_service_name(name).build(),
+        None => resource.build(),
     }
 }
 
@@ -170,9 +217,47 @@ fn layer_of(tracer: SdkTracer) -> SpanLayer {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::Key;
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case::nothing(&[], None, "program", env!("CARGO_PKG_VERSION"))]
+    #[case::attributes(&[("service.name", "other"), ("service.version", "7")], None, "other", "7")]
+    #[case::a_name(&[("service.version", "7")], Some("named"), "named", "7")]
+    #[case::both(&[("service.name", "other")], Some("named"), "named", env!("CARGO_PKG_VERSION"))]
+    fn the_environment_may_say_who_exports(
+        #[case] attributes: &[(&'static str, &'static str)],
+        #[case] named: Option<&str>,
+        #[case] name: &'static str,
+        #[case] version: &'static str,
+    ) {
+        let attributes = attributes.iter();
+        let attributes = attributes.map(|(name, value)| KeyValue::new(*name, *value));
+        let attributes = Resource::builder_empty()
+            .with_attributes(attributes)
+            .build();
+        let variable = |name: &str| named.filter(|_| name == NAME_VARIABLE).map(str::to_owned);
+
+        let resource = resource(Program::Service("program"), &attributes, variable);
+
+        let told = ["service.name", "service.version"].map(|name| resource.get(&Key::new(name)));
+        assert_eq!(told, [Some(name.into()), Some(version.into())]);
+    }
+
+    #[rstest]
+    #[case::nothing(None, true)]
+    #[case::none(Some("none"), true)]
+    #[case::compressed(Some("GZIP"), true)]
+    #[case::another(Some("zstd"), false)]
+    fn what_cannot_be_compressed_so_is_told(#[case] set: Option<&str>, #[case] is_taken: bool) {
+        for compression in COMPRESSION_VARIABLES {
+            let variable = |name: &str| set.filter(|_| name == compression).map(str::to_owned);
+
+            assert_eq!(check_compression(variable).is_ok(), is_taken);
+        }
+    }
 
     #[rstest]
     #[case::no_token("http://collector:4318", false, None, true)]

@@ -22,6 +22,7 @@ const feed = new Feed(heard, connected);
 const chips = STATES.map(chip);
 
 let chosen = null;
+let answer = null;
 let announced = '';
 let announcing = 0;
 
@@ -52,8 +53,12 @@ feed.start();
 function heard(update) {
   const isOther = fleet.take(update);
   show(at('content'), true);
-  if (isOther) map.setCloudlets(fleet.cloudlets.values());
-  else map.renew();
+  if (isOther) {
+    map.setCloudlets(fleet.cloudlets.values());
+    answered(answer);
+  } else {
+    map.renew();
+  }
   table.changed(isOther);
   const counts = fleet.counts();
   chips.forEach(({ number }, state) => write(number, count(counts[state])));
@@ -143,7 +148,9 @@ function picked(place) {
   question.picked(place);
 }
 
-function answered(answer) {
+/** Shows an answer on the map, among the cloudlets that there are now: after a new connection they are other objects. */
+function answered(latest) {
+  answer = latest;
   const ranked = answer?.candidates.map(({ cloudlet }) => fleet.byUuid.get(cloudlet.uuid));
   map.setAnswer(answer && { client: answer.client.location, ranked: ranked.filter(Boolean) });
 }

@@ -1,6 +1,6 @@
 // One cloudlet, with all that is known of it.
 
-import { ago, at, count, decimal, degrees, element, percent } from './dom.js';
+import { ago, at, count, decimal, degrees, element, percent, write } from './dom.js';
 import { Refusal, askJson } from './feed.js';
 import { STATES, picture } from './states.js';
 
@@ -41,7 +41,7 @@ export class Detail {
   }
 
   #show(title, ...content) {
-    at('detail-title').textContent = title;
+    write(at('detail-title'), title);
     at('detail-body').replaceChildren(...content);
   }
 }

@@ -21,13 +21,20 @@ function filled(made, attributes, children) {
     else if (value === true) made.setAttribute(name, '');
     else if (value !== false && value != null) made.setAttribute(name, value);
   }
-  made.append(...children.filter((child) => child != null));
+  made.append(...children.filter((child) => child != null).map((child) => (typeof child === 'string' ? plain(child) : child)));
   return made;
 }
 
+/** What is not seen, and turns round or hides what stands beside it. Joiners stay, emoji and whole scripts need them; so do marks of direction. */
+const UNSEEN = /[\u00ad\u180e\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+/** A text of others in which nothing hides: cloudlets may be called whatever their operators like. */
+export const plain = (text) => text.replaceAll(UNSEEN, '\ufffd');
+
 /** Writes a text where it is another one than before, so that nothing is laid out or read out in vain. */
 export function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const shown = plain(text);
+  if (node.textContent !== shown) node.textContent = shown;
 }
 
 const COUNT = new Intl.NumberFormat('en');

@@ -1,5 +1,6 @@
 // What drawing the map is made of.
 
+import { plain } from './dom.js';
 import { worldX, worldY } from './view.js';
 
 /** Left, top, right and bottom of all marks; all of the world where there are none. */
@@ -67,4 +68,4 @@ export function ring(context, x, y, radius, width, colour) {
 export const overlap = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 
 /** A name that is not too long for a map. */
-export const shortened = (name) => (name.length > 28 ? `${name.slice(0, 27)}…` : name);
+export const shortened = (name) => plain(name.length > 28 ? `${name.slice(0, 27)}…` : name);

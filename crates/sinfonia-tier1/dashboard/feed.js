@@ -60,6 +60,7 @@ export class Feed {
     this.stop();
     this.#pause = FIRST_PAUSE;
     this.#connect();
+    this.#look();
   }
 
   stop() {
@@ -69,6 +70,7 @@ export class Feed {
     this.#attempt = null;
   }
 
+  /** Lets a page that is hidden, or was so from the start, pause after a while, and one that is seen again go on. */
   #look() {
     clearTimeout(this.#unseen);
     if (document.hidden) {

@@ -12,6 +12,7 @@ const MATCHERS = { network: 'in its network', location: 'by distance', random: '
 
 export class Question {
   #events;
+  #asking = null;
 
   /** `answered` gets the answer or null, `chosen` the uuid of a cloudlet, `picking` whether a point is to be chosen on the map. */
   constructor(events) {
@@ -46,15 +47,20 @@ export class Question {
     this.#events.picking(isPicking);
   }
 
+  /** Asks, and forgets what was asked before: its answer may come later than that of this. */
   async #ask() {
+    this.#asking?.abort();
+    const { signal } = (this.#asking = new AbortController());
     const query = new URLSearchParams({ limit: LIMIT });
     const [client, place, recipe] = ['client', 'place', 'recipe'].map((id) => at(id).value.trim());
     if (client) query.set('client', client);
     if (place) query.set('location', place.replaceAll(/\s*[,;\s]\s*/g, ','));
     query.set('uuid', recipe && recipe !== 'helloworld' ? recipe : HELLOWORLD);
     try {
-      this.#show(await askJson(`api/v1/explain?${query}`));
+      const answer = await askJson(`api/v1/explain?${query}`, { signal });
+      if (!signal.aborted) this.#show(answer);
     } catch (error) {
+      if (signal.aborted) return;
       this.#events.answered(null);
       this.#say(error.message, true);
       at('answer').replaceChildren();

@@ -5,19 +5,17 @@ mod answer;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
-use http::{HeaderName, Method};
-use reqwest::{Client, RequestBuilder, Response};
+use http::request::Builder;
+use http::{HeaderName, Method, Request};
 use sinfonia_core::client::ClientInfo;
 use sinfonia_core::key::PublicKey;
-use sinfonia_service::client::{
-    self, ANSWER_BYTES, ClientError, ClientSettings, ReadError, read_bounded,
-};
+use sinfonia_service::client::pooled::{AskError, PooledClient};
+use sinfonia_service::client::{ANSWER_BYTES, ClientError, ClientSettings, ReadError, read_body};
 use sinfonia_service::outbound_guard::{OutboundGuard, RefusedAddress};
 use sinfonia_service::proxies::X_CLIENT_IP;
 use sinfonia_service::request_id::{RequestId, X_REQUEST_ID};
 use sinfonia_service::trace_parent::{TRACEPARENT, TraceParent};
 use sinfonia_service::traces::Question;
-use url::Url;
 use uuid::Uuid;
 
 pub(crate) use self::answer::Answer;
@@ -60,21 +58,21 @@ pub(crate) enum CallError {
     Refused(#[source] RefusedAddress),
     /// No connection came about, so it was asked nothing.
     #[error("the cloudlet cannot be reached")]
-    Connect(#[source] reqwest::Error),
+    Connect(#[source] AskError),
     /// The connection broke, before or after it did what it was asked.
     #[error("the connection to the cloudlet broke")]
-    Broken(#[source] reqwest::Error),
+    Broken(#[source] AskError),
     /// What it answered cannot be read.
     #[error("the cloudlet's answer cannot be read")]
-    Unreadable(#[source] ReadError),
+    Unreadable(#[source] ReadError<hyper::Error>),
 }
 
 /// Asks cloudlets, each no more than so many things at once. Endpoints that only a report names are asked with care, those of the
 /// operator's file as they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Forward {
-    direct: Client,
-    guarded: Client,
+    direct: PooledClient,
+    guarded: PooledClient,
     guard: OutboundGuard,
     in_flight: InFlight,
 }
@@ -95,8 +93,8 @@ impl Forward {
             ..settings.clone()
         };
         Ok(Self {
-            direct: client::build(settings)?,
-            guarded: client::build(&guarded)?,
+            direct: PooledClient::new(settings)?,
+            guarded: PooledClient::new(&guarded)?,
             guard,
             in_flight: InFlight::new(most_in_flight),
         })
@@ -107,7 +105,7 @@ impl Forward {
     /// # Errors
     /// There is no answer.
     pub(crate) async fn deploy(&self, call: &Call, wait: u64) -> Result<Answer, CallError> {
-        let request = self.request(Method::POST, call, call.url())?;
+        let request = call.request(&Method::POST, "");
         let request = request.header(PREFER, format!("wait={wait}"));
         // Some proxies refuse a POST that leaves its length open.
         let request = request.header(CONTENT_LENGTH, 0);
@@ -119,7 +117,7 @@ impl Forward {
     /// # Errors
     /// There is no answer.
     pub(crate) async fn show(&self, call: &Call) -> Result<Answer, CallError> {
-        let request = self.request(Method::GET, call, call.url())?;
+        let request = call.request(&Method::GET, "");
         self.answer(call, &Method::GET, request).await
     }
 
@@ -128,7 +126,7 @@ impl Forward {
     /// # Errors
     /// There is no answer.
     pub(crate) async fn delete(&self, call: &Call) -> Result<Answer, CallError> {
-        let request = self.request(Method::DELETE, call, call.url())?;
+        let request = call.request(&Method::DELETE, "");
         self.answer(call, &Method::DELETE, request).await
     }
 
@@ -137,10 +135,9 @@ impl Forward {
     /// # Errors
     /// There is no answer.
     pub(crate) async fn release(&self, call: &Call) -> Result<Answer, CallError> {
-        let mut url = call.url();
-        url.query_pairs_mut()
-            .append_pair("created-by", call.request_id.as_str());
-        let request = self.request(Method::DELETE, call, url)?;
+        // What an identity is made of needs no escape.
+        let query = format!("?created-by={}", call.request_id);
+        let request = call.request(&Method::DELETE, &query);
         self.answer(call, &Method::DELETE, request).await
     }
 
@@ -148,66 +145,56 @@ impl Forward {
         &self,
         call: &Call,
         method: &Method,
-        request: RequestBuilder,
+        request: Builder,
     ) -> Result<Answer, CallError> {
+        let client = self.client(call)?;
         let cloudlet = &call.known.cloudlet;
         let place = self.in_flight.take(&cloudlet.endpoint);
         let _place = place.ok_or(CallError::Busy)?;
         let question = Question::new(method, ASKED, &cloudlet.name, Some(call.trace));
         let trace = question.parent().unwrap_or(call.trace);
-        let answer = answered(request.header(TRACEPARENT, trace.to_string())).await?;
+        let answer = answered(client, request.header(TRACEPARENT, trace.to_string())).await?;
         question.answered(answer.status);
         Ok(answer)
     }
 
-    fn request(&self, method: Method, call: &Call, url: Url) -> Result<RequestBuilder, CallError> {
-        let client = if call.known.is_from_file() {
-            &self.direct
-        } else {
-            self.guard.check_url(&url).map_err(CallError::Refused)?;
-            &self.guarded
-        };
-        let mut request = client
-            .request(method, url)
-            .header(X_CLIENT_IP, call.client.address().to_string())
-            .header(X_REQUEST_ID, call.request_id.as_str());
-        if let Some(location) = call.client.location() {
-            request = request.header(X_LOCATION, location.to_string());
+    fn client(&self, call: &Call) -> Result<&PooledClient, CallError> {
+        if call.known.is_from_file() {
+            return Ok(&self.direct);
         }
-        if let Some(token) = call.known.token() {
-            request = request.header(AUTHORIZATION, token.authorization());
-        }
-        Ok(request)
+        let url = call.known.cloudlet.endpoint.url();
+        self.guard.check_url(&url).map_err(CallError::Refused)?;
+        Ok(&self.guarded)
     }
 }
 
 impl Call {
-    fn url(&self) -> Url {
-        self.known
-            .cloudlet
-            .endpoint
-            .deployment_url(self.recipe, &self.key)
+    fn request(&self, method: &Method, query: &str) -> Builder {
+        let endpoint = &self.known.cloudlet.endpoint;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(endpoint.deployment(self.recipe, &self.key) + query)
+            .header(X_CLIENT_IP, self.client.address().to_string())
+            .header(X_REQUEST_ID, self.request_id.as_str());
+        if let Some(location) = self.client.location() {
+            request = request.header(X_LOCATION, location.to_string());
+        }
+        if let Some(token) = self.known.token() {
+            request = request.header(AUTHORIZATION, token.authorization());
+        }
+        request
     }
 }
 
-async fn answered(request: RequestBuilder) -> Result<Answer, CallError> {
-    // The URL holds the device's key, which no log may show in full.
-    let response = request.send().await.map_err(|error| {
-        let error = error.without_url();
-        if error.is_connect() {
-            CallError::Connect(error)
-        } else {
-            CallError::Broken(error)
-        }
+/// Asks, and reads the answer. The body of an error only explains it, so one that cannot be read is left out.
+async fn answered(client: &PooledClient, request: Builder) -> Result<Answer, CallError> {
+    let response = client.ask(request).await.map_err(|error| match error {
+        AskError::Malformed(_) | AskError::Connect(_) => CallError::Connect(error),
+        AskError::Broken(_) => CallError::Broken(error),
     })?;
-    read(response).await
-}
-
-/// Reads a body. That of an error only explains it, so one that cannot be read is left out.
-async fn read(response: Response) -> Result<Answer, CallError> {
     let status = response.status();
     let retry_after = answer::retry_after(response.headers());
-    let body = match read_bounded(response, ANSWER_BYTES).await {
+    let body = match read_body(response.into_body(), ANSWER_BYTES).await {
         Ok(body) => body,
         Err(error) if status.is_success() => return Err(CallError::Unreadable(error)),
         Err(_) => bytes::Bytes::new(),

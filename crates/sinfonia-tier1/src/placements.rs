@@ -12,6 +12,8 @@ use crate::tally::Counted;
 
 /// Most cloudlets that are remembered for one recipe and key: as many as one request can ask for.
 const MOST_CLOUDLETS: usize = 3;
+/// Time by which the clock has to be behind for it to have been set back: requests are slower or faster than others by less.
+const SET_BACK: SignedDuration = SignedDuration::from_secs(5);
 
 /// Remembers for one lease which cloudlets serve a recipe and key. Bounded: beyond its capacity the one goes that was renewed longest ago.
 ///
@@ -33,6 +35,8 @@ struct Records {
     /// The holders by the number of their last renewal.
     by_renewal: BTreeMap<u64, Holder>,
     renewals: u64,
+    /// When something was remembered or expired for the last time.
+    latest: Timestamp,
 }
 
 #[derive(Debug)]
@@ -70,6 +74,7 @@ impl Placements {
     ) {
         let holder = (recipe, *key);
         let mut records = self.records();
+        records.follow_clock(now);
         let earlier = records.remove(&holder).unwrap_or_default();
         let mut placements: Vec<Placement> = Vec::with_capacity(MOST_CLOUDLETS);
         let new = served.into_iter().map(|(endpoint, counted)| Placement {
@@ -122,6 +127,7 @@ impl Placements {
     /// Forgets what nobody has renewed for a lease, so that it counts no more.
     pub fn expire(&self, now: Timestamp) {
         let mut records = self.records();
+        records.follow_clock(now);
         let is_over = |record: &Record| {
             !record
                 .placements
@@ -147,6 +153,18 @@ impl Placements {
 }
 
 impl Records {
+    /// A clock that is set back must not make placements outlive their lease: they count as renewed now.
+    fn follow_clock(&mut self, now: Timestamp) {
+        if now.duration_until(self.latest) > SET_BACK {
+            let records = self.by_holder.values_mut();
+            for placement in records.flat_map(|record| &mut record.placements) {
+                placement.renewed = placement.renewed.min(now);
+            }
+            self.latest = now;
+        }
+        self.latest = self.latest.max(now);
+    }
+
     fn insert(&mut self, holder: Holder, placements: Vec<Placement>) {
         self.renewals += 1;
         let renewal = self.renewals;

@@ -25,8 +25,8 @@ use uuid::Uuid;
 pub use self::authority::{ReportAuthority, ReportRefusal};
 pub use self::entry::Entry;
 pub use self::known::{FileCloudlet, Known, Origin, SILENCE};
-pub use self::state::Roster;
 use self::state::State;
+pub use self::state::{MOST_EXPIRED, Roster};
 
 /// The cloudlets that are known. Clones share them.
 ///
@@ -78,7 +78,12 @@ pub struct News {
 impl Expired {
     /// Whether none did.
     pub fn is_empty(&self) -> bool {
-        self.dropped.is_empty() && self.silent.is_empty()
+        self.len() == 0
+    }
+
+    /// How many did.
+    pub fn len(&self) -> usize {
+        self.dropped.len() + self.silent.len()
     }
 }
 
@@ -88,10 +93,11 @@ impl Registry {
         Self::default()
     }
 
-    /// Knows no cloudlet, and will take those for overloaded of which a measurement is above its threshold.
-    pub fn with_thresholds(thresholds: Thresholds) -> Self {
+    /// Knows no cloudlet. It will take those for overloaded of which a measurement is above its threshold, and take in at most so many that
+    /// its file does not name; `None` is no bound.
+    pub fn with(thresholds: Thresholds, most_reported: Option<usize>) -> Self {
         Self(Arc::new(Shared {
-            state: Mutex::new(State::new(thresholds)),
+            state: Mutex::new(State::new(thresholds, most_reported)),
             ..Shared::default()
         }))
     }
@@ -110,7 +116,7 @@ impl Registry {
     /// Takes a report in, or refuses it and changes nothing.
     ///
     /// # Errors
-    /// The authority does not reach that far.
+    /// The authority does not reach that far, or there is no room for another cloudlet.
     pub fn report(
         &self,
         info: CloudletInfo,
@@ -150,7 +156,8 @@ impl Registry {
         authority::check(&state, uuid, endpoint, here.as_deref(), authority, now)
     }
 
-    /// Drops the cloudlets that have been silent for [`SILENCE`]; those of the file stay and lose their measurements.
+    /// Drops the cloudlets that have been silent for [`SILENCE`]; those of the file stay and lose their measurements. Where there are very many,
+    /// it takes [`MOST_EXPIRED`] of them, so that others get at the registry before the next ones.
     pub fn expire(&self, now: Timestamp) -> Expired {
         self.change(|state| state.expire(now))
     }

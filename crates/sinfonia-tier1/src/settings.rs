@@ -24,6 +24,9 @@ const MAX_IN_FLIGHT_PER_CLOUDLET: usize = 64;
 /// Length of the shortlist unless told otherwise: an outage must not make each request ask all the world.
 const SHORTLIST: usize = 64;
 
+/// As many as fit into 1 GiB of memory, of those that report what cloudlets usually do.
+const MAX_REPORTED_CLOUDLETS: usize = 1_000_000;
+
 /// What follows the short help.
 const EXAMPLE: &str = "\
 Example: sinfonia-tier1 --cloudlets cloudlets.yaml --recipes RECIPES
@@ -88,7 +91,7 @@ pub struct Settings {
     /// What it bears.
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// What cloudlets bear.
+    /// How many cloudlets there may be, and what each bears.
     #[command(flatten)]
     pub cloudlet_limits: CloudletLimitArgs,
     /// How it logs.
@@ -209,7 +212,7 @@ pub struct EndpointArgs {
     pub allow_endpoints: Vec<List<Network>>,
 }
 
-/// What cloudlets bear.
+/// How many cloudlets there may be, and what each bears.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct CloudletLimitArgs {
@@ -222,6 +225,15 @@ pub struct CloudletLimitArgs {
         value_parser = at_least_one
     )]
     pub max_in_flight_per_cloudlet: usize,
+    /// Cloudlets that may report without being in the file of --cloudlets; further ones are refused with 503 until others fall silent
+    #[arg(
+        long,
+        env = "SINFONIA_MAX_REPORTED_CLOUDLETS",
+        value_name = "N",
+        default_value_t = MAX_REPORTED_CLOUDLETS,
+        value_parser = at_least_one
+    )]
+    pub max_reported_cloudlets: usize,
 }
 
 /// The matchers with what they do, one a line.

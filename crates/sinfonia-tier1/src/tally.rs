@@ -1,7 +1,7 @@
 //! How many deployments were placed at one cloudlet.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use sinfonia_core::load::Placed;
 
@@ -11,16 +11,20 @@ pub struct Tally(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    since_report: AtomicU32,
+    /// Those since the last report, and above them the number of that report: each only takes off itself.
+    since_report: AtomicU64,
     alive: AtomicU32,
 }
+
+/// The first report, and the bits below.
+const REPORT: u64 = 1 << 32;
 
 /// A deployment that is being placed, or is there: it counts until this is dropped.
 #[derive(Debug)]
 pub struct Counted {
     tally: Tally,
-    /// Whether it is in the count since the last report, and leaves that one with this as well.
-    is_tried: bool,
+    /// The report since which it counts, while it leaves that count with this as well.
+    tried_since: Option<u64>,
 }
 
 impl Tally {
@@ -28,30 +32,43 @@ impl Tally {
     #[must_use]
     pub fn count(&self, was_there: bool) -> Counted {
         self.0.alive.fetch_add(1, Ordering::Relaxed);
-        if !was_there {
-            self.0.since_report.fetch_add(1, Ordering::Relaxed);
-        }
+        let count = || self.0.since_report.fetch_add(1, Ordering::Relaxed);
         Counted {
             tally: self.clone(),
-            is_tried: !was_there,
+            tried_since: (!was_there).then(|| report_of(count())),
         }
     }
 
     /// What was placed.
     pub fn placed(&self) -> Placed {
         Placed {
-            since_report: self.0.since_report.load(Ordering::Relaxed),
+            since_report: placed_of(self.0.since_report.load(Ordering::Relaxed)),
             alive: self.0.alive.load(Ordering::Relaxed),
         }
     }
 
     /// What was placed until a report, whose successor counts anew.
     pub fn report(&self) -> Placed {
+        let anew = |count| Some(report_of(count).wrapping_add(REPORT));
+        let before = self
+            .0
+            .since_report
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, anew);
         Placed {
-            since_report: self.0.since_report.swap(0, Ordering::Relaxed),
+            since_report: before.map_or(0, placed_of),
             ..self.placed()
         }
     }
+}
+
+/// The report since which a count counts.
+const fn report_of(count: u64) -> u64 {
+    count & !(REPORT - 1)
+}
+
+/// How many a count says.
+fn placed_of(count: u64) -> u32 {
+    u32::try_from(count - report_of(count)).unwrap_or(u32::MAX)
 }
 
 impl PartialEq for Tally {
@@ -65,7 +82,7 @@ impl Counted {
     /// The cloudlet has deployed: whatever becomes of it, it was placed since the last report.
     #[must_use]
     pub fn keep(mut self) -> Self {
-        self.is_tried = false;
+        self.tried_since = None;
         self
     }
 }
@@ -77,9 +94,9 @@ impl Drop for Counted {
             alive,
         } = &*self.tally.0;
         alive.fetch_sub(1, Ordering::Relaxed);
-        if self.is_tried {
+        if let Some(report) = self.tried_since {
             // A report may have come in between, with which the count began anew.
-            let one_less = |count: u32| count.checked_sub(1);
+            let one_less = |count| (report_of(count) == report).then(|| count - 1);
             let _ = since_report.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
         }
     }
@@ -117,14 +134,21 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_after_a_report_does_not_make_the_new_count_less_than_nothing() {
+    fn what_fails_after_a_report_takes_nothing_off_the_new_count() {
         let tally = Tally::default();
-        let trying = tally.count(false);
-        tally.report();
+        let trying = [tally.count(false), tally.count(false)];
+        let reported = tally.report();
+        let [one, other] = trying;
 
-        drop(trying);
+        drop(one);
+        let nothing = tally.placed();
+        let _later = tally.count(false).keep();
+        drop(other);
 
-        assert_eq!(tally.placed(), placed(0, 0));
+        assert_eq!(
+            [reported, nothing, tally.placed()],
+            [placed(2, 2), placed(0, 1), placed(1, 1)]
+        );
     }
 
     #[test]

@@ -41,7 +41,7 @@ use crate::placements::Placements;
 use crate::policy_file::{self, UnreadablePolicy};
 use crate::registry::Registry;
 use crate::report_access::{ReportAccess, ReportTokens};
-use crate::routes::cloudlets::{CloudletsState, ReportMetrics};
+use crate::routes::cloudlets::{CloudletsState, ReportMetrics, SeldomTold};
 use crate::routes::{AppState, OF_DEVICES, router};
 use crate::scrape::Scraper;
 use crate::settings::{
@@ -154,7 +154,7 @@ impl Tier1 {
 
         let geoip = GeoIp::load(ranking.geoip.as_deref())?;
         let thresholds = ranking.order.thresholds().map_err(StartError::Overload)?;
-        let registry = Registry::with_thresholds(thresholds);
+        let registry = Registry::with(thresholds, Some(cloudlet_limits.max_reported_cloudlets));
         let placements = Arc::new(Placements::new(LEASE, MOST_PLACEMENTS));
         let file = ranking.cloudlets.as_deref();
         let scraper = Scraper::new(
@@ -194,6 +194,7 @@ impl Tier1 {
             access: report_access(reports, &mut background).await?,
             proxies,
             metrics: ReportMetrics::register(&mut metrics),
+            no_room: SeldomTold::default(),
         };
         let router = router(state, reporting, dashboard);
         let app = front(limits.max_requests, &mut metrics).before(router);

@@ -9,19 +9,20 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use rstest::rstest;
 use serde_json::{Value, json};
 use sinfonia_core::cloudlet_file::CloudletFile;
+use sinfonia_core::load::Thresholds;
 use sinfonia_service::path::{App, normalised};
 use sinfonia_service::proxies::{TrustedProxies, X_FORWARDED_FOR};
 use sinfonia_service::reload::Reloaded;
 use sinfonia_tier1::registry::{FileCloudlet, Registry};
 use sinfonia_tier1::report_access::{ReportAccess, ReportTokens};
-use sinfonia_tier1::routes::cloudlets::{CloudletsState, ReportMetrics, router};
+use sinfonia_tier1::routes::cloudlets::{CloudletsState, ReportMetrics, SeldomTold, router};
 use tower::ServiceExt;
 
 const ONE: &str = "http://one.example/api/v1/deploy";
@@ -300,22 +301,41 @@ async fn reports_are_counted_by_what_came_of_them() {
         .await;
     tier1.post(None, Body::empty()).await;
 
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &tier1.metrics).unwrap();
-
-    let mut lines: Vec<&str> = text
-        .lines()
-        .filter(|line| line.starts_with("reports_total"))
-        .collect();
-    lines.sort_unstable();
     assert_eq!(
-        lines,
+        tier1.counts(),
         [
             r#"reports_total{outcome="forbidden"} 1"#,
             r#"reports_total{outcome="malformed"} 1"#,
+            r#"reports_total{outcome="no-room"} 0"#,
             r#"reports_total{outcome="taken"} 1"#,
             r#"reports_total{outcome="unauthorized"} 1"#,
         ]
+    );
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_a_new_cloudlet_is_told_to_come_later_and_known_ones_go_on() {
+    let tier1 = Tier1::with_room_for(1);
+    let [one, two] = [(A, ONE), (B, TWO)].map(|(uuid, url)| json!({"uuid": uuid, "endpoint": url}));
+    tier1.report("of-all", &one).await;
+
+    let refused = tier1.report("of-all", &two).await;
+    let again = tier1.report("of-all", &one).await;
+    let malformed = tier1.report("of-all", &json!({"uuid": B})).await;
+
+    assert_eq!(again.status(), StatusCode::NO_CONTENT);
+    assert_eq!(malformed.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()[RETRY_AFTER], "60");
+    assert_eq!(
+        body_of(refused).await["detail"],
+        "this Tier 1 knows 1 cloudlets that its file does not name and takes no others; its operator may allow more (--max-reported-cloudlets)"
+    );
+    assert_eq!(tier1.list().await.as_array().unwrap().len(), 1);
+    assert!(
+        tier1
+            .counts()
+            .contains(&r#"reports_total{outcome="no-room"} 1"#.to_owned())
     );
 }
 
@@ -327,7 +347,16 @@ struct Tier1 {
 
 impl Tier1 {
     fn new(file: &str, has_tokens: bool, anonymous: &str) -> Self {
-        let registry = Registry::new();
+        Self::of(Registry::new(), file, has_tokens, anonymous)
+    }
+
+    /// One that takes in so many cloudlets.
+    fn with_room_for(cloudlets: usize) -> Self {
+        let registry = Registry::with(Thresholds::default(), Some(cloudlets));
+        Self::of(registry, "", true, "false")
+    }
+
+    fn of(registry: Registry, file: &str, has_tokens: bool, anonymous: &str) -> Self {
         let entries = CloudletFile::parse(file).unwrap().entries;
         let cloudlet = |info| FileCloudlet { info, token: None };
         registry.replace_file(
@@ -347,6 +376,7 @@ impl Tier1 {
             },
             proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]),
             metrics: ReportMetrics::register(&mut metrics),
+            no_room: SeldomTold::default(),
         };
         Self {
             app: normalised(router(state)),
@@ -366,6 +396,18 @@ impl Tier1 {
     async fn post(&self, token: Option<&str>, body: Body) -> Response<Body> {
         self.send(Method::POST, "/api/v1/cloudlets/", token, body)
             .await
+    }
+
+    /// What was counted of reports, ordered.
+    fn counts(&self) -> Vec<String> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("reports_total"));
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
     }
 
     async fn list(&self) -> Value {

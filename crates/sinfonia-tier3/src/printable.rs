@@ -5,8 +5,8 @@ use std::fmt;
 /// Longest text of others that a message repeats, in characters.
 const LONGEST: usize = 500;
 
-/// A text without anything that a terminal obeys: no control characters, nothing that reverses the direction of writing, and at most
-/// 500 characters. Line breaks and tabs are blanks.
+/// A text without anything that a terminal obeys or that hides: no control characters, nothing that reverses the direction of writing, no
+/// characters without width that join nothing, and at most 500 characters. Line breaks and tabs are blanks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Printable(String);
 
@@ -41,9 +41,14 @@ pub(crate) fn is_obeyed(character: char) -> bool {
 fn shown(character: char) -> char {
     match character {
         '\n' | '\r' | '\t' => ' ',
-        other if is_obeyed(other) => '\u{fffd}',
+        other if is_obeyed(other) || is_hidden(other) => '\u{fffd}',
         other => other,
     }
+}
+
+/// Whether nobody sees this character, and no script or emoji needs it: two names that look alike would be different ones.
+const fn is_hidden(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 #[cfg(test)]
@@ -59,7 +64,10 @@ mod tests {
     #[case::lines("one\ntwo\r\n", "one two")]
     #[case::right_to_left("a\u{202e}b", "a�b")]
     #[case::csi_of_eight_bits("a\u{9b}2J", "a�2J")]
-    fn what_a_terminal_obeys_is_replaced(#[case] text: &str, #[case] expected: &str) {
+    #[case::a_blank_without_width("a\u{200b}b\u{feff}", "a�b�")]
+    #[case::joined_emoji("\u{1f469}\u{200d}\u{1f680}", "\u{1f469}\u{200d}\u{1f680}")]
+    #[case::an_unjoined_letter("\u{645}\u{6cc}\u{200c}\u{62e}", "\u{645}\u{6cc}\u{200c}\u{62e}")]
+    fn what_a_terminal_obeys_or_what_hides_is_replaced(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(Printable::new(text).as_str(), expected);
     }
 

@@ -90,7 +90,7 @@ impl Session {
             args: &connection.traces,
             client: &connection.client,
         };
-        log::init(talk.debug, Some(export))?;
+        log::init(talk, Some(export))?;
         let (url, token) = match place {
             Place::Tier1(url) => {
                 let token = token(connection, &url)?;

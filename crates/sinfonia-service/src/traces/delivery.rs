@@ -17,8 +17,9 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as Exporter};
 use reqwest::Client;
 use tokio::runtime::{Builder, Runtime};
+use url::Url;
 
-use super::{OtlpEndpoint, Program, TracesError};
+use super::{Program, TracesError};
 use crate::client::{self, ANSWER_BYTES, ClientSettings, read_bounded};
 use crate::reload::causes;
 use crate::settings::ClientArgs;
@@ -30,7 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Delivery {
     exporter: SpanExporter,
-    collector: OtlpEndpoint,
+    collector: Url,
     cause: Cause,
     /// Spans that were lost since one was delivered.
     lost: AtomicUsize,
@@ -49,12 +50,12 @@ struct Sender {
 }
 
 impl Delivery {
-    /// Delivers the spans of this program to a collector.
+    /// Delivers the spans of this program to a collector, at the URL of its traces.
     ///
     /// # Errors
     /// What asks the collector cannot be made, or a variable of OpenTelemetry asks for what there is not.
     pub(super) fn new(
-        collector: &OtlpEndpoint,
+        collector: Url,
         program: Program,
         client: &ClientArgs,
     ) -> Result<Self, TracesError> {
@@ -68,12 +69,12 @@ impl Delivery {
             .with_http()
             .with_http_client(sender)
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(collector.traces())
+            .with_endpoint(collector.as_str())
             .with_retry_policy(retry)
             .build()?;
         Ok(Self {
             exporter,
-            collector: collector.clone(),
+            collector,
             cause,
             lost: AtomicUsize::new(0),
         })

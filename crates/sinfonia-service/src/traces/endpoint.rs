@@ -8,7 +8,9 @@ use url::Url;
 use crate::settings::TraceArgs;
 
 /// Where the collector may be named, as OpenTelemetry has it.
-pub(super) const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// Where the URL of its traces may be, whole, as OpenTelemetry has it.
+const TRACES_VARIABLE: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 /// What switches everything of OpenTelemetry off when it is `true`, as OpenTelemetry has it.
 const DISABLED_VARIABLE: &str = "OTEL_SDK_DISABLED";
 /// What follows the collector's URL in that of its traces.
@@ -25,17 +27,26 @@ pub struct OtlpEndpoint(Url);
 )]
 pub struct OtlpEndpointError;
 
-impl OtlpEndpoint {
-    /// The collector.
-    pub(super) const fn url(&self) -> &Url {
-        &self.0
-    }
+/// Why it is not known where spans are sent to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WhereError {
+    /// The variable for everything names something else than a collector.
+    #[error("{VARIABLE} names no collector")]
+    Collector(#[from] OtlpEndpointError),
+    /// The variable for traces names something else than a URL.
+    #[error(
+        "{TRACES_VARIABLE} is no URL that takes traces: expected http:// or https:// without user name and `#`, such as http://collector.example:4318/v1/traces"
+    )]
+    Traces,
+}
 
+impl OtlpEndpoint {
     /// Where spans are sent to.
-    pub(super) fn traces(&self) -> String {
-        let base = self.0.as_str();
-        let slash = if base.ends_with('/') { "" } else { "/" };
-        format!("{base}{slash}{PATH}")
+    fn traces(&self) -> Url {
+        let mut url = self.0.clone();
+        let base = self.0.path().trim_end_matches('/');
+        url.set_path(&format!("{base}/{PATH}"));
+        url
     }
 }
 
@@ -43,15 +54,8 @@ impl FromStr for OtlpEndpoint {
     type Err = OtlpEndpointError;
 
     fn from_str(text: &str) -> Result<Self, OtlpEndpointError> {
-        let url: Url = text.parse().map_err(|_| OtlpEndpointError)?;
-        let is_http = matches!(url.scheme(), "http" | "https");
-        let is_anonymous = url.username().is_empty() && url.password().is_none();
-        let is_base = url.query().is_none() && url.fragment().is_none();
-        if is_http && is_anonymous && is_base {
-            Ok(Self(url))
-        } else {
-            Err(OtlpEndpointError)
-        }
+        let url = collector(text).filter(|url| url.query().is_none());
+        url.map(Self).ok_or(OtlpEndpointError)
     }
 }
 
@@ -61,21 +65,33 @@ impl fmt::Display for OtlpEndpoint {
     }
 }
 
-/// The collector that the options or else the environment name, if traces are wanted at all.
+/// Where spans are sent to, by the options or else by the environment, if traces are wanted at all.
 ///
 /// # Errors
 /// The environment names something else.
 pub(super) fn choose(
     args: &TraceArgs,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Option<OtlpEndpoint>, OtlpEndpointError> {
+) -> Result<Option<Url>, WhereError> {
     if variable(DISABLED_VARIABLE).is_some_and(|text| text.eq_ignore_ascii_case("true")) {
         return Ok(None);
     }
-    if args.otlp_endpoint.is_some() {
-        return Ok(args.otlp_endpoint.clone());
+    if let Some(endpoint) = &args.otlp_endpoint {
+        return Ok(Some(endpoint.traces()));
     }
-    variable(VARIABLE).map(|text| text.parse()).transpose()
+    if let Some(text) = variable(TRACES_VARIABLE) {
+        return collector(&text).map(Some).ok_or(WhereError::Traces);
+    }
+    let endpoint: Option<OtlpEndpoint> = variable(VARIABLE).map(|text| text.parse()).transpose()?;
+    Ok(endpoint.as_ref().map(OtlpEndpoint::traces))
+}
+
+/// The URL of a collector, or of something in it.
+fn collector(text: &str) -> Option<Url> {
+    let url: Url = text.parse().ok()?;
+    let is_http = matches!(url.scheme(), "http" | "https");
+    let is_anonymous = url.username().is_empty() && url.password().is_none();
+    (is_http && is_anonymous && url.fragment().is_none()).then_some(url)
 }
 
 #[cfg(test)]
@@ -90,6 +106,9 @@ mod tests {
     #[case::the_option_with_a_path(Some("https://one/otlp"), &[], Some("https://one/otlp/v1/traces"))]
     #[case::the_option_with_a_folder(Some("https://one/otlp/"), &[], Some("https://one/otlp/v1/traces"))]
     #[case::the_environment(None, &[(VARIABLE, "http://two")], Some("http://two/v1/traces"))]
+    #[case::for_traces(None, &[(TRACES_VARIABLE, "http://three/a?b=c")], Some("http://three/a?b=c"))]
+    #[case::for_traces_and_everything(None, &[(TRACES_VARIABLE, "http://three"), (VARIABLE, "http://two")], Some("http://three/"))]
+    #[case::the_option_and_for_traces(Some("http://one"), &[(TRACES_VARIABLE, "http://three")], Some("http://one/v1/traces"))]
     #[case::both(Some("http://one"), &[(VARIABLE, "http://two")], Some("http://one/v1/traces"))]
     #[case::disabled(Some("http://one"), &[(DISABLED_VARIABLE, "TRUE")], None)]
     #[case::not_disabled(Some("http://one"), &[(DISABLED_VARIABLE, "no")], Some("http://one/v1/traces"))]
@@ -109,23 +128,22 @@ mod tests {
 
         let chosen = choose(&args, variable).unwrap();
 
-        assert_eq!(
-            chosen.map(|endpoint| endpoint.traces()).as_deref(),
-            expected
-        );
+        assert_eq!(chosen.as_ref().map(Url::as_str), expected);
     }
 
-    #[test]
-    fn a_malformed_environment_is_an_error() {
+    #[rstest]
+    #[case(VARIABLE, WhereError::Collector(OtlpEndpointError))]
+    #[case(TRACES_VARIABLE, WhereError::Traces)]
+    fn a_malformed_environment_is_an_error(#[case] variable: &str, #[case] expected: WhereError) {
         let args = TraceArgs {
             otlp_endpoint: None,
         };
 
         let chosen = choose(&args, |name| {
-            (name == VARIABLE).then(|| "collector:4318".to_owned())
+            (name == variable).then(|| "collector:4318".to_owned())
         });
 
-        assert_eq!(chosen, Err(OtlpEndpointError));
+        assert_eq!(chosen, Err(expected));
     }
 
     #[rstest]

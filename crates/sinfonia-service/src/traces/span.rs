@@ -7,17 +7,53 @@ use opentelemetry::Context;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
-use tracing::{Span, field};
+use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::TARGET;
 use crate::trace_parent::TraceParent;
 
+/// A span that has failed unless something else is noted before it ends.
+#[derive(Debug)]
+struct Pending {
+    span: Span,
+    is_over: bool,
+}
+
 /// A question to another service. One that is given up before its answer counts as failed.
 #[derive(Debug)]
-pub struct Question {
-    span: Span,
-    is_answered: bool,
+pub struct Question(Pending);
+
+/// Something that takes several questions. It has failed when it is given up.
+#[derive(Debug)]
+pub struct Undertaking(Pending);
+
+/// A request that this service answers. One whose caller goes away before the answer counts as failed.
+#[cfg(feature = "server")]
+#[derive(Debug)]
+pub(crate) struct Answer(Pending);
+
+impl Pending {
+    const fn new(span: Span) -> Self {
+        Self {
+            span,
+            is_over: false,
+        }
+    }
+
+    /// Lets it not fail for its end, and gives the span, to note what came of it.
+    fn over(&mut self) -> &Span {
+        self.is_over = true;
+        &self.span
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.span.record("otel.status_code", "ERROR");
+        }
+    }
 }
 
 impl Question {
@@ -39,68 +75,87 @@ impl Question {
             peer.service = %whom,
         );
         set_parent(&span, on_behalf);
-        Self {
-            span,
-            is_answered: false,
-        }
+        Self(Pending::new(span))
     }
 
     /// The place of the question in its trace, to be told to whoever is asked; nothing where traces are off.
     pub fn parent(&self) -> Option<TraceParent> {
-        parent_of(&self.span)
+        parent_of(&self.0.span)
     }
 
     /// Notes the answer.
     pub fn answered(mut self, status: StatusCode) {
-        self.is_answered = true;
-        note_status(&self.span, status, StatusCode::BAD_REQUEST);
+        note_status(self.0.over(), status, StatusCode::BAD_REQUEST);
     }
 }
 
-impl Drop for Question {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            self.span.record("otel.status_code", "ERROR");
+impl Undertaking {
+    /// Begins it, for a recipe.
+    pub fn new(name: &'static str, recipe: impl fmt::Display) -> Self {
+        Self(Pending::new(tracing::trace_span!(
+            target: TARGET,
+            "undertaking",
+            otel.name = name,
+            otel.status_code = field::Empty,
+            sinfonia.recipe = %recipe,
+        )))
+    }
+
+    /// Does its work, the questions of which are parts of it.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn of<T, E>(mut self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let done = work.instrument(self.0.span.clone()).await;
+        if done.is_ok() {
+            self.0.over();
         }
+        done
     }
 }
 
-/// The span of something that takes several questions, to be entered for them.
-pub fn undertaking(name: &'static str, recipe: impl fmt::Display) -> Span {
-    tracing::trace_span!(target: TARGET, "undertaking", otel.name = name, sinfonia.recipe = %recipe)
-}
-
-/// The span of a request that this service answers, and that continues the caller's trace if there is one.
 #[cfg(feature = "server")]
-pub(crate) fn answering(
-    method: &'static str,
-    route: &str,
-    request_id: impl fmt::Display,
-    caller: Option<TraceParent>,
-) -> Span {
-    let span = tracing::trace_span!(
-        target: TARGET,
-        "answer",
-        otel.name = %format_args!("{method} {route}"),
-        otel.kind = "server",
-        otel.status_code = field::Empty,
-        http.request.method = method,
-        http.route = route,
-        http.response.status_code = field::Empty,
-        sinfonia.request_id = %request_id,
-    );
-    set_parent(&span, caller);
-    span
-}
+impl Answer {
+    /// Continues the caller's trace if there is one.
+    pub(crate) fn new(
+        method: &'static str,
+        route: &str,
+        request_id: impl fmt::Display,
+        caller: Option<TraceParent>,
+    ) -> Self {
+        let span = tracing::trace_span!(
+            target: TARGET,
+            "answer",
+            otel.name = %format_args!("{method} {route}"),
+            otel.kind = "server",
+            otel.status_code = field::Empty,
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = field::Empty,
+            sinfonia.request_id = %request_id,
+        );
+        set_parent(&span, caller);
+        Self(Pending::new(span))
+    }
 
-/// Notes the answer that this service gives. That a caller is refused is no failure of the service.
-#[cfg(feature = "server")]
-pub(crate) fn note_answer(span: &Span, status: StatusCode) {
-    note_status(span, status, StatusCode::INTERNAL_SERVER_ERROR);
+    /// To a request that is in no trace.
+    pub(crate) fn untraced() -> Self {
+        Self(Pending::new(Span::none()))
+    }
+
+    /// The place of the request in its trace; nothing where traces are off.
+    pub(crate) fn parent(&self) -> Option<TraceParent> {
+        parent_of(&self.0.span)
+    }
+
+    /// Notes the answer. That a caller is refused is no failure of the service.
+    pub(crate) fn given(mut self, status: StatusCode) {
+        note_status(self.0.over(), status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
 }
 
 /// The place of a span in its trace, as others are told; nothing where traces are off.
-pub fn parent_of(span: &Span) -> Option<TraceParent> {
+fn parent_of(span: &Span) -> Option<TraceParent> {
     if span.is_disabled() {
         return None;
     }

@@ -319,7 +319,7 @@ pub(super) const TIER1: [&str; 10] = [
     "--set",
     "tier1.policy=requires: resources.cpu_ratio < 0.8",
     "--set-json",
-    r#"tier1.shortlist=16,tier1.overload={"queue":1000000,"cpu_ratio":0.8},tier1.maxInFlightPerCloudlet=8"#,
+    r#"tier1.shortlist=16,tier1.overload={"queue":1000000,"cpu_ratio":0.8},tier1.maxInFlightPerCloudlet=8,tier1.maxReportedCloudlets=2000000"#,
 ];
 
 /// A Tier 2 with all that there is.

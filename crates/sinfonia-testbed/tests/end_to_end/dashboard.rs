@@ -22,6 +22,35 @@ const PICTURE_BYTES: usize = 150 * 1024;
 /// As many as the page has to bear.
 const MANY: usize = 10_000;
 
+/// Keeps the answer to the first question back until `release` is called, which is done when the page has had it.
+const HOLD_FIRST_ANSWER: &str = "
+    const ask = window.fetch;
+    let isHeld = false;
+    window.fetch = async (path, options) => {
+        const answer = await ask(path, options);
+        if (isHeld || !path.startsWith('api/v1/explain')) return answer;
+        isHeld = true;
+        const text = await answer.text();
+        await new Promise((released) => {
+            window.release = async () => {
+                released();
+                await new Promise((done) => setTimeout(done));
+            };
+        });
+        return new Response(text, answer);
+    };";
+
+/// Has the page hidden until `hide(false)`, and takes no time for what it waits for when it is hidden.
+const HIDDEN_AT_FIRST: &str = "
+    let isHidden = true;
+    Object.defineProperty(document, 'hidden', { get: () => isHidden });
+    window.hide = (hidden) => {
+        isHidden = hidden;
+        document.dispatchEvent(new Event('visibilitychange'));
+    };
+    const wait = window.setTimeout;
+    window.setTimeout = (work, time, ...more) => wait(work, time === 30000 ? 0 : time, ...more);";
+
 const CITIES: [(&str, &str); 8] = [
     ("Pittsburgh", "[40.44, -79.99]"),
     ("Vienna", "[48.21, 16.37]"),
@@ -134,6 +163,80 @@ async fn a_point_of_the_map_can_be_asked_about() {
         words.ends_with("Vienna first.").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn nothing_hides_in_a_name() {
+    let (world, tier1) = start().await;
+    let browser = Browser::open(&tier1.url(), DESKTOP).await;
+    let name = "a\u{202e}b\u{200b}c";
+    let url = format!("{}/api/v1/cloudlets/", tier1.url());
+    let said = json!({
+        "uuid": "00000000-0000-0000-0000-0000000000ff", "endpoint": "http://c.example/api/v1/deploy", "name": name,
+    });
+    send(world.request(Method::POST, &url).body(said.to_string())).await;
+
+    shows(&browser, "a�b�c: Fresh").await;
+    browser.run("[...document.querySelectorAll('#rows button')].find((name) => name.textContent.startsWith('a')).click()").await;
+
+    opened(&browser, "a�b�c").await;
+    let hidden = "return /[\\u200b\\u202e]/.test(document.body.textContent)";
+    assert_eq!(browser.run(hidden).await, false);
+}
+
+#[tokio::test]
+async fn a_late_answer_takes_no_place_of_a_newer_one() {
+    let (_world, tier1) = start().await;
+    let browser = Browser::open(&tier1.url(), DESKTOP).await;
+    shows(&browser, "Nairobi: Never reported").await;
+    browser.run(HOLD_FIRST_ANSWER).await;
+
+    ask_from(&browser, "-1.29, 36.82").await;
+    eventually("the first answer is held", async || {
+        let is_held = browser.run("return Boolean(window.release)").await;
+        (is_held == true).then_some(())
+    })
+    .await;
+    ask_from(&browser, "48.21, 16.37").await;
+    let newer = answer(&browser, "Vienna first.").await;
+    browser
+        .run_async("window.release().finally(() => setTimeout(arguments[0]))")
+        .await;
+
+    assert_eq!(browser.text("#answer-words").await, newer);
+    assert_eq!(browser.complaints().await, json!([]));
+}
+
+#[tokio::test]
+async fn a_page_that_nobody_sees_pauses_and_shows_its_answer_when_it_is_seen_again() {
+    let (_world, tier1) = start().await;
+    let browser = Browser::open_with(&tier1.url(), HIDDEN_AT_FIRST).await;
+
+    // It was opened in the background.
+    link_says(&browser, "Paused").await;
+    browser.run("window.hide(false)").await;
+    link_says(&browser, "Live").await;
+    shows(&browser, "Nairobi: Never reported").await;
+    // Far from all of them, so that the lines are long.
+    ask_from(&browser, "0, -120").await;
+    answer(&browser, "Seattle first.").await;
+    let mut before = 0;
+    eventually("the answer is on the map", async || {
+        before = lines(&browser).await;
+        (before > 0).then_some(())
+    })
+    .await;
+    browser.run("window.hide(true)").await;
+    link_says(&browser, "Paused").await;
+    browser.run("window.hide(false)").await;
+    link_says(&browser, "Live").await;
+
+    // Names may cover some of them, in another order than before.
+    eventually("the lines of the answer are there again", async || {
+        (lines(&browser).await > before / 2).then_some(())
+    })
+    .await;
+    assert_eq!(browser.complaints().await, json!([]));
 }
 
 #[tokio::test]
@@ -302,6 +405,45 @@ async fn open_all(browser: &Browser) {
         words.contains("first").then_some(())
     })
     .await;
+}
+
+/// Asks who would get a client at this place.
+async fn ask_from(browser: &Browser, place: &str) {
+    browser.fill("place", place).await;
+    browser
+        .run("document.querySelector('#question .main').click()")
+        .await;
+}
+
+/// Waits for an answer that ends so, and gives all of its words.
+async fn answer(browser: &Browser, end: &str) -> String {
+    eventually(end, async || {
+        let words = browser.text("#answer-words").await;
+        words.ends_with(end).then_some(words)
+    })
+    .await
+}
+
+/// Waits until the page tells this of its connection.
+async fn link_says(browser: &Browser, words: &str) {
+    eventually(words, async || {
+        (browser.text("#link-words").await == words).then_some(())
+    })
+    .await;
+}
+
+/// How many pixels of the map have the colour of an answer's lines.
+async fn lines(browser: &Browser) -> u64 {
+    let script = "
+        const map = document.getElementById('map');
+        const context = new OffscreenCanvas(map.width, map.height).getContext('2d', { willReadFrequently: true });
+        const pixels = () => new Uint32Array(context.getImageData(0, 0, map.width, map.height).data.buffer);
+        context.fillStyle = getComputedStyle(map).getPropertyValue('--accent');
+        context.fillRect(0, 0, 1, 1);
+        const [accent] = pixels();
+        context.drawImage(map, 0, 0);
+        return pixels().reduce((count, pixel) => count + (pixel === accent), 0);";
+    browser.run(script).await.as_u64().unwrap()
 }
 
 /// Waits until a row of the list begins so: name, state, processor, how long ago it reported.

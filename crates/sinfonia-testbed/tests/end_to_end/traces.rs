@@ -1,5 +1,6 @@
 //! Traces of requests through all tiers, as a collector of OpenTelemetry gets them.
 
+use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
@@ -7,22 +8,26 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
+use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message as _;
 use sinfonia_testbed::{Service, command};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::fakes::{FakeServer, Reply};
-use super::support::{NEAR, Ran, World, cloudlet, logged, stopped};
+use super::support::{NEAR, Ran, World, cloudlet, logged, run, stopped};
 
 /// What deploys, at both tiers.
 const DEPLOY: &str = "POST /api/v1/deploy/{uuid}/{*application_key}";
 /// A port of loopback where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:1";
+/// Where a collector takes spans that are compressed, and no others.
+const COMPRESSED: &str = "/compressed";
 /// What the log says when a collector begins to fail.
 const UNDELIVERED: &str = "traces cannot be delivered";
 
@@ -50,6 +55,30 @@ async fn a_deploy_request_is_one_trace_through_all_tiers() {
     for span in [asked, decided, tried, answered] {
         assert_eq!(span.trace_id, wanted.trace_id);
     }
+}
+
+#[tokio::test]
+async fn the_environment_says_who_exports_and_how_and_what_comes_to_nothing_has_failed() {
+    let world = World::new();
+    let collector = Collector::start().await;
+    let mut command = command(&world.binaries().tier3);
+    command
+        .args(["deploy", "helloworld", "--tier1-url", NOWHERE])
+        .env("XDG_CACHE_HOME", world.path().join("cache"))
+        .env(
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            collector.url() + COMPRESSED,
+        )
+        .env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+        .env("OTEL_RESOURCE_ATTRIBUTES", "service.name=a device");
+
+    let ran = run(command).await;
+
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let spans = collector.spans();
+    let wanted = spans.one("a device", "deploy", None);
+    let code = wanted.status.as_ref().map(|status| status.code());
+    assert_eq!(code, Some(StatusCode::Error));
 }
 
 #[tokio::test]
@@ -131,7 +160,9 @@ impl Collector {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let taken = Taken::default();
-        let routes = Router::new().route("/v1/traces", post(take));
+        let routes = Router::new()
+            .route("/v1/traces", post(take))
+            .route(COMPRESSED, post(take_compressed));
         let routes = routes.with_state(Arc::clone(&taken));
         let mut running = JoinSet::new();
         running.spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -175,6 +206,13 @@ async fn take(State(taken): State<Taken>, body: Bytes) {
         let spans = spans.map(|span| (program.clone(), span));
         taken.lock().unwrap().0.extend(spans);
     }
+}
+
+/// Takes what an exporter sends that compresses.
+async fn take_compressed(taken: State<Taken>, body: Bytes) {
+    let mut plain = Vec::new();
+    GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+    take(taken, plain.into()).await;
 }
 
 /// Who exports.

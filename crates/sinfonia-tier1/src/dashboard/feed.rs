@@ -1,5 +1,8 @@
 //! Those who look at the page, and what they are told.
 
+mod places;
+
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -7,9 +10,9 @@ use jiff::Timestamp;
 use sinfonia_core::fleet::Member;
 use sinfonia_core::ranking::Class;
 use sinfonia_service::shutdown::CancellationToken;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use self::places::{NoPlace, Place, Places};
 use super::board::{Board, Reading, State, Update};
 use crate::circuits::{self, Circuits};
 use crate::registry::{Known, Registry, Roster};
@@ -20,8 +23,6 @@ const PERIOD: Duration = Duration::from_secs(1);
 const FRESH: Duration = Duration::from_millis(900);
 /// Time after which one has to ask again, so that a token that was withdrawn counts no longer.
 const LONGEST: Duration = Duration::from_mins(15);
-/// Most who look at once; each costs a few MiB at most where there are very many cloudlets.
-const MOST_LISTENERS: usize = 64;
 /// Most cloudlets that are shown: a browser still draws and pans them, and a look takes some 10 ms.
 const MOST_SHOWN: usize = 20_000;
 
@@ -38,7 +39,7 @@ pub(crate) struct Feed {
     pub(super) source: Source,
     /// Goes with the last listener.
     board: Arc<Mutex<Weak<Mutex<Looked>>>>,
-    places: Arc<Semaphore>,
+    places: Places,
     stop: CancellationToken,
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Listener {
     ticks: Interval,
     until: Instant,
     stop: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// The board, and when it was looked at the cloudlets for it.
@@ -85,22 +86,27 @@ impl Feed {
         Self {
             source,
             board: Arc::default(),
-            places: Arc::new(Semaphore::new(MOST_LISTENERS)),
+            places: Places::default(),
             stop,
         }
     }
 
-    /// Begins to look; `None` where too many do already.
-    pub(super) fn listen(&self) -> Option<Listener> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+    /// Begins to look, for a caller at this address.
+    ///
+    /// # Errors
+    /// Too many do already.
+    pub(super) fn listen(&self, caller: IpAddr) -> Result<Listener, NoPlace> {
+        let now = Instant::now();
+        let until = now + LONGEST;
+        let place = self.places.take(caller, now, until)?;
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Some(Listener {
+        Ok(Listener {
             source: self.source.clone(),
             board: self.board(),
             version: None,
             ticks,
-            until: Instant::now() + LONGEST,
+            until,
             stop: self.stop.clone(),
             _place: place,
         })

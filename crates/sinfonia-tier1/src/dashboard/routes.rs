@@ -105,8 +105,8 @@ async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, 
 async fn events(State(feed): State<Feed>, sender: Sender) -> Result<Response, Problem> {
     sender.may_explain()?;
     let listener = feed
-        .listen()
-        .ok_or_else(|| Problem::unavailable("too many look at the dashboard", RETRY))?;
+        .listen(sender.address())
+        .map_err(|none| Problem::unavailable(none, RETRY))?;
     let passed_on = [(CACHE_CONTROL, "no-store"), (X_ACCEL_BUFFERING, "no")];
     let events = Sse::new(events_of(listener)).keep_alive(KeepAlive::default());
     Ok((passed_on, events).into_response())

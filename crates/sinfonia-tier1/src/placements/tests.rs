@@ -148,6 +148,27 @@ fn placements_count_until_they_are_forgotten_or_their_lease_has_passed() {
     assert_eq!([placed, forgotten, expired, alive()], [3, 2, 1, 0]);
 }
 
+#[test]
+fn a_clock_that_is_set_back_makes_no_placement_outlive_its_lease() {
+    let (placements, tally) = (placements(10), Tally::default());
+    let place = |device, second| {
+        let served = [(endpoint("a"), tally.count(false).keep())];
+        placements.remember(RECIPE, &key(device), served, at(second));
+    };
+    place(1, 3600);
+    place(2, 0);
+
+    let before = [
+        remembered(&placements, 1, LEASE - 1),
+        remembered(&placements, 2, LEASE - 1),
+    ];
+    placements.expire(at(LEASE));
+
+    assert_eq!(before, [["a"], ["a"]]);
+    assert_eq!(remembered(&placements, 1, LEASE), [""; 0]);
+    assert_eq!(tally.placed().alive, 0);
+}
+
 proptest! {
     #[test]
     fn memory_is_bounded_and_holds_nothing_twice(

@@ -58,6 +58,14 @@ pub enum ReportRefusal {
         /// The endpoint of the cloudlet that has it.
         owner: Endpoint,
     },
+    /// There are too many cloudlets that the file does not name for one more.
+    #[error(
+        "this Tier 1 knows {most} cloudlets that its file does not name and takes no others; its operator may allow more (--max-reported-cloudlets)"
+    )]
+    NoRoom {
+        /// How many there may be.
+        most: usize,
+    },
 }
 
 impl ReportAuthority {

@@ -19,6 +19,9 @@ use super::parts::{Judging, Parts, STALE};
 use super::pools::Pools;
 use super::{Expired, News, Reported};
 
+/// Most cloudlets that expire at once: some milliseconds.
+pub const MOST_EXPIRED: usize = 1_000;
+
 /// All cloudlets at a time. A clone costs next to nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
@@ -42,6 +45,8 @@ pub(super) struct State {
     wanting: BTreeSet<Endpoint>,
     /// Above which measurements a cloudlet counts as overloaded.
     thresholds: Thresholds,
+    /// How many there may be that the file does not name: each of them is there on a caller's word, and takes memory.
+    most_reported: Option<usize>,
     pools: Pools,
     /// How many of the file reported and are missed.
     missed: usize,
@@ -64,9 +69,10 @@ impl Roster {
 }
 
 impl State {
-    pub(super) fn new(thresholds: Thresholds) -> Self {
+    pub(super) fn new(thresholds: Thresholds, most_reported: Option<usize>) -> Self {
         Self {
             thresholds,
+            most_reported,
             ..Self::default()
         }
     }
@@ -108,6 +114,9 @@ impl State {
         let before = entry.as_ref().map(Member::now);
         let (uuid, here) = (uuid_of(&info), before.as_deref());
         authority::check(self, uuid, &info.endpoint, here, authority, now)?;
+        if here.is_none() {
+            self.check_room(uuid)?;
+        }
         let reported = match &before {
             Some(_) => Reported::Again,
             None => Reported::First,
@@ -148,10 +157,11 @@ impl State {
         }
     }
 
-    /// Drops what has been silent for too long, and takes the measurements from what outlives that.
+    /// Drops what has been silent for too long, and takes the measurements from what outlives that, of so many at most.
     pub(super) fn expire(&mut self, now: Timestamp) -> Expired {
         let mut expired = Expired::default();
-        while let Some((at, _)) = self.reporting.first()
+        while expired.len() < MOST_EXPIRED
+            && let Some((at, _)) = self.reporting.first()
             && at.duration_until(now) >= SILENCE
             && let Some((_, endpoint)) = self.reporting.pop_first()
         {
@@ -193,6 +203,18 @@ impl State {
             if parts.set_surroundings(surroundings) {
                 self.put_parts(parts);
             }
+        }
+    }
+
+    /// Tells whether there is room for an entry of this uuid. A cloudlet that moves takes the place that it had.
+    fn check_room(&self, uuid: Uuid) -> Result<(), ReportRefusal> {
+        let reported = self.roster.count(Origin::Report);
+        let Some(most) = self.most_reported.filter(|most| reported >= *most) else {
+            return Ok(());
+        };
+        match self.holder(uuid) {
+            Some(holder) if !holder.is_from_file() => Ok(()),
+            _ => Err(ReportRefusal::NoRoom { most }),
         }
     }
 

@@ -13,6 +13,7 @@ mod joining;
 mod laws;
 mod load;
 mod measuring;
+mod room;
 mod silence;
 mod surroundings;
 

@@ -1,12 +1,14 @@
 //! `/cloudlets`: reports of cloudlets, and the list of all that are known.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::StatusCode;
 use http::header::LINK;
 use jiff::Timestamp;
@@ -35,7 +37,9 @@ const REPORT_BYTES: usize = 64 * 1024;
 const LONGEST_PAGE: usize = 10_000;
 
 /// What may come of a report.
-const REPORT_OUTCOMES: [&str; 4] = ["taken", "unauthorized", "forbidden", "malformed"];
+const REPORT_OUTCOMES: [&str; 5] = ["taken", "unauthorized", "forbidden", "malformed", "no-room"];
+/// Seconds after which a cloudlet for which there was no room may report again: others go when they have been silent for 5 minutes.
+const RETRY_NO_ROOM: u64 = 60;
 
 /// What these routes work on.
 pub struct CloudletsState {
@@ -47,7 +51,13 @@ pub struct CloudletsState {
     pub proxies: TrustedProxies,
     /// What counts the reports.
     pub metrics: ReportMetrics,
+    /// When to tell that there is no room for further cloudlets.
+    pub no_room: SeldomTold,
 }
+
+/// What is told at most once a minute, however often it happens.
+#[derive(Debug)]
+pub struct SeldomTold(DefaultDirectRateLimiter);
 
 /// Counts reports by what came of them.
 #[derive(Debug, Clone)]
@@ -73,6 +83,7 @@ impl ReportMetrics {
             Ok(_) => "taken",
             Err(StatusCode::UNAUTHORIZED) => "unauthorized",
             Err(StatusCode::FORBIDDEN) => "forbidden",
+            Err(StatusCode::SERVICE_UNAVAILABLE) => "no-room",
             Err(_) => "malformed",
         };
         debug_assert!(
@@ -80,6 +91,18 @@ impl ReportMetrics {
             "{outcome} is counted from the start"
         );
         self.0.get_or_create(&ReportLabels { outcome }).inc();
+    }
+}
+
+impl SeldomTold {
+    fn is_due(&self) -> bool {
+        self.0.check().is_ok()
+    }
+}
+
+impl Default for SeldomTold {
+    fn default() -> Self {
+        Self(RateLimiter::direct(Quota::per_minute(NonZeroU32::MIN)))
     }
 }
 
@@ -211,6 +234,7 @@ fn sorted(roster: &Roster) -> Vec<Entry> {
         (status = 401, description = "Reporting needs a token"),
         (status = 403, description = "The token is wrong, or not for this cloudlet"),
         (status = 413, description = "The report is too long"),
+        (status = 503, description = "There is no room for another cloudlet (`--max-reported-cloudlets`), or too many requests are running"),
     ),
     security((), ("token" = [])),
 )]
@@ -224,10 +248,19 @@ pub(super) async fn report(
     let result = take(&state, reporter, request).await;
     state.metrics.count(&result);
     if let Err(problem) = &result {
-        let reason = problem.detail_text();
-        tracing::info!(%reporter, reason, "report refused");
+        tell(&state, reporter, problem);
     }
     result
+}
+
+/// Says in the log why a report is refused. Where there is no room, that may be so of very many.
+fn tell(state: &CloudletsState, reporter: IpAddr, problem: &Problem) {
+    let reason = problem.detail_text();
+    if problem.status() != StatusCode::SERVICE_UNAVAILABLE {
+        tracing::info!(%reporter, reason, "report refused");
+    } else if state.no_room.is_due() {
+        tracing::warn!(%reporter, reason, "report of a new cloudlet refused, as others may be within the next minute");
+    }
 }
 
 /// Who may not report learns that, and not what else is wrong with the report.
@@ -312,6 +345,9 @@ impl From<AccessError> for Problem {
 
 impl From<ReportRefusal> for Problem {
     fn from(refusal: ReportRefusal) -> Self {
-        Self::forbidden(refusal)
+        match refusal {
+            ReportRefusal::NoRoom { .. } => Self::unavailable(refusal, RETRY_NO_ROOM),
+            _ => Self::forbidden(refusal),
+        }
     }
 }

@@ -35,6 +35,7 @@ fn without_options_the_documented_defaults_hold() {
     );
     assert_eq!(settings.listen.port, 5000);
     assert_eq!(settings.cloudlet_limits.max_in_flight_per_cloudlet, 64);
+    assert_eq!(settings.cloudlet_limits.max_reported_cloudlets, 1_000_000);
 }
 
 #[rstest]
@@ -92,6 +93,7 @@ fn anonymous_reports_are_for_everyone_or_for_networks(
 #[case::shortlist("--shortlist=0")]
 #[case::anonymous("--allow-anonymous-reports=everyone")]
 #[case::nothing_in_flight("--max-in-flight-per-cloudlet=0")]
+#[case::none_reported("--max-reported-cloudlets=0")]
 fn what_is_malformed_is_refused(#[case] option: &str) {
     assert!(parse(&[option]).is_err());
 }

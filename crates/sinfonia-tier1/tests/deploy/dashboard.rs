@@ -163,19 +163,29 @@ async fn a_circuit_that_opens_is_seen() {
 
 #[tokio::test]
 async fn listeners_are_bounded_and_make_room_for_others() {
-    let tier1 = Running::with(Cloudlets::default()).await;
+    let tier1 = Running::with_options(Cloudlets::default(), &["--public-explain"]).await;
     let http = client();
     let mut listeners = Vec::new();
-    for _ in 0..64 {
-        listeners.push(Events::by(&http, &tier1).await);
+    for caller in 0..64 {
+        let address = format!("198.51.100.{}", caller / 8);
+        listeners.push(Events::for_caller(&http, &tier1, &[("x-forwarded-for", &address)]).await);
     }
 
-    let refused = tier1
-        .ask_url(Method::GET, &url(&tier1, "dashboard/events"), &[])
-        .await;
+    let mut refused = Vec::new();
+    for address in ["198.51.100.7", "198.51.100.8"] {
+        let caller = [("x-forwarded-for", address)];
+        let answer = tier1
+            .ask_url(Method::GET, &url(&tier1, "dashboard/events"), &caller)
+            .await;
+        refused.push(answer.problem(503).to_owned());
+    }
     drop(listeners);
 
-    assert_eq!(refused.problem(503), "too many look at the dashboard");
+    let expected = [
+        "8 from this address look at the dashboard already: close one of its pages",
+        "too many look at the dashboard",
+    ];
+    assert_eq!(refused, expected);
     let listens = async {
         while client()
             .get(url(&tier1, "dashboard/events"))
@@ -225,12 +235,15 @@ struct Events {
 
 impl Events {
     async fn of(tier1: &Running) -> Self {
-        Self::by(&client(), tier1).await
+        Self::for_caller(&client(), tier1, &[]).await
     }
 
-    async fn by(http: &reqwest::Client, tier1: &Running) -> Self {
-        let response = http.get(url(tier1, "dashboard/events")).send().await;
-        let response = response.unwrap();
+    async fn for_caller(http: &reqwest::Client, tier1: &Running, headers: &[(&str, &str)]) -> Self {
+        let request = http.get(url(tier1, "dashboard/events"));
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        let response = request.send().await.unwrap();
         assert_eq!(response.status().as_u16(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self {

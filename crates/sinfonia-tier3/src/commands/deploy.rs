@@ -6,9 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sinfonia_core::deployment::CloudletDeployment;
 use sinfonia_core::key::PublicKey;
-use sinfonia_service::traces;
+use sinfonia_service::traces::Undertaking;
 use tokio::time::Instant;
-use tracing::Instrument as _;
 
 use super::inside::{self, Report, Wanted, with_application};
 use super::{forward, print};
@@ -188,8 +187,9 @@ pub(crate) async fn obtain(
     progress: &Progress,
 ) -> Result<Vec<CloudletDeployment>, ObtainError> {
     let work = obtain_untraced(tier1, application, key, plan, progress);
-    let span = traces::undertaking("deploy", application.uuid());
-    work.instrument(span).await
+    Undertaking::new("deploy", application.uuid())
+        .of(work)
+        .await
 }
 
 async fn obtain_untraced(

@@ -16,7 +16,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<u8, CommandError> {
     } = args;
     let work = || {
         // It asks nobody who could continue a trace.
-        log::init(talk.debug, None)?;
+        log::init(*talk, None)?;
         enter(*application, command)
     };
     work().map_err(|error| with_application(error, Report::Notes))

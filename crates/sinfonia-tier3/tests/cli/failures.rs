@@ -455,35 +455,70 @@ async fn the_log_filter_is_malformed() {
 #[case::no_collector(
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "collector:4317",
-    "OTEL_EXPORTER_OTLP_ENDPOINT names no collector"
+    "OTEL_EXPORTER_OTLP_ENDPOINT names no collector: expected the base URL"
 )]
 #[case::no_sampler(
     "OTEL_TRACES_SAMPLER",
-    "sometimes",
-    "OTEL_TRACES_SAMPLER is `sometimes`"
+    "xray",
+    "OTEL_TRACES_SAMPLER is `xray`, expected always_on"
+)]
+#[case::no_compression(
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "zstd",
+    "OTEL_EXPORTER_OTLP_COMPRESSION is `zstd`, expected gzip or none"
+)]
+#[case::a_token_in_the_clear(
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "authorization=secret",
+    "OTEL_EXPORTER_OTLP_HEADERS would travel over plain http to http://collector.example:4318/v1/traces"
 )]
 #[tokio::test]
-async fn a_variable_of_opentelemetry_is_malformed(
+async fn a_variable_of_opentelemetry_that_cannot_be_used_costs_the_traces_and_not_the_command(
     #[case] variable: &str,
     #[case] value: &str,
     #[case] expected: &str,
 ) {
     let device = Device::new().await;
+    device.deploys(answer(&json!([ready()]))).await;
 
     let output = device
         .command("deploy helloworld")
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+        .env(
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://collector.example:4318",
+        )
         .env(variable, value)
+        .output()
+        .unwrap();
+
+    let told = device.told(&output);
+    assert!(told.starts_with("exit 0"), "{told}");
+    let expected = format!("note: no traces are exported: {expected}");
+    assert!(told.contains(&expected), "{told}");
+}
+
+#[rstest]
+#[case::no_collector("collector:4317", "expected the base URL of a collector")]
+#[case::a_token_in_the_clear(
+    "http://collector.example:4318",
+    "hint: correct that, or set OTEL_SDK_DISABLED=true"
+)]
+#[tokio::test]
+async fn a_collector_that_an_option_names_cannot_be_used(
+    #[case] collector: &str,
+    #[case] expected: &str,
+) {
+    let device = Device::new().await;
+
+    let output = device
+        .command(&format!("deploy helloworld --otlp-endpoint {collector}"))
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret")
         .output()
         .unwrap();
 
     let told = device.told(&output);
     assert!(told.starts_with("exit 1"), "{told}");
     assert!(told.contains(expected), "{told}");
-    assert!(
-        told.contains("hint: correct that, or set OTEL_SDK_DISABLED=true"),
-        "{told}"
-    );
 }
 
 fn changed(field: &str, value: &str) -> serde_json::Value {

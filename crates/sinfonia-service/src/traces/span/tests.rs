@@ -1,5 +1,7 @@
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt as _;
 use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
 use opentelemetry::{Key, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -21,9 +23,10 @@ struct Ended(Arc<Mutex<Vec<SpanData>>>);
 #[test]
 fn an_answer_continues_the_trace_of_the_caller() {
     let (told, ended) = traced(|| {
-        let span = answering("POST", "/deploy/{uuid}", "id", caller());
-        note_answer(&span, StatusCode::OK);
-        parent_of(&span)
+        let answer = Answer::new("POST", "/deploy/{uuid}", "id", caller());
+        let told = answer.parent();
+        answer.given(StatusCode::OK);
+        told
     });
 
     let [span] = ended.as_slice() else {
@@ -62,10 +65,7 @@ fn a_question_is_asked_on_behalf_of_a_request_wherever_it_is_asked() {
 
 #[test]
 fn questions_of_an_undertaking_are_its_children() {
-    let ((), ended) = traced(|| {
-        let _entered = undertaking("deploy", "recipe").entered();
-        Question::new(&Method::GET, "something", "somebody", None).answered(StatusCode::OK);
-    });
+    let (_, ended) = traced(|| undertake(Ok(())));
 
     let [question, undertaking] = ended.as_slice() else {
         panic!("{ended:?}")
@@ -76,6 +76,25 @@ fn questions_of_an_undertaking_are_its_children() {
         question.span_context.trace_id(),
         undertaking.span_context.trace_id()
     );
+}
+
+#[rstest]
+#[case::done(Some(Ok(())), Status::Unset)]
+#[case::not_done(Some(Err(())), Status::error(""))]
+#[case::given_up(None, Status::error(""))]
+fn an_undertaking_that_comes_to_nothing_has_failed(
+    #[case] result: Option<Result<(), ()>>,
+    #[case] expected: Status,
+) {
+    let (_, ended) = traced(|| match result {
+        Some(result) => undertake(result),
+        None => {
+            let work = Undertaking::new("deploy", "recipe").of(pending::<Result<(), ()>>());
+            work.now_or_never().unwrap_or(Ok(()))
+        }
+    });
+
+    assert_eq!(ended.last().unwrap().status, expected);
 }
 
 #[rstest]
@@ -97,11 +116,18 @@ fn a_question_that_is_not_granted_has_failed(
 }
 
 #[rstest]
-#[case::refused(StatusCode::NOT_FOUND, Status::Unset)]
-#[case::failed(StatusCode::BAD_GATEWAY, Status::error(""))]
-fn a_refusal_is_no_failure_of_who_answers(#[case] answer: StatusCode, #[case] expected: Status) {
+#[case::refused(Some(StatusCode::NOT_FOUND), Status::Unset)]
+#[case::failed(Some(StatusCode::BAD_GATEWAY), Status::error(""))]
+#[case::the_caller_went_away(None, Status::error(""))]
+fn a_refusal_is_no_failure_of_who_answers(
+    #[case] status: Option<StatusCode>,
+    #[case] expected: Status,
+) {
     let ((), ended) = traced(|| {
-        note_answer(&answering("GET", "/", "id", None), answer);
+        let answer = Answer::new("GET", "/", "id", None);
+        if let Some(status) = status {
+            answer.given(status);
+        }
     });
 
     assert_eq!(ended[0].status, expected);
@@ -112,16 +138,27 @@ fn where_traces_are_off_there_are_no_spans() {
     let logs = fmt::layer().with_filter(EnvFilter::new("debug"));
     let subscriber = registry().with(None::<crate::traces::SpanLayer>).with(logs);
 
-    let (span, question) = with_default(subscriber, || {
-        let span = answering("GET", "/", "id", caller());
+    let (answer, question) = with_default(subscriber, || {
         (
-            span,
+            Answer::new("GET", "/", "id", caller()),
             Question::new(&Method::GET, "something", "somebody", caller()),
         )
     });
 
-    assert!(span.is_disabled());
-    assert_eq!((parent_of(&span), question.parent()), (None, None));
+    assert!(answer.0.span.is_disabled());
+    assert_eq!((answer.parent(), question.parent()), (None, None));
+}
+
+/// Undertakes something that takes a question.
+fn undertake(result: Result<(), ()>) -> Result<(), ()> {
+    let work = async {
+        Question::new(&Method::GET, "something", "somebody", None).answered(StatusCode::OK);
+        result
+    };
+    Undertaking::new("deploy", "recipe")
+        .of(work)
+        .now_or_never()
+        .unwrap()
 }
 
 /// Does something while spans are exported; gives what came of it, and the spans.

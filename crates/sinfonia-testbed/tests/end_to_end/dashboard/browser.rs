@@ -50,6 +50,17 @@ impl Browser {
         browser
     }
 
+    /// Opens a page that finds itself changed by a script before its own ones run.
+    pub(super) async fn open_with(url: &str, script: &str) -> Self {
+        let browser = Self::start(DESKTOP).await;
+        let source = json!({"source": script});
+        browser
+            .developer("Page.addScriptToEvaluateOnNewDocument", source)
+            .await;
+        browser.command("url", json!({"url": url})).await;
+        browser
+    }
+
     /// Runs a function's body in the page, and gives what it returns.
     pub(super) async fn run(&self, script: &str) -> Value {
         self.command("execute/sync", json!({"script": script, "args": []}))

@@ -122,7 +122,7 @@ fn a_new_file_changes_nothing_of_the_load_that_was_reported() {
 #[test]
 fn other_thresholds_are_the_operators_to_set() {
     let thresholds = Thresholds::new(vec!["cpu_ratio=0.5".parse().unwrap()]).unwrap();
-    let registry = Registry::with_thresholds(thresholds);
+    let registry = Registry::with(thresholds, None);
 
     registry
         .report(busy(ONE, 0.6), &Bearer.authority(), at(0))

@@ -28,6 +28,20 @@ fn a_cloudlet_that_reported_and_is_silent_for_five_minutes_is_dropped(
 }
 
 #[test]
+fn of_very_many_a_thousand_go_at_once() {
+    let registry = Registry::new();
+    for number in 0..2500 {
+        let url = format!("http://cloudlet-{number}.example/api/v1/deploy");
+        let report = report(Uuid::from_u128(number), &url);
+        registry.report(report, &Bearer.authority(), at(0)).unwrap();
+    }
+
+    let rounds = [(); 4].map(|()| (registry.expire(at(300)).len(), registry.snapshot().len()));
+
+    assert_eq!(rounds, [(1000, 1500), (1000, 500), (500, 0), (0, 0)]);
+}
+
+#[test]
 fn a_cloudlet_of_the_file_is_never_dropped() {
     let registry = with_file([full_file(ONE)]);
     let before = registry.snapshot();
