@@ -44,7 +44,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !options.no_build {
-        println!("Building the three tiers…");
+        println!("Building the three tiers, which takes some minutes the first time…");
         cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"])?;
     }
     let binaries = Binaries::in_folder(&programs("debug"))?;
@@ -67,10 +67,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     };
     show(&client)?;
     if options.keep {
+        // By then the backend may be gone: deleted by hand, or by the end of its lease. The rest ends with its cloudlet.
         client.wait_for_enter()?;
+    } else {
+        println!("It gives the backend back:");
+        client.run(&["delete", "helloworld"])?;
     }
-    println!("It gives the backend back:");
-    client.run(&["delete", "helloworld"])?;
     for service in [tier1, near, far] {
         service.stop()?;
     }
@@ -84,7 +86,7 @@ fn show(client: &Client<'_>) -> anyhow::Result<()> {
     println!("\nA client in Pittsburgh asks which cloudlets would serve it, best first:");
     client.run(&["candidates", "helloworld", "--location", CLIENT])?;
     show_page(client)?;
-    println!("It asks for a backend to keep, and gets the configuration of a tunnel into it:");
+    println!("It asks for a backend to keep, and is told how to reach it:");
     client.run(&["deploy", "helloworld", "--location", CLIENT])?;
     println!("The deployment, as the cloudlet sees it:");
     client.run(&["status", "helloworld"])
@@ -191,13 +193,15 @@ impl Client<'_> {
     }
 
     fn wait_for_enter(&self) -> anyhow::Result<()> {
+        let programs = self.binaries.tier3.parent().unwrap_or(Path::new("."));
         println!("Everything keeps running. In another terminal:\n");
+        println!("  export PATH='{}':\"$PATH\"", programs.display());
         println!(
-            "  export SINFONIA_TIER1_URL={} XDG_CACHE_HOME={}",
+            "  export SINFONIA_TIER1_URL={} XDG_CACHE_HOME='{}'",
             self.tier1,
             self.cache.display()
         );
-        println!("  {} --help\n", self.binaries.tier3.display());
+        println!("  sinfonia-tier3 --help\n");
         println!("In a browser: {}/\n", self.tier1);
         println!("Press Enter to stop.");
         std::io::stdin()

@@ -76,6 +76,11 @@ pub fn document<T: DeserializeOwned>(text: &str) -> Result<T, Diagnostic> {
     Ok(first)
 }
 
+/// What keeps a text from being YAML at all, whatever it is meant to say; `None` where it is YAML.
+pub fn syntax_error(text: &str) -> Option<Diagnostic> {
+    documents::<IgnoredAny>(text).err()
+}
+
 /// Writes a value as one document.
 ///
 /// # Errors
@@ -192,7 +197,23 @@ fn diagnostic(text: &str, document: usize, error: &serde_yaml::Error) -> Diagnos
         ),
         None => told,
     };
-    Diagnostic::new(text, position(document, error), message)
+    let diagnostic = Diagnostic::new(text, position(document, error), message);
+    if is_indented_by_a_tab(text, error) {
+        return diagnostic.with_hint("indent with blanks: YAML takes no tabs there");
+    }
+    diagnostic
+}
+
+/// Whether the parser stopped at a tab that begins a line.
+fn is_indented_by_a_tab(text: &str, error: &serde_yaml::Error) -> bool {
+    let Some(place) = error.location() else {
+        return false;
+    };
+    let line = text.lines().nth(place.line().saturating_sub(1));
+    let before = line.map(|line| line.chars().take(place.column()));
+    before.is_some_and(|mut before| {
+        before.clone().last() == Some('\t') && before.all(char::is_whitespace)
+    })
 }
 
 fn position(document: usize, error: &serde_yaml::Error) -> Position {
@@ -287,6 +308,8 @@ impl Visitor<'_> for Nothing {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -326,5 +349,22 @@ mod tests {
         let error = documents::<serde_json::Value>("a: 1\n---\nb: [1, 2\n").unwrap_err();
 
         assert_eq!((error.position.document, error.position.line), (2, Some(4)));
+    }
+
+    #[rstest]
+    #[case::not_closed("a: [1\n", Some(None))]
+    #[case::indented_by_chance("name: one\n  endpoint: x\n", Some(None))]
+    #[case::indented_by_a_tab(
+        "a:\n\tb: 1\n",
+        Some(Some("indent with blanks: YAML takes no tabs there"))
+    )]
+    #[case::a_tab_elsewhere("a:\tb: c\n", Some(None))]
+    #[case::good_whatever_it_says("- name: [one, two]\n---\n{}\n", None)]
+    #[case::empty("", None)]
+    fn what_is_no_yaml_is_told(#[case] text: &str, #[case] hint: Option<Option<&str>>) {
+        let error = syntax_error(text);
+
+        let told = error.as_ref().map(|error| error.hint.as_deref());
+        assert_eq!(told, hint);
     }
 }

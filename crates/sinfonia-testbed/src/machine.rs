@@ -156,6 +156,11 @@ impl Machine {
         self.link.machine
     }
 
+    /// The address of this machine on that network.
+    pub const fn host(&self) -> Ipv4Addr {
+        self.link.host
+    }
+
     /// The id of its first process, by which its namespaces are entered.
     pub const fn init(&self) -> u32 {
         self.init

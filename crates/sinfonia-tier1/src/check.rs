@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sinfonia_core::check::{FileKind, Findings};
 use sinfonia_core::diagnostic::{Diagnostic, Severity};
+use sinfonia_core::yaml;
 use uuid::Uuid;
 
 use crate::settings::CheckArgs;
@@ -20,7 +21,7 @@ pub struct Report(Vec<Checked>);
 struct Checked {
     path: PathBuf,
     kind: Option<FileKind>,
-    /// Whether it could be read, but nothing says what it is.
+    /// Whether it is YAML, but nothing says what it is.
     unknown: bool,
     findings: Findings,
 }
@@ -208,6 +209,9 @@ fn check_file(path: &Path, kind: Option<FileKind>) -> Checked {
         .or_else(|| FileKind::of(&text))
         .or_else(|| by_name(path))
     else {
+        if let Some(error) = yaml::syntax_error(&text) {
+            return Checked::refused(path, error);
+        }
         let error = Diagnostic::of_file("the file has no field of cloudlets, recipes or policies");
         let error =
             error.with_hint("say what it is meant to be with --kind cloudlets, recipe or policy");

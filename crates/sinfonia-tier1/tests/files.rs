@@ -204,6 +204,26 @@ fn what_cannot_be_read_is_told() {
 }
 
 #[test]
+fn what_is_no_yaml_is_refused_with_its_place_whatever_it_is_meant_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let indented = "name: one\n  endpoint: http://one.example/api/v1/deploy\n";
+    fs::write(folder.path().join("indented.yaml"), indented).unwrap();
+
+    let output = run(folder.path(), &["check", "."]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert_snapshot!(text(&output), @r"
+    error: document 1: mapping values are not allowed in this context
+     --> ./indented.yaml:2:11
+      |
+    2 |   endpoint: http://one.example/api/v1/deploy
+      |           ^
+
+    ./indented.yaml: unknown: 1 error
+    ");
+}
+
+#[test]
 fn the_help_of_check_has_examples() {
     let mut command = Settings::command().term_width(100);
     let check = command.find_subcommand_mut("check").unwrap();

@@ -59,7 +59,8 @@ pub struct CloudletDeploymentSpec {
     #[schemars(length(max = 128))]
     pub renewed_by: String,
     /// How many requests were written.
-    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
+    // Kubernetes knows no `uint64`, and warns about it.
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64), extend("format" = "int64"))]
     pub renewals: u64,
 }
 
@@ -74,6 +75,7 @@ pub struct CloudletDeploymentStatus {
     #[schemars(extend("format" = "date-time"))]
     pub since: String,
     /// `spec.renewals` as it was then.
+    #[schemars(extend("format" = "int64"))]
     pub renewals_seen: u64,
     /// Name of Namespace, Peer and Helm release.
     #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?$"))]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anstream::eprintln;
 use anyhow::{Context, bail};
-use sinfonia_testbed::{Binaries, ControlPlane, Node, Programs, cache_folder};
+use sinfonia_testbed::{Binaries, ControlPlane, Machine, Node, Programs, cache_folder};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cargo::workspace;
@@ -46,11 +46,21 @@ fn serve_node(folder: &Path) -> anyhow::Result<()> {
     let node = Node::start(folder, |what| eprintln!("{WAITING_FOR}{what}"))?;
     eprintln!("{WAITING_FOR}Sinfonia's image");
     node.import_sinfonia(&Binaries::of_this_build()?)?;
-    fs::write(ready_file(), node.machine().name())?;
+    fs::write(ready_file(), exports(node.machine()))?;
     wait_for_end()
 }
 
-/// The file that is there once everything runs. It holds the name of the node's machine, if there is one.
+/// What a shell is told about the node's machine.
+fn exports(machine: &Machine) -> String {
+    let (name, node, host) = (machine.name(), machine.address(), machine.host());
+    format!(
+        "# The node's network: ip netns exec {name} …\n\
+         # The node's address, and that of this machine as the node sees it:\n\
+         export TESTBED_NODE={node} TESTBED_HOST={host}\n"
+    )
+}
+
+/// The file that is there once everything runs. It holds what a shell is told about the node's machine, if there is one.
 pub(super) fn ready_file() -> PathBuf {
     folder().join("ready")
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anstream::{eprintln, println};
+use anstream::{eprintln, print, println};
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -26,6 +26,8 @@ pub(super) fn up(with_node: bool) -> anyhow::Result<()> {
     if with_node && let Some(obstacle) = Node::obstacle() {
         bail!("{obstacle}");
     }
+    // The build below replaces the file of this program, which then has no name any more.
+    let this_program = std::env::current_exe().context("cannot tell which program this is")?;
     build_missing(with_node)?;
     let programs = Programs::find_or_hint()?;
     if running().is_none() {
@@ -35,7 +37,7 @@ pub(super) fn up(with_node: bool) -> anyhow::Result<()> {
         }
         remove_folder()?;
         let begun = Instant::now();
-        wait_until_up(&mut start(with_node)?)?;
+        wait_until_up(&mut start(&this_program, with_node)?)?;
         eprintln!(
             "The control plane runs, after {:.1} s.",
             begun.elapsed().as_secs_f64()
@@ -50,9 +52,7 @@ pub(super) fn up(with_node: bool) -> anyhow::Result<()> {
     }
     eprintln!("`cargo xtask testbed down` stops it. Commands to use it:");
     print_exports(&cluster, &programs);
-    if !machine.is_empty() {
-        println!("# the node's network: ip netns exec {machine} …");
-    }
+    print!("{machine}");
     Ok(())
 }
 
@@ -86,12 +86,12 @@ fn running() -> Option<Pid> {
     Some(Pid::from_raw(text.parse().ok()?))
 }
 
-fn start(with_node: bool) -> anyhow::Result<Child> {
+fn start(this_program: &Path, with_node: bool) -> anyhow::Result<Child> {
     let cache = cache_folder();
     fs::create_dir_all(&cache)
         .and_then(|()| File::create(log_file()))
         .and_then(|log| {
-            Command::new(std::env::current_exe()?)
+            Command::new(this_program)
                 .args(["testbed", "serve"])
                 .args(with_node.then_some("--node"))
                 .current_dir(&cache)

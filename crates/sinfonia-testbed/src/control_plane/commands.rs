@@ -91,6 +91,8 @@ pub(super) fn api_server(
             .args(["--endpoint-reconciler-type", "none"]),
         Site::Machine(_) => command
             .arg(format!("--advertise-address={}", address.ip()))
+            // `kubectl logs` and `exec` ask kubelet, and no name server knows the node.
+            .arg("--kubelet-preferred-address-types=InternalIP")
             .arg("--audit-policy-file")
             .arg(folder.join(AUDIT_POLICY_FILE))
             .arg("--audit-log-path")

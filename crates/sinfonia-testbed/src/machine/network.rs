@@ -12,7 +12,7 @@ const NETWORKS: u8 = 64;
 #[derive(Debug)]
 pub(super) struct Link {
     device: String,
-    host: Ipv4Addr,
+    pub(super) host: Ipv4Addr,
     pub(super) machine: Ipv4Addr,
 }
 

@@ -1,6 +1,6 @@
 //! What Sinfonia is for.
 
-use super::edge::Edge;
+use super::edge::{Edge, NAMESPACE};
 
 const DEPLOY: [&str; 6] = [
     "deploy",
@@ -39,6 +39,20 @@ async fn the_chart_tests_itself() {
 
         assert!(told.contains("Succeeded"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn what_a_pod_logs_can_be_read_by_way_of_the_api_server() {
+    let edge = Edge::hold().await;
+    let pods = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    let running = format!("{pods}?fieldSelector=status.phase%3DRunning");
+    let running = edge.cluster().get_json(&running).unwrap();
+    let pod = running["items"][0]["metadata"]["name"].as_str().unwrap();
+
+    let line = format!("{pods}/{pod}/log?tailLines=1");
+    let line = edge.cluster().get_json(&line).unwrap();
+
+    assert!(line["message"].is_string(), "{line}");
 }
 
 #[tokio::test]
