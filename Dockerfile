@@ -1,5 +1,5 @@
 # The image of all tiers: sinfonia-tier1, sinfonia-tier2, sinfonia-tier3, helm and nft.
-#   docker build --tag sinfonia .
+#   docker build --tag sinfonia .        (or: buildah bud --layers --tag sinfonia .)
 #   docker buildx build --platform linux/amd64,linux/arm64 --build-arg VERSION=0.1.0 --tag REGISTRY/sinfonia:0.1.0 --push .
 # Programs are compiled where the build runs, for another architecture by a cross compiler: nothing slow is emulated.
 ARG RUST_VERSION=1.95
@@ -66,7 +66,9 @@ FROM docker.io/library/debian:${DEBIAN}-slim
 # nft is what the guard needs, certificates what every call to https needs.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates nftables \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/* \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/cache/ldconfig/* /var/log/* \
+    && echo sinfonia:x:65532: >>/etc/group \
+    && echo sinfonia:x:65532:65532:sinfonia:/var/cache/sinfonia:/usr/sbin/nologin >>/etc/passwd \
     && install --directory --owner 65532 --group 65532 /var/cache/sinfonia
 COPY --from=helm --chmod=0755 /helm /usr/local/bin/
 COPY --from=build --chmod=0755 /programs/ /usr/local/bin/

@@ -33,6 +33,8 @@ is the path of the archive. The command fails when a program or the image is too
 
 /// The version of the workspace, which is the image's tag.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What the image does, as the workspace's `description` says it.
+const DESCRIPTION: &str = "Finds a nearby edge cluster for a device, deploys its backend there and connects the two with WireGuard";
 /// Holds the commit where there is no git, for the programs too.
 const COMMIT_VARIABLE: &str = "SINFONIA_COMMIT";
 
@@ -83,16 +85,14 @@ fn default_output() -> PathBuf {
     target().join(format!("sinfonia-{VERSION}-{architecture}.tar"))
 }
 
-/// The image with what tools show of it.
+/// The image with what tools show of it, as `Dockerfile` has it. Without a time: equal programs make equal images.
 fn labelled(image: Image) -> Image {
     let labels = [
         ("title", "Sinfonia"),
-        (
-            "description",
-            "The programs of Sinfonia's three tiers, with helm",
-        ),
+        ("description", DESCRIPTION),
         ("version", VERSION),
         ("source", env!("CARGO_PKG_REPOSITORY")),
+        ("url", env!("CARGO_PKG_REPOSITORY")),
         ("licenses", env!("CARGO_PKG_LICENSE")),
     ];
     let revision = revision();
