@@ -19,6 +19,7 @@ Examples:
 const TIER1_EXAMPLES: &str = "\
 Examples:
   cargo xtask bench tier1
+  cargo xtask bench tier1 --only reports                one part of it
   cargo xtask bench tier1 --connections 64 --rounds 1   a quick look under more load";
 const TIER2_EXAMPLES: &str = "\
 Examples:

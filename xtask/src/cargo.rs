@@ -9,6 +9,9 @@ use anyhow::{Context, ensure};
 /// The packages of the programs that are given to others.
 const TIERS: [&str; 3] = ["sinfonia-tier1", "sinfonia-tier2", "sinfonia-tier3"];
 
+/// The profile of what is given to others.
+pub(crate) const DISTRIBUTION: &str = "dist";
+
 /// The workspace's folder.
 pub(crate) fn workspace() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -20,40 +23,35 @@ pub(crate) fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     cargo_with(arguments, &[])
 }
 
-/// Builds the programs of all tiers as they are given to others: as small as they get, which takes long.
+/// Builds the programs of all tiers as they are given to others: as small and quick as they get, which takes long.
 pub(crate) fn build_for_distribution() -> anyhow::Result<()> {
-    anstream::eprintln!("building for distribution…");
-    let build = [
-        "build",
-        "--quiet",
-        "--locked",
-        "--profile",
-        "dist",
-        "--bins",
-    ];
-    let packages = TIERS.map(|name| ["--package", name]);
-    cargo(&[&build[..], packages.as_flattened()].concat())
+    build_as_distributed(&TIERS)
 }
 
-/// Builds this program and those of all tiers for measurements.
-pub(crate) fn build_for_release() -> anyhow::Result<()> {
-    anstream::eprintln!("building in release mode…");
+/// Builds this program and those of all tiers for measurements: what is measured is what is given to others.
+pub(crate) fn build_for_measurements() -> anyhow::Result<()> {
     // Always the same ones: what they have in common depends on who asks for it.
-    let build = ["build", "--quiet", "--locked", "--release", "--bins"];
-    let packages = ["xtask"].into_iter().chain(TIERS);
-    let packages = packages.flat_map(|name| ["--package", name]);
-    cargo(&build.into_iter().chain(packages).collect::<Vec<_>>())
+    build_as_distributed(&[&["xtask"][..], &TIERS].concat())
 }
 
-/// Runs this program once more with the same arguments, as it is released: what was built without optimisation measures itself.
-pub(crate) fn again_as_released() -> anyhow::Result<()> {
-    let program = programs("release").join("xtask");
+/// Runs this program once more with the same arguments, as [`build_for_measurements`] builds it: what was built without optimisation
+/// measures itself.
+pub(crate) fn again_for_measurements() -> anyhow::Result<()> {
+    let program = programs(DISTRIBUTION).join("xtask");
     let status = Command::new(&program)
         .args(std::env::args_os().skip(1))
         .status();
     let status = status.with_context(|| format!("cannot run {}", program.display()))?;
     ensure!(status.success(), "{} failed", program.display());
     Ok(())
+}
+
+fn build_as_distributed(packages: &[&str]) -> anyhow::Result<()> {
+    anstream::eprintln!("building for distribution, which takes some minutes…");
+    let build = ["build", "--quiet", "--locked", "--bins", "--profile"];
+    let packages = packages.iter().flat_map(|name| ["--package", name]);
+    let arguments = build.into_iter().chain([DISTRIBUTION]).chain(packages);
+    cargo(&arguments.collect::<Vec<_>>())
 }
 
 /// Runs cargo as [`cargo`] does, with these variables in its environment.
@@ -86,7 +84,7 @@ pub(crate) fn target() -> PathBuf {
     )
 }
 
-/// The folder that holds the programs of a profile, `debug`, `release` or `dist`.
+/// The folder that holds the programs of a profile, `debug` or [`DISTRIBUTION`].
 pub(crate) fn programs(profile: &str) -> PathBuf {
     target().join(profile)
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use sinfonia_testbed::{Binaries, Compression, Image, NodePrograms, ProgramSet, Programs};
 
-use crate::cargo::{build_for_distribution, programs, target, workspace};
+use crate::cargo::{DISTRIBUTION, build_for_distribution, programs, target, workspace};
 use crate::testbed::build_sets;
 use crate::version::history::Git;
 
@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         build_for_distribution()?;
     }
     build_sets([ProgramSet::Helm4])?;
-    let binaries = Binaries::in_folder(&programs("dist"))?;
+    let binaries = Binaries::in_folder(&programs(DISTRIBUTION))?;
     let (helm, nft) = (Programs::helm_or_hint()?, NodePrograms::nft_or_hint()?);
     let output = options.output.clone().unwrap_or_else(default_output);
     let image = labelled(Image::of_sinfonia(VERSION, &binaries, &helm, &nft)?);

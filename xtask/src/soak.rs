@@ -19,7 +19,7 @@ use sinfonia_testbed::{Binaries, Habits, Installation, Node, RunFolder};
 use self::report::Report;
 use self::usage::Watched;
 use self::visit::Visit;
-use crate::cargo::{build_for_release, programs};
+use crate::cargo::{DISTRIBUTION, build_for_measurements, programs};
 use crate::testbed::{build_missing, minutes};
 
 /// Time between two looks at the processes.
@@ -82,7 +82,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bail!("{obstacle}\nhint: run it as root, on Linux");
     }
     build_missing(true)?;
-    build_for_release()?;
+    build_for_measurements()?;
     let folder = RunFolder::new()?;
     let outcome = soak(options, folder.path());
     if outcome.is_err() {
@@ -130,7 +130,7 @@ fn soak(options: &Options, folder: &Path) -> anyhow::Result<()> {
 }
 
 fn start(folder: &Path) -> anyhow::Result<Installation> {
-    let binaries = Binaries::in_folder(&programs("release"))?;
+    let binaries = Binaries::in_folder(&programs(DISTRIBUTION))?;
     let options = TIER2_OPTIONS.map(str::to_owned);
     let installation = Installation::start(folder, binaries, &[], &options, |what| {
         eprintln!("waiting for {what}…");

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -246,14 +247,11 @@ impl CloudletDeployment {
     /// # Errors
     /// It is not JSON, not a list of at least one deployment, or a deployment lacks a field or holds a malformed one.
     pub fn parse_answer(body: &[u8]) -> Result<Vec<Self>, DeploymentError> {
-        let value = serde_json::from_slice(body).map_err(DeploymentError::Answer)?;
-        let deployments: Vec<Self> =
-            serde_json::from_value(drop_nulls(value)).map_err(DeploymentError::Answer)?;
+        let deployments: Vec<Self> = parse(body)?;
         if deployments.is_empty() {
-            Err(DeploymentError::Empty)
-        } else {
-            Ok(deployments)
+            return Err(DeploymentError::Empty);
         }
+        Ok(deployments.into_iter().map(Self::without_nulls).collect())
     }
 
     /// Parses a single deployment, the answer to `GET`; nulls in it count as absent.
@@ -261,21 +259,29 @@ impl CloudletDeployment {
     /// # Errors
     /// It is not JSON, or lacks a field, or holds a malformed one.
     pub fn parse(body: &[u8]) -> Result<Self, DeploymentError> {
-        let value = serde_json::from_slice(body).map_err(DeploymentError::Answer)?;
-        serde_json::from_value(drop_nulls(value)).map_err(DeploymentError::Answer)
+        parse(body).map(Self::without_nulls)
     }
+
+    /// Drops the nulls of fields that we do not know.
+    fn without_nulls(mut self) -> Self {
+        self.other = without_nulls(self.other);
+        self
+    }
+}
+
+/// Reads a text in one go, as most can be, or else after all nulls were taken out.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, DeploymentError> {
+    if let Ok(answer) = serde_json::from_slice(body) {
+        return Ok(answer);
+    }
+    let value = serde_json::from_slice(body).map_err(DeploymentError::Answer)?;
+    serde_json::from_value(drop_nulls(value)).map_err(DeploymentError::Answer)
 }
 
 /// Removes every null from objects and lists, at any depth.
 pub fn drop_nulls(value: Value) -> Value {
     match value {
-        Value::Object(fields) => {
-            let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(
-                kept.map(|(name, value)| (name, drop_nulls(value)))
-                    .collect(),
-            )
-        }
+        Value::Object(fields) => Value::Object(without_nulls(fields)),
         Value::Array(items) => Value::Array(
             items
                 .into_iter()
@@ -285,6 +291,12 @@ pub fn drop_nulls(value: Value) -> Value {
         ),
         other => other,
     }
+}
+
+fn without_nulls(fields: Map<String, Value>) -> Map<String, Value> {
+    let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
+    kept.map(|(name, value)| (name, drop_nulls(value)))
+        .collect()
 }
 
 fn pick<T: Copy>(choices: &[T], entropy: u64) -> T {
@@ -314,13 +326,26 @@ mod tests {
         let mut answer = documented();
         answer["Created"] = Value::Null;
         answer["Extra"] = json!({"kept": 1, "dropped": null});
+        answer["TunnelConfig"]["allowedIPs"] = json!([null, "0.0.0.0/0"]);
 
         let deployments =
             CloudletDeployment::parse_answer(json!([answer]).to_string().as_bytes()).unwrap();
 
         let printed = serde_json::to_value(&deployments[0]).unwrap();
         assert_eq!(printed["Extra"], json!({"kept": 1}));
+        assert_eq!(printed["TunnelConfig"], documented()["TunnelConfig"]);
         assert!(printed.get("Created").is_none());
+    }
+
+    #[test]
+    fn nulls_are_dropped_where_they_do_no_harm_as_well() {
+        let mut answer = documented();
+        answer["Extra"] = json!([1, null]);
+        answer["Nothing"] = Value::Null;
+
+        let deployment = CloudletDeployment::parse(answer.to_string().as_bytes()).unwrap();
+
+        assert_eq!(Value::Object(deployment.other), json!({"Extra": [1]}));
     }
 
     #[rstest]

@@ -74,12 +74,8 @@ impl Endpoint {
     }
 
     /// The normal form as a URL.
-    #[expect(
-        clippy::expect_used,
-        reason = "the text is what a parsed URL was written as, and that can be parsed (URL Standard, section 4.5)"
-    )]
     pub fn url(&self) -> Url {
-        Url::parse(&self.0).expect("a written URL can be read")
+        self.with("")
     }
 
     /// The host: a name or an address.
@@ -103,9 +99,16 @@ impl Endpoint {
 
     /// Where the deployment of this recipe for this key is created, read and deleted: `<endpoint>/<uuid>/<URL-safe key>`.
     pub fn deployment_url(&self, recipe: Uuid, key: &PublicKey) -> Url {
-        let mut url = self.url();
-        url.set_path(&format!("{}/{recipe}/{}", url.path(), key.url_safe()));
-        url
+        self.with(&format!("/{recipe}/{}", key.url_safe()))
+    }
+
+    /// The URL with more of a path, which has no character that is escaped in one.
+    #[expect(
+        clippy::expect_used,
+        reason = "the text is what a parsed URL was written as, and that can be parsed (URL Standard, section 4.5)"
+    )]
+    fn with(&self, more: &str) -> Url {
+        Url::parse(&format!("{self}{more}")).expect("a written URL can be read")
     }
 }
 
@@ -128,8 +131,13 @@ impl FromStr for Endpoint {
         }
         let path = path_of_version_one(url.path())
             .ok_or_else(|| EndpointError::Path(shorten(url.path())))?;
-        url.set_path(&path);
-        url.set_query(None);
+        // Most are in their normal form already.
+        if url.path() != path {
+            url.set_path(&path);
+        }
+        if url.query().is_some() {
+            url.set_query(None);
+        }
         Ok(Self(url.as_str().into()))
     }
 }

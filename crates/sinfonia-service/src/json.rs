@@ -121,16 +121,30 @@ impl<I: Iterator<Item: Serialize>> Pieces<I> {
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| unread(&rejection))?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            Problem::bad_request(format_args!(
-                "the body is not the JSON expected here: {error}"
-            ))
-        })
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        parse(&body_of(request).await?).map(Self)
     }
+}
+
+/// Reads the body of a request, as [`Json`] does.
+///
+/// # Errors
+/// 413: it is too long. 400: it breaks off.
+pub async fn body_of(request: Request) -> Result<Bytes, Problem> {
+    let body = Bytes::from_request(request, &()).await;
+    body.map_err(|rejection| unread(&rejection))
+}
+
+/// Reads JSON, as [`Json`] does.
+///
+/// # Errors
+/// 400: it is malformed, or something else than is expected.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        Problem::bad_request(format_args!(
+            "the body is not the JSON expected here: {error}"
+        ))
+    })
 }
 
 fn unread(rejection: &BytesRejection) -> Problem {

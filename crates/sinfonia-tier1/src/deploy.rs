@@ -52,7 +52,7 @@ use crate::registry::{Known, Registry, Roster};
 /// Most deployments that one request gets.
 const MOST_RESULTS: usize = 3;
 /// Candidates that are looked for beside those that are wanted before any was asked; the others only when so many have failed.
-const SPARE: usize = 4;
+const SPARE: usize = 1;
 /// Cloudlets that take more than some milliseconds to be judged.
 const MANY: usize = 10_000;
 /// Seconds after which another cloudlet may have reported.
@@ -92,8 +92,7 @@ pub(crate) struct Rules {
     pub(crate) shortlist: usize,
 }
 
-/// Has cloudlets deploy. Clones share its work.
-#[derive(Clone)]
+/// Has cloudlets deploy.
 pub(crate) struct Deployer {
     /// The cloudlets.
     pub(crate) registry: Registry,
@@ -167,7 +166,7 @@ impl Deployer {
     /// # Errors
     /// 500: it cannot be worked out.
     pub(crate) async fn choose(
-        &self,
+        self: &Arc<Self>,
         request: &DeployRequest,
         recipe: &Arc<Recipe>,
         most: usize,
@@ -176,7 +175,7 @@ impl Deployer {
         if known < MANY || (most < MANY && self.looks_at_few(request, recipe)) {
             return Ok(self.choose_here(request, recipe, most));
         }
-        let (deployer, request, recipe) = (self.clone(), request.clone(), Arc::clone(recipe));
+        let (deployer, request, recipe) = (Arc::clone(self), request.clone(), Arc::clone(recipe));
         aside(move || deployer.choose_here(&request, &recipe, most)).await
     }
 
@@ -233,7 +232,10 @@ impl Deployer {
     }
 
     /// Deploys, on a task of its own: a client that goes does not leave a cloudlet half asked.
-    pub(crate) async fn deploy(&self, request: DeployRequest) -> Decision<Vec<CloudletDeployment>> {
+    pub(crate) async fn deploy(
+        self: &Arc<Self>,
+        request: DeployRequest,
+    ) -> Decision<Vec<CloudletDeployment>> {
         let place = match self.shares.deploy() {
             Ok(place) => place,
             Err(problem) => {
@@ -242,14 +244,15 @@ impl Deployer {
             }
         };
         let (told, waiting) = oneshot::channel();
-        let (deployer, wanted) = (self.clone(), request.clone());
-        let work = async move {
+        let (deployer, wanted) = (Arc::clone(self), request.clone());
+        // In a box it is moved no more on its way to the task.
+        let work = Box::pin(async move {
             let decision = deployer.place(&wanted, || !told.is_closed()).await;
             drop(place);
             if told.send(decision).is_err() {
                 tracing::info!("client has gone, what was deployed for it is released");
             }
-        };
+        });
         let stopping = self.stopping.clone();
         self.running
             .spawn(stopping.run_until_cancelled_owned(work).in_current_span());
@@ -267,7 +270,7 @@ impl Deployer {
     }
 
     async fn place(
-        &self,
+        self: &Arc<Self>,
         request: &DeployRequest,
         is_awaited: impl Fn() -> bool,
     ) -> Decision<Delivery> {
@@ -309,7 +312,7 @@ impl Deployer {
             // It was worked out once already; what cannot be worked out anew leaves the race those that it has.
             later.map_or_else(|_| Vec::new(), |later| choice.add(later, most))
         };
-        let attempt = |candidate, turn| self.attempt(request, candidate, turn);
+        let attempt = |candidate, turn| Box::pin(self.attempt(request, candidate, turn));
         let race = race(candidates, more, rules, is_awaited, attempt).await;
         let choice = choice.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.metrics.excluded(&choice.excluded);

@@ -145,7 +145,9 @@ impl Registry {
         authority: &ReportAuthority,
         now: Timestamp,
     ) -> Result<(), ReportRefusal> {
-        authority::check(&self.state(), uuid, endpoint, authority, now)
+        let state = self.state();
+        let here = state.at(endpoint);
+        authority::check(&state, uuid, endpoint, here.as_deref(), authority, now)
     }
 
     /// Drops the cloudlets that have been silent for [`SILENCE`]; those of the file stay and lose their measurements.

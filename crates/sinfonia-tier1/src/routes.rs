@@ -7,6 +7,8 @@ pub mod description;
 mod explain;
 mod recipe;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
@@ -33,7 +35,7 @@ pub(crate) struct AppState {
     /// Who asks.
     pub(crate) callers: Callers,
     /// What deploys.
-    pub(crate) deployer: Deployer,
+    pub(crate) deployer: Arc<Deployer>,
     /// What can be deployed.
     pub(crate) recipes: RecipeRepository,
 }
@@ -67,9 +69,9 @@ impl FromRef<AppState> for Callers {
     }
 }
 
-impl FromRef<AppState> for Deployer {
+impl FromRef<AppState> for Arc<Deployer> {
     fn from_ref(state: &AppState) -> Self {
-        state.deployer.clone()
+        Arc::clone(&state.deployer)
     }
 }
 

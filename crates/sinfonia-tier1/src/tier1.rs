@@ -117,7 +117,7 @@ pub struct Tier1 {
     app: App,
     admin: App,
     limits: ServerLimits,
-    deployer: Deployer,
+    deployer: Arc<Deployer>,
     /// Ends what would be sent for ever.
     streams_end: CancellationToken,
     background: JoinSet<()>,
@@ -169,7 +169,7 @@ impl Tier1 {
         register_cloudlets(&mut metrics, registry.clone());
 
         let recipes = recipes(&ranking.recipes, &asking, &readiness, &mut background)?;
-        let deployer = Deployer::new(
+        let deployer = Arc::new(Deployer::new(
             registry.clone(),
             placements,
             recipes.clone(),
@@ -177,7 +177,7 @@ impl Tier1 {
             forward(&asking, &endpoints, &cloudlet_limits)?,
             DeployMetrics::register(&mut metrics),
             limits.max_requests,
-        );
+        ));
         background.spawn(tidy_circuits(deployer.circuits.clone(), registry.clone()));
         let rules = rules(&operators, proxies.clone(), geoip, &mut background).await?;
         let callers = Callers::new(rules);
@@ -186,7 +186,7 @@ impl Tier1 {
             .then(|| Dashboard::new(callers.clone(), &deployer, streams_end.clone()));
         let state = AppState {
             callers,
-            deployer: deployer.clone(),
+            deployer: Arc::clone(&deployer),
             recipes,
         };
         let reporting = CloudletsState {

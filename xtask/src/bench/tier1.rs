@@ -14,14 +14,16 @@ use std::time::Duration;
 
 use anstream::{eprintln, println};
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use sinfonia_testbed::{Binaries, Service, command};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use self::fleet::{Fleet, REPORT_TOKEN};
 use super::load::{self, Measured};
-use crate::cargo::{again_as_released, build_for_release, programs, workspace};
+use crate::cargo::{
+    DISTRIBUTION, again_for_measurements, build_for_measurements, programs, workspace,
+};
 
 /// How much to measure.
 #[derive(Args)]
@@ -35,6 +37,22 @@ pub(crate) struct Options {
     /// How often each measurement is repeated, in turns with the others; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Measure this alone; repeatable.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+}
+
+/// A part of the measurements.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Deploy requests with 100 and 10,000 cloudlets.
+    Deploys,
+    /// Deploy requests while one of ten cloudlets hangs.
+    Hanging,
+    /// Reports with 100,000 cloudlets, alone and beside deploy requests.
+    Reports,
+    /// Start and memory.
+    Scale,
 }
 
 /// Where clients are.
@@ -53,9 +71,9 @@ struct Bench<'a> {
 }
 
 pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
-    build_for_release()?;
+    build_for_measurements()?;
     if cfg!(debug_assertions) {
-        return again_as_released();
+        return again_for_measurements();
     }
     let bench = Bench {
         options,
@@ -68,11 +86,26 @@ pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
         "{cores} cores, {} connections, median of {} rounds of {} s\n",
         options.connections, options.rounds, options.seconds
     );
-    println!("{}", table("deploy requests", deploys(&bench)?));
-    let title = "deploy requests of clients near nine of ten cloudlets";
-    println!("{}", table(title, hanging::measure(&bench)?));
-    reports::measure(&bench)?;
-    scale::measure(&bench)
+    if options.measures(Part::Deploys) {
+        println!("{}", table("deploy requests", deploys(&bench)?));
+    }
+    if options.measures(Part::Hanging) {
+        let title = "deploy requests of clients near nine of ten cloudlets";
+        println!("{}", table(title, hanging::measure(&bench)?));
+    }
+    if options.measures(Part::Reports) {
+        reports::measure(&bench)?;
+    }
+    if options.measures(Part::Scale) {
+        scale::measure(&bench)?;
+    }
+    Ok(())
+}
+
+impl Options {
+    fn measures(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
 
 fn deploys(bench: &Bench<'_>) -> anyhow::Result<Vec<(String, Vec<Measured>)>> {
@@ -130,7 +163,7 @@ impl Bench<'_> {
     /// A Tier 1 that knows the cloudlets of a file, if there is one, and takes reports.
     fn tier1(&self, name: &str, cloudlets: Option<&str>) -> anyhow::Result<Service> {
         let folder = self.folder.path();
-        let mut command = command(&Binaries::in_folder(&programs("release"))?.tier1);
+        let mut command = command(&Binaries::in_folder(&programs(DISTRIBUTION))?.tier1);
         if let Some(cloudlets) = cloudlets {
             let file = folder.join(format!("{name}.yaml"));
             fs::write(&file, cloudlets)?;

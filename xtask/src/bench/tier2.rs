@@ -17,7 +17,7 @@ use self::samples::{Samples, at_once};
 use self::table::{Row, Table};
 use self::world::World;
 use super::process::mebibytes;
-use crate::cargo::build_for_release;
+use crate::cargo::build_for_measurements;
 use crate::testbed::build_missing;
 
 /// Deployments that are there when the first figures are taken.
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options, runtime: &Runtime) -> anyhow::Result<()> {
     // Only one per process; another benchmark's will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     build_missing(false)?;
-    build_for_release()?;
+    build_for_measurements()?;
     eprintln!("starting a control plane, Prometheus and Tier 2…");
     let mut world = World::start(options.total())?;
     let mut table = Table::default();

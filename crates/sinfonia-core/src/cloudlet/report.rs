@@ -30,6 +30,24 @@ pub enum ReportError {
 }
 
 impl CloudletInfo {
+    /// Reads a report that says each thing once and as it should, in one go, as [`CloudletInfo::parse_report`] would; `None` where the body
+    /// is no such report and has to be looked at closer, which takes twice as long.
+    pub fn read_plain_report(body: &[u8]) -> Option<Self> {
+        // A list of values would do for a struct.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return None;
+        }
+        let mut info: Self = serde_json::from_slice(body).ok()?;
+        info.uuid?;
+        within(&mut info.locations, MOST_LOCATIONS)?;
+        within(&mut info.local_networks, MOST_NETWORKS)?;
+        within(&mut info.accepted_clients, MOST_NETWORKS)?;
+        within(&mut info.rejected_clients, MOST_NETWORKS)?;
+        info.resources.iter_mut().for_each(normalise_resources);
+        info.last_update = None;
+        Some(info)
+    }
+
     /// Reads a report: `uuid` and `endpoint` are required, unknown fields are ignored, null and an empty list count as absent.
     /// A null within a list is malformed: a list of networks that lost an entry would mean something else. `last_update` is Tier 1's to
     /// stamp and is not read.
@@ -60,6 +78,15 @@ impl CloudletInfo {
             draining: take(&mut fields, "draining")?,
         })
     }
+}
+
+/// Makes an empty list an absent one; `None` where there is a longer one.
+fn within<T>(list: &mut Option<Vec<T>>, most: usize) -> Option<()> {
+    let length = list.as_ref().map_or(0, Vec::len);
+    if length == 0 {
+        *list = None;
+    }
+    (length <= most).then_some(())
 }
 
 fn without_nulls(fields: Map<String, Value>) -> Map<String, Value> {
@@ -99,6 +126,9 @@ fn take_list<T: DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::option::weighted;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use rstest::rstest;
     use serde_json::json;
 
@@ -183,5 +213,125 @@ mod tests {
         let error = CloudletInfo::parse_report(body).unwrap_err();
 
         assert!(matches!(error, ReportError::Malformed { field: named, .. } if named == field));
+    }
+
+    #[test]
+    fn what_tier_2_reports_is_read_in_one_go() {
+        let body = json!({
+            "uuid": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+            "endpoint": "http://cloudlet:5000/api/v2/deploy",
+            "name": "shop",
+            "locations": [[40.44, -79.94]],
+            "resources": {"cpu_ratio": 0.25, "gpu_ratio": 40},
+            "rejected_clients": null,
+            "last_update": "yesterday",
+        });
+        let mut plain = body.clone();
+        plain["last_update"] = Value::Null;
+
+        assert_eq!(
+            CloudletInfo::read_plain_report(plain.to_string().as_bytes()),
+            CloudletInfo::parse_report(body.clone()).ok()
+        );
+        assert_eq!(read_in_one_go(&body), None);
+    }
+
+    #[test]
+    fn a_list_of_values_is_no_report() {
+        let values = json!([
+            "http://c/api/v1/deploy",
+            "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+        ]);
+
+        assert_eq!(read_in_one_go(&values), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_in_one_go_is_what_a_closer_look_finds(body in reports()) {
+            if let Some(info) = read_in_one_go(&body) {
+                prop_assert_eq!(CloudletInfo::parse_report(body), Ok(info));
+            }
+        }
+    }
+
+    fn read_in_one_go(body: &Value) -> Option<CloudletInfo> {
+        CloudletInfo::read_plain_report(body.to_string().as_bytes())
+    }
+
+    /// Objects that are reports, or nearly.
+    fn reports() -> impl Strategy<Value = Value> {
+        let of =
+            |values: Value| weighted(0.7, select(values.as_array().cloned().unwrap_or_default()));
+        let identity = (
+            of(json!([
+                "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+                "{7C9E6679742540DE944BE07FC1F90AE7}",
+                null,
+                7
+            ])),
+            of(json!([
+                "http://c/api/v1/deploy",
+                "HTTP://C:80/x/api/v2/deploy/?y",
+                "http://c/",
+                null
+            ])),
+        );
+        let lists = (
+            of(json!([
+                [[40.44, -79.94]],
+                [["40.44", "-79.94"]],
+                ["40.44,-79.94"],
+                [[91, 0]],
+                [],
+                [null],
+                null
+            ])),
+            of(json!([
+                ["10.0.0.0/8", "::/0"],
+                ["10.1.2.3/8"],
+                ["10.0.0.0/33"],
+                [],
+                "10.0.0.0/8",
+                [null],
+                null
+            ])),
+        );
+        let maps = (
+            of(
+                json!([{"cpu_ratio": 0.5, "gpu_ratio": 40}, {"gpu_ratio": -1}, {"x": null}, {"x": "1"}, {}, [], null]),
+            ),
+            of(json!([{"region": "eu"}, {"region": null}, {"region": 1}, {}, null])),
+        );
+        let rest = (
+            of(json!(["shop", "", 7, null])),
+            of(json!([
+                ["00000000-0000-0000-0000-000000000000"],
+                [],
+                ["helloworld"],
+                null
+            ])),
+            of(json!([true, false, "yes", null])),
+            of(json!(["2026-11-22T15:09:00+00:00", "yesterday", null])),
+        );
+        (identity, lists, maps, rest).prop_map(|(identity, lists, maps, rest)| {
+            let fields = [
+                ("uuid", identity.0),
+                ("endpoint", identity.1),
+                ("locations", lists.0),
+                ("local_networks", lists.1.clone()),
+                ("accepted_clients", lists.1),
+                ("resources", maps.0),
+                ("labels", maps.1),
+                ("name", rest.0),
+                ("recipes", rest.1),
+                ("draining", rest.2),
+                ("last_update", rest.3),
+            ];
+            let said = fields
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            Value::Object(said.collect())
+        })
     }
 }

@@ -92,26 +92,30 @@ impl ReportAuthority {
     }
 }
 
-/// Decides whether a report of this uuid from this endpoint may be taken.
+/// Decides whether a report of this uuid from this endpoint, where `here` is known, may be taken.
 pub(super) fn check(
     state: &State,
     uuid: Uuid,
     endpoint: &Endpoint,
+    here: Option<&Known>,
     authority: &ReportAuthority,
     now: Timestamp,
 ) -> Result<(), ReportRefusal> {
     authority.check_scope(Some(uuid), Some(endpoint))?;
-    let here = state.at(endpoint);
-    let here = here.as_deref();
-    let holder = state.holder(uuid);
-    let holder = holder
-        .as_deref()
-        .filter(|known| known.cloudlet.endpoint != *endpoint);
+    let own = here.filter(|known| known.cloudlet.uuid == uuid);
+    let other = if own.is_some() {
+        None
+    } else {
+        state.holder(uuid)
+    };
+    let holder = other.as_deref();
     if !authority.has_token() {
         check_anonymous(here, holder, endpoint)?;
     }
     if takes_uuid(here, authority)
-        && let Some(owner) = state.file_owner(uuid).filter(|owner| owner != endpoint)
+        && let Some(owner) = state
+            .file_owner(uuid, own.or(holder))
+            .filter(|owner| owner != endpoint)
     {
         return Err(ReportRefusal::UuidOfFile { uuid, owner });
     }

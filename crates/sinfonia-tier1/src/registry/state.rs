@@ -85,10 +85,9 @@ impl State {
         self.roster.cloudlets.of_uuid(uuid).next().map(Member::now)
     }
 
-    /// The endpoint that the file gives this uuid to.
-    pub(super) fn file_owner(&self, uuid: Uuid) -> Option<Endpoint> {
-        let mut bearers = self.roster.cloudlets.of_uuid(uuid).map(Member::now);
-        let owner = bearers.find(|known| known.file_uuid() == Some(uuid));
+    /// The endpoint that the file gives this uuid to, of which `holder` is the one that goes by it.
+    pub(super) fn file_owner(&self, uuid: Uuid, holder: Option<&Known>) -> Option<Endpoint> {
+        let owner = holder.filter(|known| known.file_uuid() == Some(uuid));
         let owner = owner.map(|known| known.cloudlet.endpoint.clone());
         owner.or_else(|| self.hidden_uuids.get(&uuid).cloned())
     }
@@ -104,9 +103,11 @@ impl State {
         authority: &ReportAuthority,
         now: Timestamp,
     ) -> Result<Reported, ReportRefusal> {
-        let uuid = uuid_of(&info);
-        authority::check(self, uuid, &info.endpoint, authority, now)?;
-        let before = self.at(&info.endpoint);
+        // Looked up once: among many cloudlets that is most of the work.
+        let entry = self.roster.cloudlets.at(&info.endpoint).cloned();
+        let before = entry.as_ref().map(Member::now);
+        let (uuid, here) = (uuid_of(&info), before.as_deref());
+        authority::check(self, uuid, &info.endpoint, here, authority, now)?;
         let reported = match &before {
             Some(_) => Reported::Again,
             None => Reported::First,
@@ -122,19 +123,20 @@ impl State {
             if before.is_none_or(|before| before.cloudlet.uuid != uuid) {
                 self.release(uuid, &known.cloudlet.endpoint);
             }
-            self.put_judged(known, judging, now);
+            self.put_judged(entry, known, judging, now);
         }
         Ok(reported)
     }
 
     /// Takes over what was measured of a cloudlet of the file.
     pub(super) fn measured(&mut self, endpoint: &Endpoint, resources: Resources, now: Timestamp) {
-        let mut parts = parts_of(self.at(endpoint).as_deref());
+        let entry = self.roster.cloudlets.at(endpoint).cloned();
+        let mut parts = parts_of(entry.as_ref().map(Member::now).as_deref());
         let Some(judging) = parts.set_measured(resources, now, &mut self.pools) else {
             return;
         };
         if let Some(known) = Known::of(parts, &self.thresholds) {
-            self.put_judged(known, judging, now);
+            self.put_judged(entry, known, judging, now);
         }
     }
 
@@ -220,18 +222,29 @@ impl State {
         }
     }
 
-    /// Makes this what is known of a cloudlet of which there is news, and looks at its load if that is due.
-    fn put_judged(&mut self, known: Known, judging: Judging, now: Timestamp) {
-        self.put(match judging {
+    /// Makes this what is known of the cloudlet of an entry of which there is news, and looks at its load if that is due.
+    fn put_judged(
+        &mut self,
+        before: Option<Entry>,
+        known: Known,
+        judging: Judging,
+        now: Timestamp,
+    ) {
+        let known = match judging {
             Judging::Due { last } => known.measured(&self.thresholds, last, now),
             Judging::Early => known,
-        });
+        };
+        self.put_over(before, known);
     }
 
-    /// Makes this what is known of a cloudlet. Where only what it reports is new, the roster stays as it is.
+    /// Makes this what is known of a cloudlet.
     fn put(&mut self, known: Known) {
-        let endpoint = known.cloudlet.endpoint.clone();
-        let before = self.roster.cloudlets.at(&endpoint).cloned();
+        let before = self.roster.cloudlets.at(&known.cloudlet.endpoint).cloned();
+        self.put_over(before, known);
+    }
+
+    /// Makes this what is known of the cloudlet of an entry, or of a new one. Where only what it reports is new, the roster stays as it is.
+    fn put_over(&mut self, before: Option<Entry>, known: Known) {
         let origin = before.as_ref().map(|before| {
             let before = before.now();
             self.uncount(&before);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, RawQuery, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use sinfonia_core::cloudlet::CloudletInfo;
 use sinfonia_core::endpoint::Endpoint;
 use sinfonia_core::fleet::Member;
-use sinfonia_service::json::{Json, JsonList};
+use sinfonia_service::json::{self, Json, JsonList};
 use sinfonia_service::metrics::zeroed;
 use sinfonia_service::problem::Problem;
 use sinfonia_service::proxies::TrustedProxies;
@@ -237,15 +237,11 @@ async fn take(
     request: Request,
 ) -> Result<StatusCode, Problem> {
     let authority = state.access.authority(request.headers(), reporter)?;
-    let Json(body) = Json::<Value>::from_request(request, &()).await?;
+    let body = json::body_of(request).await?;
     let now = Timestamp::now();
-    let identity = ["uuid", "endpoint"].map(|field| body.get(field).cloned().unwrap_or_default());
-    let info = match CloudletInfo::parse_report(body) {
-        Ok(info) => info,
-        Err(malformed) => {
-            check_identity(state, identity, &authority, now)?;
-            return Err(Problem::bad_request(malformed));
-        }
+    let info = match CloudletInfo::read_plain_report(&body) {
+        Some(info) => info,
+        None => read(state, json::parse(&body)?, &authority, now)?,
     };
     let endpoint = info.endpoint.clone();
     let uuid = info.uuid.unwrap_or_else(|| endpoint.uuid());
@@ -255,6 +251,23 @@ async fn take(
         tracing::info!(%endpoint, %reporter, "new cloudlet reported");
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads a report that is not a plain one.
+fn read(
+    state: &CloudletsState,
+    body: Value,
+    authority: &ReportAuthority,
+    now: Timestamp,
+) -> Result<CloudletInfo, Problem> {
+    let identity = ["uuid", "endpoint"].map(|field| body.get(field).cloned().unwrap_or_default());
+    match CloudletInfo::parse_report(body) {
+        Ok(info) => Ok(info),
+        Err(malformed) => {
+            check_identity(state, identity, authority, now)?;
+            Err(Problem::bad_request(malformed))
+        }
+    }
 }
 
 /// Judges whether the caller may report this cloudlet by as much of its identity, uuid and endpoint, as can be read.

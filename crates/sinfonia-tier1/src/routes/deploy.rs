@@ -1,5 +1,7 @@
 //! `/deploy/{uuid}/{application_key}`: who would be tried, and a deployment by the best.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -53,7 +55,7 @@ const X_SINFONIA_TRIES: HeaderName = HeaderName::from_static("x-sinfonia-tries")
     security((), ("token" = [])),
 )]
 pub(super) async fn deploy(
-    State(deployer): State<Deployer>,
+    State(deployer): State<Arc<Deployer>>,
     path: DeployPath,
     RawQuery(query): RawQuery,
     sender: Sender,
@@ -90,7 +92,7 @@ pub(super) async fn deploy(
     security((), ("token" = [])),
 )]
 pub(super) async fn candidates(
-    State(deployer): State<Deployer>,
+    State(deployer): State<Arc<Deployer>>,
     path: DeployPath,
     RawQuery(query): RawQuery,
     sender: Sender,

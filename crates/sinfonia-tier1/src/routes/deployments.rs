@@ -54,7 +54,7 @@ type Named = AppendHeaders<[(HeaderName, String); 1]>;
     security((), ("token" = [])),
 )]
 pub(super) async fn show(
-    State(deployer): State<Deployer>,
+    State(deployer): State<Arc<Deployer>>,
     path: DeployPath,
     RawQuery(query): RawQuery,
     sender: Sender,
@@ -104,7 +104,7 @@ pub(super) async fn show(
     security((), ("token" = [])),
 )]
 pub(super) async fn delete(
-    State(deployer): State<Deployer>,
+    State(deployer): State<Arc<Deployer>>,
     path: DeployPath,
     RawQuery(query): RawQuery,
     sender: Sender,

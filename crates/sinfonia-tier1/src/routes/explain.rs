@@ -1,6 +1,7 @@
 //! `/explain`: who would get a client, and why not the others.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use sinfonia_core::client::ClientInfo;
@@ -63,7 +64,7 @@ struct Question {
     security((), ("token" = [])),
 )]
 pub(super) async fn explain(
-    State(deployer): State<Deployer>,
+    State(deployer): State<Arc<Deployer>>,
     State(callers): State<Callers>,
     RawQuery(query): RawQuery,
     sender: Sender,

@@ -1,4 +1,4 @@
-//! What the benchmark runs on: a control plane, Prometheus, a recipe, and the release build of Tier 2.
+//! What the benchmark runs on: a control plane, Prometheus, a recipe, and Tier 2 as it is distributed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::client::key;
 use crate::bench::ready::until_ready;
-use crate::cargo::programs;
+use crate::cargo::{DISTRIBUTION, programs};
 
 /// What helm is given.
 pub(super) const VALUES: &str = r#"{"greeting":"hello"}"#;
@@ -135,7 +135,7 @@ fn start(
     name: &str,
     options: &[&str],
 ) -> anyhow::Result<Service> {
-    let program = self::programs("release").join("sinfonia-tier2");
+    let program = self::programs(DISTRIBUTION).join("sinfonia-tier2");
     let cache = folder.join("tier2-cache");
     let mut command = cloudlet.tier2(&program, &programs.helm4, &cache);
     command

@@ -9,7 +9,7 @@ use sinfonia_testbed::{ProgramSet, Programs};
 
 use super::ends::wireguard_go_version;
 use super::namespace::Namespace;
-use crate::cargo::{build_for_release, programs};
+use crate::cargo::{DISTRIBUTION, build_for_measurements, programs};
 use crate::testbed::build_missing;
 
 /// Programs of others, with the packages of Debian that have them.
@@ -30,7 +30,7 @@ const NEEDED_FOR_RESETS: [(&str, &str); 4] = [
 /// Where the programs are.
 pub(super) struct Tools {
     pub(super) wireguard_go: PathBuf,
-    /// This program as it is built for release, for the parts that are measured or measure.
+    /// This program as it is built for distribution, for the parts that are measured or measure.
     pub(super) xtask: PathBuf,
     pub(super) tier1: PathBuf,
     pub(super) tier2: PathBuf,
@@ -71,8 +71,8 @@ impl Tools {
             anstream::eprintln!("building wireguard-go from its pinned Go module…");
             ProgramSet::Wireguard.build(|_| ())?;
         }
-        build_for_release()?;
-        let folder = programs("release");
+        build_for_measurements()?;
+        let folder = programs(DISTRIBUTION);
         let program = |name| folder.join(name);
         Ok(Self {
             wireguard_go: Programs::wireguard_or_hint()?,
