@@ -41,10 +41,11 @@ RUN cargo chef cook --locked --profile "$PROFILE" --target "$(cat /target)" --re
 COPY . .
 # The commit, which the programs tell with --version; the builder has no .git.
 ARG REVISION=unknown
+# The folder of a profile may have another name: that of dev is debug.
 RUN SINFONIA_COMMIT="$REVISION" cargo build --locked --profile "$PROFILE" --target "$(cat /target)" \
         --package sinfonia-tier1 --package sinfonia-tier2 --package sinfonia-tier3 \
     && mkdir /programs \
-    && for tier in 1 2 3; do mv "target/$(cat /target)/$PROFILE/sinfonia-tier$tier" /programs/; done
+    && for tier in 1 2 3; do mv "target/$(cat /target)"/*/sinfonia-tier$tier /programs/; done
 
 FROM --platform=$BUILDPLATFORM docker.io/library/debian:${DEBIAN}-slim AS helm
 ARG TARGETARCH
