@@ -1,7 +1,9 @@
 # The image of all tiers: sinfonia-tier1, sinfonia-tier2, sinfonia-tier3, helm and nft.
-#   docker build --tag sinfonia .        (or: buildah bud --layers --tag sinfonia .)
+#   docker build --tag sinfonia .
+#   buildah bud --layers --tag sinfonia .
 #   docker buildx build --platform linux/amd64,linux/arm64 --build-arg VERSION=0.1.0 --tag REGISTRY/sinfonia:0.1.0 --push .
-# Programs are compiled where the build runs, for another architecture by a cross compiler: nothing slow is emulated.
+# Programs are compiled where the build runs, for another architecture by a cross compiler: nothing slow is emulated. buildah 1.28
+# does not know where it runs: for another architecture it needs --build-arg BUILDPLATFORM=linux/amd64 beside --platform.
 ARG RUST_VERSION=1.95
 ARG DEBIAN=trixie
 
