@@ -1,7 +1,9 @@
 # The image of all tiers: sinfonia-tier1, sinfonia-tier2, sinfonia-tier3, helm and nft.
 #   docker build --tag sinfonia .
+#   buildah bud --layers --tag sinfonia .
 #   docker buildx build --platform linux/amd64,linux/arm64 --build-arg VERSION=0.1.0 --tag REGISTRY/sinfonia:0.1.0 --push .
-# Programs are compiled where the build runs, for another architecture by a cross compiler: nothing slow is emulated.
+# Programs are compiled where the build runs, for another architecture by a cross compiler: nothing slow is emulated. buildah 1.28
+# does not know where it runs: for another architecture it needs --build-arg BUILDPLATFORM=linux/amd64 beside --platform.
 ARG RUST_VERSION=1.95
 ARG DEBIAN=trixie
 
@@ -41,10 +43,11 @@ RUN cargo chef cook --locked --profile "$PROFILE" --target "$(cat /target)" --re
 COPY . .
 # The commit, which the programs tell with --version; the builder has no .git.
 ARG REVISION=unknown
+# The folder of a profile may have another name: that of dev is debug.
 RUN SINFONIA_COMMIT="$REVISION" cargo build --locked --profile "$PROFILE" --target "$(cat /target)" \
         --package sinfonia-tier1 --package sinfonia-tier2 --package sinfonia-tier3 \
     && mkdir /programs \
-    && for tier in 1 2 3; do mv "target/$(cat /target)/$PROFILE/sinfonia-tier$tier" /programs/; done
+    && for tier in 1 2 3; do mv "target/$(cat /target)"/*/sinfonia-tier$tier /programs/; done
 
 FROM --platform=$BUILDPLATFORM docker.io/library/debian:${DEBIAN}-slim AS helm
 ARG TARGETARCH
@@ -66,7 +69,9 @@ FROM docker.io/library/debian:${DEBIAN}-slim
 # nft is what the guard needs, certificates what every call to https needs.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates nftables \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/* \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/cache/ldconfig/* /var/log/* \
+    && echo sinfonia:x:65532: >>/etc/group \
+    && echo sinfonia:x:65532:65532:sinfonia:/var/cache/sinfonia:/usr/sbin/nologin >>/etc/passwd \
     && install --directory --owner 65532 --group 65532 /var/cache/sinfonia
 COPY --from=helm --chmod=0755 /helm /usr/local/bin/
 COPY --from=build --chmod=0755 /programs/ /usr/local/bin/

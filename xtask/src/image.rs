@@ -33,6 +33,10 @@ is the path of the archive. The command fails when a program or the image is too
 
 /// The version of the workspace, which is the image's tag.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What the image does, as the workspace's `description` says it.
+const DESCRIPTION: &str = "Finds a nearby edge cluster for a device, deploys its backend there and connects the two with WireGuard";
+/// What its labels begin with.
+const LABELS: &str = "org.opencontainers.image.";
 /// Holds the commit where there is no git, for the programs too.
 const COMMIT_VARIABLE: &str = "SINFONIA_COMMIT";
 
@@ -83,26 +87,28 @@ fn default_output() -> PathBuf {
     target().join(format!("sinfonia-{VERSION}-{architecture}.tar"))
 }
 
-/// The image with what tools show of it.
 fn labelled(image: Image) -> Image {
-    let labels = [
-        ("title", "Sinfonia"),
-        (
-            "description",
-            "The programs of Sinfonia's three tiers, with helm",
-        ),
-        ("version", VERSION),
-        ("source", env!("CARGO_PKG_REPOSITORY")),
-        ("licenses", env!("CARGO_PKG_LICENSE")),
-    ];
     let revision = revision();
-    let revision = revision.as_deref().map(|commit| ("revision", commit));
-    labels
-        .into_iter()
-        .chain(revision)
-        .fold(image, |image, (name, text)| {
-            image.label(&format!("org.opencontainers.image.{name}"), text)
-        })
+    labels(VERSION, revision.as_deref()).fold(image, |image, (name, text)| {
+        image.label(&format!("{LABELS}{name}"), text)
+    })
+}
+
+/// What tools show of the image, as `Dockerfile` says it. Without a time: equal programs make equal images.
+fn labels<'a>(
+    version: &'a str,
+    revision: Option<&'a str>,
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    [
+        ("title", "Sinfonia"),
+        ("description", DESCRIPTION),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("source", env!("CARGO_PKG_REPOSITORY")),
+        ("url", env!("CARGO_PKG_REPOSITORY")),
+        ("version", version),
+    ]
+    .into_iter()
+    .chain(revision.map(|commit| ("revision", commit)))
 }
 
 /// The commit that is checked out, where somebody knows it.
@@ -188,6 +194,24 @@ mod tests {
         ");
         let error = check(&sizes).unwrap_err();
         assert_eq!(error.to_string(), "too large: sinfonia-tier1, image.tar");
+    }
+
+    #[test]
+    fn it_has_the_labels_of_the_dockerfile_but_for_the_time() {
+        let label = |line: &'static str| {
+            let (_, label) = line.split_once(LABELS)?;
+            label.trim_end_matches(" \\").split_once('=')
+        };
+        let dockerfile: Vec<_> = include_str!("../../Dockerfile")
+            .lines()
+            .filter_map(label)
+            .map(|(name, text)| (name, text.trim_matches('"')))
+            .filter(|(name, _)| *name != "created")
+            .collect();
+
+        let labels: Vec<_> = labels("$VERSION", Some("$REVISION")).collect();
+
+        assert_eq!(labels, dockerfile);
     }
 
     fn size(file: &str, bytes: u64, limit: u64) -> Size {
