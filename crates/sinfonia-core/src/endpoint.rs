@@ -130,13 +130,8 @@ impl FromStr for Endpoint {
         }
         let path = path_of_version_one(url.path())
             .ok_or_else(|| EndpointError::Path(shorten(url.path())))?;
-        // Most are in their normal form already.
-        if url.path() != path {
-            url.set_path(&path);
-        }
-        if url.query().is_some() {
-            url.set_query(None);
-        }
+        url.set_path(&path);
+        url.set_query(None);
         Ok(Self(url.as_str().into()))
     }
 }
@@ -165,7 +160,7 @@ impl<'de> Deserialize<'de> for Endpoint {
     }
 }
 
-/// Whether a text certainly is in the normal form: most are, and reading one as a URL is a twentieth of the work of a report.
+/// Whether a text certainly is in the normal form. Most are, those of all reports among them, and need not be taken apart as URLs.
 fn is_plain(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else {
         return false;

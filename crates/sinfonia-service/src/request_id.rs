@@ -32,7 +32,7 @@ pub enum RequestIds {
 const DRAWN: usize = 40;
 
 thread_local! {
-    /// What the system gave for the next hundred requests of a thread: to ask it for each costs more than the rest.
+    /// What the system gave for the next hundred requests of a thread, so that not each of them asks it.
     static STOCK: RefCell<Vec<[u8; DRAWN]>> = const { RefCell::new(Vec::new()) };
 }
 

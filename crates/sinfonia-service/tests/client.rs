@@ -89,12 +89,8 @@ async fn an_answer_is_read_up_to_its_limit(
 #[tokio::test]
 async fn a_guarded_client_does_not_connect_inside() {
     let port = start().port();
-    let settings = ClientSettings {
-        guard: Some(OutboundGuard::default()),
-        ..ClientSettings::new("sinfonia-test")
-    };
 
-    let error = build(&settings)
+    let error = build(&guarded())
         .unwrap()
         .get(format!("http://localhost:{port}/ten"))
         .send()
@@ -109,13 +105,14 @@ async fn a_guarded_client_does_not_connect_inside() {
 async fn a_given_certificate_is_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let (address, ca_file) = start_tls(&folder).await;
-    let settings = ClientSettings {
-        ca_file: Some(ca_file),
-        ..ClientSettings::new("sinfonia-test")
-    };
     let url = format!("https://localhost:{}/", address.port());
 
-    let trusting = build(&settings).unwrap().get(&url).send().await.unwrap();
+    let trusting = build(&trusting(ca_file))
+        .unwrap()
+        .get(&url)
+        .send()
+        .await
+        .unwrap();
     let ordinary = plain_client().get(&url).send().await;
 
     assert_eq!(trusting.text().await.unwrap(), "hello");
@@ -160,11 +157,7 @@ async fn a_pooled_client_reads_an_answer_up_to_its_limit() {
 #[tokio::test]
 async fn a_guarded_pooled_client_does_not_connect_inside() {
     let port = start().port();
-    let settings = ClientSettings {
-        guard: Some(OutboundGuard::default()),
-        ..ClientSettings::new("sinfonia-test")
-    };
-    let guarded = PooledClient::new(&settings).unwrap();
+    let guarded = PooledClient::new(&guarded()).unwrap();
 
     let error = ask(&guarded, format!("http://localhost:{port}/ten"))
         .await
@@ -178,13 +171,9 @@ async fn a_guarded_pooled_client_does_not_connect_inside() {
 async fn a_pooled_client_trusts_a_given_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (address, ca_file) = start_tls(&folder).await;
-    let settings = ClientSettings {
-        ca_file: Some(ca_file),
-        ..ClientSettings::new("sinfonia-test")
-    };
     let url = format!("https://localhost:{}/", address.port());
 
-    let trusting = ask(&PooledClient::new(&settings).unwrap(), url.clone()).await;
+    let trusting = ask(&PooledClient::new(&trusting(ca_file)).unwrap(), url.clone()).await;
     let ordinary = ask(&pooled_client(), url).await;
 
     let body = read_body(trusting.unwrap().into_body(), 100).await;
@@ -204,13 +193,9 @@ fn a_file_without_certificates_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("empty.pem");
     std::fs::write(&path, "nothing").unwrap();
-    let settings = |path| ClientSettings {
-        ca_file: Some(path),
-        ..ClientSettings::new("sinfonia-test")
-    };
 
-    let empty = build(&settings(path)).unwrap_err();
-    let missing = build(&settings(folder.path().join("missing.pem"))).unwrap_err();
+    let empty = build(&trusting(path)).unwrap_err();
+    let missing = build(&trusting(folder.path().join("missing.pem"))).unwrap_err();
 
     assert!(
         matches!(empty, ClientError::NoCertificate { .. }),
@@ -247,6 +232,20 @@ fn is_caused_by_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
 
 async fn ask(client: &PooledClient, url: String) -> Result<Response<Incoming>, AskError> {
     client.ask(Request::get(url)).await
+}
+
+fn guarded() -> ClientSettings {
+    ClientSettings {
+        guard: Some(OutboundGuard::default()),
+        ..ClientSettings::new("sinfonia-test")
+    }
+}
+
+fn trusting(ca_file: PathBuf) -> ClientSettings {
+    ClientSettings {
+        ca_file: Some(ca_file),
+        ..ClientSettings::new("sinfonia-test")
+    }
 }
 
 fn pooled_client() -> PooledClient {

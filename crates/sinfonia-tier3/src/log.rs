@@ -47,15 +47,10 @@ fn spans(export: Export<'_>, talk: Talk) -> Result<Option<SpanLayer>, TracesErro
     let is_asked_for = export.args.otlp_endpoint.is_some();
     match traces::layer(export) {
         Err(error) if error.is_of_variables() || !is_asked_for => {
-            let told = std::iter::once(error.to_string());
-            let told: Vec<String> = told
-                .chain(Some(causes(&error)))
-                .filter(|text| !text.is_empty())
-                .collect();
-            talk.note(&format!(
-                "note: no traces are exported: {}",
-                told.join(": ")
-            ));
+            let mut told = [error.to_string(), causes(&error)].to_vec();
+            told.retain(|text| !text.is_empty());
+            let told = told.join(": ");
+            talk.note(&format!("note: no traces are exported: {told}"));
             Ok(None)
         }
         layer => layer,

@@ -31,7 +31,7 @@ pub enum ReportError {
 
 impl CloudletInfo {
     /// Reads a report that says each thing once and as it should, in one go, as [`CloudletInfo::parse_report`] would; `None` where the body
-    /// is no such report and has to be looked at closer, which takes twice as long.
+    /// is no such report and has to be looked at closer.
     pub fn read_plain_report(body: &[u8]) -> Option<Self> {
         // A list of values would do for a struct.
         if !body.trim_ascii_start().starts_with(b"{") {

@@ -88,6 +88,7 @@ fn connector(settings: &ClientSettings) -> Result<Connector, ClientError> {
     let mut http = HttpConnector::new_with_resolver(Resolver::new(settings.guard.clone()));
     http.enforce_http(false);
     http.set_nodelay(true);
+    // The addresses of a name share it, so that one that is silent leaves time for the others.
     http.set_connect_timeout(Some(settings.connect_timeout));
     http.set_keepalive(Some(KEEP_ALIVE));
     #[cfg(target_os = "linux")]
@@ -100,6 +101,7 @@ fn connector(settings: &ClientSettings) -> Result<Connector, ClientError> {
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(http);
+    // What is above, name server and TLS.
     let mut connector = TimeoutConnector::new(https);
     connector.set_connect_timeout(Some(settings.connect_timeout));
     Ok(connector)

@@ -109,7 +109,7 @@ impl State {
         authority: &ReportAuthority,
         now: Timestamp,
     ) -> Result<Reported, ReportRefusal> {
-        // Looked up once: among many cloudlets that is most of the work.
+        // Looked up once, for all that follows: reports come all the time.
         let entry = self.roster.cloudlets.at(&info.endpoint).cloned();
         let before = entry.as_ref().map(Member::now);
         let (uuid, here) = (uuid_of(&info), before.as_deref());
